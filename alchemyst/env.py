@@ -1,0 +1,133 @@
+"""Strict readers for environment variables: a value that makes no sense stops the start, by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def flag(name: str, default: bool) -> bool:
+    value = text(name, str(default)).lower()
+    if value not in ("true", "false", "1", "0"):
+        raise ImproperlyConfigured(f"{name} is {value!r}; use 'true' or 'false'.")
+    return value in ("true", "1")
+
+
+def number(name: str, default: float, *, least: float = 0) -> float:
+    value = text(name, str(default))
+    try:
+        parsed = float(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is {value!r}; use a number.") from None
+    if not least <= parsed < float("inf"):
+        raise ImproperlyConfigured(f"{name} is {value!r}; use a number of at least {least:g}.")
+    return parsed
+
+
+def integer(name: str, default: int, *, least: int = 0) -> int:
+    parsed = number(name, default, least=least)
+    if parsed != int(parsed):
+        raise ImproperlyConfigured(f"{name} is {parsed!r}; use a whole number.")
+    return int(parsed)
+
+
+def choice(name: str, default: str, choices: Collection[str]) -> str:
+    value = text(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; use one of {', '.join(choices)}.")
+    return value
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Return the comma-separated words in NAME."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def secret(name: str, default: str = "") -> str:
+    """Return the secret in NAME, or in the file that NAME_FILE points to."""
+    path = text(f"{name}_FILE")
+    if not path:
+        return text(name, default)
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE can't be read: {error.strerror}.") from None
+
+
+def rate(name: str, default: str) -> tuple[int, int]:
+    """Return (requests, seconds) for a value such as "600/min"; "0" means no limit."""
+    seconds = {"s": 1, "sec": 1, "min": 60, "hour": 3600, "day": 86400}
+    value = text(name, default)
+    count, _, period = value.partition("/")
+    if count == "0":
+        return 0, 1
+    if not count.isdecimal() or period not in seconds:
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}; use requests per {'/'.join(seconds)}, such as '600/min', or '0'."
+        )
+    return int(count), seconds[period]
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """Return Django's settings for the database URL in NAME: sqlite:///file, or postgres://...
+
+    The query of a postgres URL becomes connection options (`?sslmode=require`).
+    """
+    url = urlsplit(secret(name, default))
+    if url.scheme == "sqlite":
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": url.path[1:]}
+    if url.scheme in ("postgres", "postgresql"):
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(url.path[1:]),
+            "USER": unquote(url.username or ""),
+            "PASSWORD": unquote(url.password or ""),
+            "HOST": unquote(url.hostname or ""),
+            "PORT": str(url.port or ""),
+            "OPTIONS": dict(parse_qsl(url.query)),
+        }
+    raise ImproperlyConfigured(f"{name} must start with sqlite:/// or postgres://.")
+
+
+class KeptSecrets:
+    """Random secrets of a one-machine installation, made once and kept in a file of mode 600.
+
+    Several processes may start at once: the file is written aside and linked into place, so
+    whoever comes second reads what the first one made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, name: str) -> str:
+        return self._read_or_make()[name]
+
+    def _read_or_make(self) -> dict[str, str]:
+        if not self.path.exists():
+            self._make()
+        kept: dict[str, str] = json.loads(self.path.read_text(encoding="utf-8"))
+        return kept
+
+    def _make(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = {name: secrets.token_urlsafe(64) for name in ("secret_key", "jwt_key", "vault_key")}
+        aside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
+        aside.touch(mode=0o600)
+        try:
+            aside.write_text(json.dumps(fresh, indent=1) + "\n", encoding="utf-8")
+            os.link(aside, self.path)
+        except FileExistsError:
+            return
+        finally:
+            aside.unlink()

@@ -1,0 +1,186 @@
+"""The one place where an exception becomes an API answer.
+
+Every fault is first a `ProxyError` (status, type, code, message), then bytes in the shape that
+the path's callers read: OpenAI's on the proxy, `{"message", "error", "details"?}` elsewhere under
+/api/. Pages keep Django's HTML.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from alchemyst.logs import App, Receive, Scope, Send
+from proxy import wire
+from proxy.errors import ProxyError
+
+logger = logging.getLogger("alchemyst.errors")
+
+# For a status: its type, the code on the proxy where the exception has none of its own, and
+# what we say where the exception does not say it better.
+_KINDS = {
+    400: ("invalid_request_error", "invalid_request", "The request is not valid."),
+    401: ("authentication_error", "invalid_token", "Give a valid token: Authorization: Bearer …"),
+    403: ("permission_error", "insufficient_scope", "This token may not do that."),
+    404: ("invalid_request_error", "not_found", "There is nothing here."),
+    405: ("invalid_request_error", "method_not_allowed", "This method is not allowed here."),
+    406: ("invalid_request_error", "not_acceptable", "Only JSON is served here."),
+    409: ("conflict_error", "conflict", "This contradicts something that is there already."),
+    413: ("invalid_request_error", "request_too_large", "The body is too large."),
+    415: ("invalid_request_error", "unsupported_media_type", "Send JSON."),
+    429: ("rate_limit_error", "rate_limit_exceeded", "Too many requests. Wait, then try again."),
+    503: ("server_error", "unavailable", "Not available for a moment. Try again."),
+}
+
+
+def fault_of(error: BaseException) -> ProxyError:
+    """Return the fault that `error` stands for; what we don't know is a 500 without any detail."""
+    if isinstance(error, ProxyError):
+        return error
+    if isinstance(error, RequestDataTooBig):
+        return fault(413)
+    if isinstance(error, Http404):
+        return fault(404)
+    if isinstance(error, PermissionDenied):
+        return fault(403)
+    if isinstance(error, SuspiciousOperation):
+        return fault(400)
+    if isinstance(error, drf.APIException):
+        said = error.detail if isinstance(error.detail, str) else ""
+        return fault(error.status_code, str(said), headers=_headers_of(error))
+    return ProxyError(headers=(("x-should-retry", "false"),))
+
+
+def fault(
+    status: int, message: str = "", *, headers: tuple[tuple[str, str], ...] = ()
+) -> ProxyError:
+    """Return a fault for a bare HTTP status."""
+    if status not in _KINDS:
+        return ProxyError()
+    kind, code, usual = _KINDS[status]
+    made = ProxyError(message or usual, headers=headers)
+    made.status, made.type, made.code = status, kind, code
+    return made
+
+
+def _headers_of(error: drf.APIException) -> tuple[tuple[str, str], ...]:
+    if isinstance(error, drf.Throttled) and error.wait is not None:
+        return (("retry-after", str(max(1, round(error.wait)))),)
+    if error.status_code == HTTPStatus.UNAUTHORIZED:
+        return (("www-authenticate", "Bearer"),)
+    return ()
+
+
+def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer for DRF: the API's shape; None lets Django log a fault of ours and answer 500."""
+    known = (drf.APIException, Http404, PermissionDenied, ProxyError, SuspiciousOperation)
+    if not isinstance(error, known):
+        return None
+    set_rollback()
+    made = fault_of(error)
+    details = None
+    if isinstance(error, drf.ValidationError):
+        details = error.detail if isinstance(error.detail, dict) else {"errors": error.detail}
+        made.message = _first_words(details)
+    response = Response(api_body(made, details), status=made.status)
+    for name, value in made.headers:
+        response[name] = value
+    return response
+
+
+def _first_words(details: dict[str, Any]) -> str:
+    """Return one sentence for a person out of a serializer's nested errors."""
+    name, said = next(iter(details.items()), ("", ""))
+    while isinstance(said, dict | list) and said:
+        said = next(iter(said.values())) if isinstance(said, dict) else said[0]
+    plain = name in ("errors", "non_field_errors", "detail")
+    return str(said) if plain else f"{name}: {said}"
+
+
+def api_body(made: ProxyError, details: Any = None) -> dict[str, Any]:
+    """Return the body of an error anywhere under /api/ but on the proxy."""
+    body: dict[str, Any] = {"message": made.message, "error": made.type}
+    return body | {"details": details} if details else body
+
+
+def body_for(path: str, made: ProxyError) -> bytes:
+    """Return the bytes of an error in the shape that the callers of `path` read."""
+    if dialect := wire.for_path(path):
+        return dialect.error(made)
+    return msgspec.json.encode(api_body(made))
+
+
+class Answered:
+    """ASGI: turns what the application raises into an answer, if none has begun.
+
+    Once an answer has begun its status is gone, so the exception goes on to the server, which
+    cuts the connection: a cut is no success.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def noting_send(message: Any) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting_send)
+        except Exception as error:
+            made = fault_of(error)
+            if made.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                logger.exception("Unexpected failure on %s", scope["path"])
+            if has_begun:
+                raise
+            await _send(scope, send, made)
+
+
+async def _send(scope: Scope, send: Send, made: ProxyError) -> None:
+    body = body_for(scope["path"], made)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-alchemyst-error-source", b"proxy"),
+        *((name.encode(), value.encode("latin-1")) for name, value in made.headers),
+    ]
+    await send({"type": "http.response.start", "status": made.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> HttpResponse:
+    if not request.path.startswith("/api/"):
+        answer: HttpResponse = page(request, *args)
+        return answer
+    return HttpResponse(
+        body_for(request.path, fault(status)), status=status, content_type="application/json"
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    status = 413 if isinstance(exception, RequestDataTooBig) else 400
+    return _page_or_json(request, status, defaults.bad_request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page_or_json(request, 403, defaults.permission_denied, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page_or_json(request, 404, defaults.page_not_found, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _page_or_json(request, 500, defaults.server_error)

@@ -1,0 +1,114 @@
+"""What may stand in a log line: the request's id always, a secret never.
+
+Provider keys can stand in the path of a request, so paths are masked twice: `MaskedPaths` takes
+the key out of what a server's access log reads, and `MaskingFormatter` goes over every finished
+line, its traceback included.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PROXY_PREFIX = "/api/v1/proxy/"
+MASK = "[masked]"
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_PROXY_PATH = re.compile(r"/api/v1/proxy/[^\s\"'<>?]+")
+_PROXY_TAILS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
+_SCHEME = re.compile(r"https?(?::|%3A)(?:/|%2F)+", re.IGNORECASE)
+_OWN_ROUTES = re.compile(r"(?:default|preview|requests)(?:/|$)")
+_SECRETS = re.compile(
+    r"""
+      (?P<named>\b(?:bearer\s+|basic\s+|(?:x-goog-api-key|x-upstream-api-key|api[-_]?key|
+          (?:access|refresh)?_?token|password|secret)["']?\s*[=:]\s*["']?))[^\s"'&,;})\]]+
+    | (?P<query>[?&]key=)[^\s"'&]+
+    | \b(?:sk|pk|rk|alk|gsk|xai|hf)[-_][A-Za-z0-9_\-]{8,}
+    | \bAIza[0-9A-Za-z_\-]{20,}
+    | \beyJ[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """Return `text` without provider keys, tokens and passwords."""
+    if PROXY_PREFIX in text:
+        text = _PROXY_PATH.sub(lambda found: masked_path(found[0]), text)
+    return _SECRETS.sub(lambda found: (found["named"] or found["query"] or "") + MASK, text)
+
+
+def masked_path(path: str) -> str:
+    """Return a proxy path that names the target's host and the endpoint, and nothing between.
+
+    Where no scheme says that the first segment is a host, it may be the key itself, so it goes.
+    """
+    rest = path.removeprefix(PROXY_PREFIX)
+    if _OWN_ROUTES.match(rest):
+        return path
+    tail = next((t for t in _PROXY_TAILS if rest.rstrip("/").endswith(t)), "")
+    scheme = _SCHEME.match(rest)
+    if not scheme:
+        return f"{PROXY_PREFIX}{MASK}{tail}"
+    authority = re.split(r"/|%2F", rest[scheme.end() :], maxsplit=1, flags=re.IGNORECASE)[0]
+    return f"{PROXY_PREFIX}https://{authority.rpartition('@')[2]}/{MASK}{tail}"
+
+
+class MaskingFormatter(logging.Formatter):
+    """A formatter whose finished text, traceback included, holds no secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
+class WithRequestId(logging.Filter):
+    """Gives each record the id of the request that it belongs to, or a dash."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = request_id.get()
+        return True
+
+
+class MaskedPaths:
+    """The outermost ASGI layer: gives a request its id and hides its secrets from the server's log.
+
+    The server keeps the scope that it made for its access log, so that one is masked in place;
+    the application gets a copy with the path as it came.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        inner = dict(scope)
+        inner["began"] = time.perf_counter()
+        inner["request_id"] = name = f"req_{secrets.token_hex(12)}"
+        request_id.set(name)
+        if scope["path"].startswith(PROXY_PREFIX):
+            scope["path"] = masked_path(scope["path"])
+            scope["raw_path"] = scope["path"].encode()
+        if scope["query_string"]:
+            query = masked(f"?{scope['query_string'].decode('latin-1')}")
+            scope["query_string"] = query[1:].encode("latin-1")
+        named = (b"x-alchemyst-request-id", name.encode())
+
+        async def naming_send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), named]
+            await send(message)
+
+        await self.app(inner, receive, naming_send)

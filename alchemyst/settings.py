@@ -1,0 +1,269 @@
+"""Every setting of Alchemyst, read from the environment; without any it runs on one machine.
+
+`docs/configuration.md` explains each variable to operators.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from alchemyst import env
+from proxy.relevance import modes
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Where a one-machine installation keeps what it writes: the database, its secrets.
+DATA_DIR = Path(env.text("ALCHEMYST_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+# Secrets: from the environment, or made at the first start and kept beside the database.
+_kept = env.KeptSecrets(DATA_DIR / "secrets.json")
+SECRET_KEY = env.secret("ALCHEMYST_SECRET_KEY") or _kept.get("secret_key")
+JWT_KEY = env.secret("ALCHEMYST_JWT_KEY") or _kept.get("jwt_key")
+
+# Who may reach the application, and how.
+DEBUG = env.flag("ALCHEMYST_DEBUG", False)
+ALLOWED_HOSTS = env.words("ALCHEMYST_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("ALCHEMYST_TRUSTED_ORIGINS")
+# How many reverse proxies of the operator's own stand in front: that many entries from the
+# right of X-Forwarded-For are believed.
+TRUSTED_PROXIES = env.integer("ALCHEMYST_TRUSTED_PROXIES", 0)
+HTTPS = env.flag("ALCHEMYST_HTTPS", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and TRUSTED_PROXIES else None
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    # Before staticfiles: daphne's runserver streams, Django's own collects a stream first.
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "alchemyst.accounts",
+    "proxy",
+    "personas",
+    "chats",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "alchemyst.urls"
+ASGI_APPLICATION = "alchemyst.asgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# The database: a file in DATA_DIR, or whatever DATABASE_URL names. Requests run on a few threads
+# that live as long as the process (asgi.py), so SQLite's connections may too; PostgreSQL has
+# psycopg's pool.
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"] |= {
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {
+            # Writers take turns from the start: a deferred transaction that turns into a write
+            # fails at once, whatever the timeout.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 5,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+else:
+    DATABASES["default"]["OPTIONS"] = {
+        "pool": {"min_size": 0, "max_size": env.integer("ALCHEMYST_DB_POOL", 10, least=1)},
+        "connect_timeout": 5,
+    } | DATABASES["default"]["OPTIONS"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Redis carries what processes share: rate limits, the cache, channel layers. Without it, each
+# process keeps its own.
+REDIS_URL = env.secret("REDIS_URL")
+REDIS_TIMEOUT = 0.5
+if REDIS_URL:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},
+        }
+    }
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL]},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+# Accounts.
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+REGISTRATION_OPEN = env.flag("ALCHEMYST_REGISTRATION", False)
+# How long a checked token is remembered by a process, in seconds: the longest that a revocation
+# made by another process can take to be seen here.
+AUTH_MEMORY_SECONDS = env.number("ALCHEMYST_AUTH_MEMORY", 5)
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_KEY,
+    "ISSUER": "alchemyst",
+    "AUDIENCE": "alchemyst",
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.number("ALCHEMYST_ACCESS_MINUTES", 15, least=1)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.number("ALCHEMYST_REFRESH_DAYS", 14, least=1)),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "CHECK_REVOKE_TOKEN": True,
+    "CHECK_USER_IS_ACTIVE": True,
+    "UPDATE_LAST_LOGIN": True,
+}
+
+# What one user (or, before login, one address) may ask for. "0" switches a limit off.
+RATE_LIMITS = {
+    "proxy": env.rate("ALCHEMYST_RATE_PROXY", "600/min"),
+    "api": env.rate("ALCHEMYST_RATE_API", "300/min"),
+    "anonymous": env.rate("ALCHEMYST_RATE_ANONYMOUS", "60/min"),
+    "login": env.rate("ALCHEMYST_RATE_LOGIN", "10/min"),
+}
+
+# The JSON API. DATA_UPLOAD_MAX_MEMORY_SIZE bounds its bodies; the proxy has its own limit.
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer("ALCHEMYST_API_MAX_BODY", 2 * 1024 * 1024, least=1024)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["alchemyst.accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "alchemyst.accounts.permissions.HasScope",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["alchemyst.accounts.throttles.UserThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "alchemyst.errors.api_answer",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Alchemyst",
+    "DESCRIPTION": "A context proxy for language models, and the accounts behind it.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "proxy.openapi.with_proxy_paths",
+    ],
+}
+
+# The context proxy: how strict the filter is, how long a provider may take, how much may pass.
+PROXY_RELEVANCE_MODES = modes.NAMES
+PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "very_strict", modes.NAMES)
+PROXY_FILTER_SECONDS = env.number("ALCHEMYST_PROXY_FILTER_SECONDS", 1)
+PROXY_ALLOWED_TARGETS = env.words("ALCHEMYST_PROXY_ALLOWED_TARGETS")
+# Request headers of the operator's choice that go up to providers besides the known ones.
+PROXY_PASS_HEADERS = env.words("ALCHEMYST_PROXY_PASS_HEADERS")
+PROXY_CONNECT_TIMEOUT = env.number("ALCHEMYST_PROXY_CONNECT_TIMEOUT", 10)
+PROXY_FIRST_BYTE_TIMEOUT = env.number("ALCHEMYST_PROXY_FIRST_BYTE_TIMEOUT", 300)
+PROXY_IDLE_TIMEOUT = env.number("ALCHEMYST_PROXY_IDLE_TIMEOUT", 120)
+PROXY_TOTAL_TIMEOUT = env.number("ALCHEMYST_PROXY_TOTAL_TIMEOUT", 1800)
+PROXY_MAX_BODY = env.integer("ALCHEMYST_PROXY_MAX_BODY", 32 * 1024 * 1024)
+PROXY_MAX_RESPONSE = env.integer("ALCHEMYST_PROXY_MAX_RESPONSE", 50 * 1024 * 1024)
+PROXY_MAX_MESSAGES = env.integer("ALCHEMYST_PROXY_MAX_MESSAGES", 2000, least=1)
+
+# The built-in model: an OpenAI-compatible server of the operator's, or one that we start.
+C1_BASE_URL = env.text("ALCHEMYST_C1_BASE_URL")
+C1_API_KEY = env.secret("ALCHEMYST_C1_API_KEY")
+C1_MODEL = env.text("ALCHEMYST_C1_MODEL", "alchemyst-ai/alchemyst-c1")
+
+# Static files: collected by `make setup`, served by the application itself.
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
+}
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+# Logs go to standard error, in one format, with every secret masked on the way out.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "alchemyst.logs.WithRequestId"}},
+    "formatters": {
+        "masked": {
+            "()": "alchemyst.logs.MaskingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
+        }
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "masked",
+            "filters": ["request_id"],
+        }
+    },
+    "root": {"handlers": ["console"], "level": env.text("ALCHEMYST_LOG_LEVEL", "WARNING").upper()},
+    "loggers": {
+        name: {"handlers": ["console"], "level": level, "propagate": False}
+        for name, level in {
+            "alchemyst": "INFO",
+            "proxy": "INFO",
+            "django": "INFO",
+            "django.server": "INFO",
+            "django.channels.server": "INFO",
+            "uvicorn": "INFO",
+            "uvicorn.access": "INFO",
+            "uvicorn.error": "INFO",
+        }.items()
+    },
+}

@@ -1,0 +1,23 @@
+"""Where everything but the proxy's own path is found (`asgi.py` serves that one)."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from alchemyst import health
+
+urlpatterns = [
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("admin/", admin.site.urls),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/auth/", include("alchemyst.accounts.urls")),
+]
+
+handler400 = "alchemyst.errors.bad_request"
+handler403 = "alchemyst.errors.forbidden"
+handler404 = "alchemyst.errors.not_found"
+handler500 = "alchemyst.errors.server_error"

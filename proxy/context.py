@@ -1,0 +1,109 @@
+"""A request on its way through the filter: what goes to the provider, and the account of it.
+
+Whatever happens in the filter, the request goes on: when it fails or takes too long, the original
+bytes do, and the incident is logged and counted in the call's usage row.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from types import ModuleType
+
+from proxy import tokens
+from proxy.relevance import filter as relevance
+from proxy.wire.openai import Request
+
+logger = logging.getLogger("proxy.context")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a request is to be filtered."""
+
+    mode: str
+    pinned: frozenset[int] = frozenset()
+    excluded: frozenset[int] = frozenset()
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is forwarded of a request, in numbers and bytes."""
+
+    body: bytes
+    mode: str
+    filtering: str
+    """filtered, unchanged, off, failed, too_slow; undone when the provider refused the filtered."""
+    messages_before: int
+    messages_after: int
+    tokens_before: int
+    tokens_after: int
+    milliseconds: float
+
+    @property
+    def header(self) -> str:
+        """The value of X-Alchemyst-Context."""
+        return (
+            f"mode={self.mode}; result={self.filtering}; "
+            f"kept={self.messages_after}; dropped={self.messages_before - self.messages_after}; "
+            f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
+            f"ms={self.milliseconds:.2f}"
+        )
+
+
+def filtered(request: Request, dialect: ModuleType, wish: Wish) -> Context:
+    """Return what is forwarded of `request`; if nothing was dropped, its own bytes."""
+    began = time.perf_counter()
+    if wish.mode == "off":
+        return _whole(request, wish.mode, "off", began)
+    try:
+        verdicts = relevance.decide(
+            request.messages,
+            wish.mode,
+            pinned=wish.pinned,
+            excluded=wish.excluded,
+            deadline=time.monotonic() + wish.seconds,
+        )
+        kept = relevance.kept(verdicts)
+        if len(kept) == len(request.messages):
+            return _whole(request, wish.mode, "unchanged", began)
+        body = dialect.written(request, relevance.joins(request.messages, kept))
+    except relevance.TooSlow:
+        logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
+        return _whole(request, wish.mode, "too_slow", began)
+    except Exception:
+        logger.exception("The filter failed; forwarded whole")
+        return _whole(request, wish.mode, "failed", began)
+    return Context(
+        body=body,
+        mode=wish.mode,
+        filtering="filtered",
+        messages_before=len(request.messages),
+        messages_after=len(kept),
+        tokens_before=_tokens(request, range(len(request.messages))),
+        tokens_after=_tokens(request, kept),
+        milliseconds=_since(began),
+    )
+
+
+def whole(request: Request, mode: str, filtering: str) -> Context:
+    """Return `request` as it came."""
+    return _whole(request, mode, filtering, time.perf_counter())
+
+
+def _whole(request: Request, mode: str, filtering: str, began: float) -> Context:
+    count = len(request.messages)
+    total = _tokens(request, range(count))
+    return Context(
+        request.body, mode, filtering, count, count, total, total, _since(began)
+    )
+
+
+def _tokens(request: Request, places: range | list[int]) -> int:
+    return tokens.PER_REQUEST + sum(request.messages[place].tokens for place in places)
+
+
+def _since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

@@ -1,0 +1,88 @@
+"""What can go wrong on the proxy's way, each with the answer that it becomes.
+
+    ProxyError                 500 internal_error
+    +- InvalidRequest          400 invalid_request
+    |  +- InvalidMessages      400 invalid_messages
+    |  +- InvalidTarget        400 invalid_target
+    +- NotFound                404 not_found
+    |  +- ModelNotFound        404 model_not_found
+    +- MethodNotAllowed        405 method_not_allowed
+    +- RequestTooLarge         413 request_too_large
+    +- UpstreamUnreachable     502 upstream_unreachable
+    +- UpstreamTimeout         504 upstream_timeout
+    +- ModelUnavailable        503 model_unavailable
+
+A message is for the caller: it says what to do, and holds no key, no address that was resolved
+and no text of a library. `wire/` gives an error its dialect's shape.
+"""
+
+from __future__ import annotations
+
+
+class ProxyError(Exception):
+    """A fault that becomes an answer in the shape of the caller's dialect."""
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+    message = "Something went wrong on our side. Try again; if it stays, tell the operator."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        param: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message or self.message)
+        self.message = message or self.message
+        self.param = param
+        self.headers = headers
+
+
+class InvalidRequest(ProxyError):
+    status, type, code = 400, "invalid_request_error", "invalid_request"
+    message = "The body must be a JSON object."
+
+
+class InvalidMessages(InvalidRequest):
+    code = "invalid_messages"
+
+
+class InvalidTarget(InvalidRequest):
+    code = "invalid_target"
+    message = (
+        "This target can't be used. Name a public provider by https and port 443, "
+        "such as https://api.openai.com/v1, or ask the operator to allow its host and port."
+    )
+
+
+class NotFound(ProxyError):
+    status, type, code = 404, "invalid_request_error", "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ProxyError):
+    status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class RequestTooLarge(ProxyError):
+    status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class UpstreamUnreachable(ProxyError):
+    status, code = 502, "upstream_unreachable"
+    message = "The provider could not be reached. Check the target's address, or try again."
+
+
+class UpstreamTimeout(ProxyError):
+    status, code = 504, "upstream_timeout"
+    message = "The provider did not answer in time. Try again."
+
+
+class ModelUnavailable(ProxyError):
+    status, code = 503, "model_unavailable"
+    message = "The built-in model is not running. Try again in a moment, or tell the operator."

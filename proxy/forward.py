@@ -1,0 +1,193 @@
+"""Open a provider, and relay its bytes: each piece as it comes, nothing held, nothing parsed.
+
+The provider is opened before our status line is sent, so that a refusal is still a status code.
+Whatever ends the relay (the end, a fault, a client that left), the provider is let go with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from proxy import headers
+from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# A body beyond this is written in pieces, so that the loop serves others meanwhile.
+WRITTEN_AT_ONCE = 512 * 1024
+# Enough of an answer's end to hold its usage, whether whole or streamed.
+TAIL_PIECES = 4
+TAIL_BYTES = 16 * 1024
+
+
+class ClientGone(Exception):
+    """The caller went away before the answer's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a provider may take, in seconds, and how much it may send, in bytes."""
+
+    first_byte: float
+    idle: float
+    total: float
+    most_bytes: int
+
+
+@dataclass(slots=True)
+class Relayed:
+    """What became of an answer on its way down."""
+
+    is_complete: bool = False
+    tail: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_PIECES))
+
+    def end(self) -> list[bytes]:
+        """The last bytes of the answer, in pieces, bounded."""
+        return [piece[-TAIL_BYTES:] for piece in self.tail]
+
+
+@asynccontextmanager
+async def opened(
+    client: aiohttp.ClientSession,
+    method: str,
+    url: URL,
+    sent: CIMultiDict[str],
+    body: bytes | None,
+    bounds: Bounds,
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Send a request and give the provider's answer, its head read and its body not.
+
+    Raises UpstreamTimeout or UpstreamUnreachable before the first byte; closes the provider.
+    """
+    response: aiohttp.ClientResponse | None = None
+    try:
+        with _translated():
+            async with asyncio.timeout(bounds.first_byte):
+                response = await client.request(
+                    method, url, headers=sent, data=_payload(body), allow_redirects=False
+                )
+        _check(response)
+        yield response
+    finally:
+        if response is not None:
+            # Gives a connection back when the answer was read to its end, closes it otherwise.
+            response.release() if response.content.at_eof() else response.close()
+
+
+def _payload(body: bytes | None) -> bytes | BytesIO | None:
+    return BytesIO(body) if body and len(body) > WRITTEN_AT_ONCE else body
+
+
+def _check(response: aiohttp.ClientResponse) -> None:
+    if 300 <= response.status < 400 and response.status != 304:
+        raise UpstreamUnreachable("The provider redirects elsewhere; name its final URL.")
+    if headers.has_encoding(response.headers):
+        raise UpstreamUnreachable("The provider sent an encoding that was not asked for.")
+
+
+class _translated:
+    """Turns what the HTTP client raises into faults of ours, which hold nothing of its text."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        if isinstance(error, TimeoutError):
+            raise UpstreamTimeout from None
+        if isinstance(error, aiohttp.ClientError | OSError | ValueError):
+            raise UpstreamUnreachable from None
+
+
+async def relay(
+    response: aiohttp.ClientResponse,
+    send: Send,
+    own_headers: headers.RawHeaders,
+    dialect: ModuleType,
+    bounds: Bounds,
+    relayed: Relayed,
+) -> None:
+    """Pass a provider's answer on, piece by piece, and note in `relayed` how it ended.
+
+    A stream that breaks ends with an error event of the dialect; any other answer is cut where it
+    broke, which no client takes for success.
+    """
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": headers.downward(response.raw_headers) + own_headers,
+        }
+    )
+    try:
+        with _translated():
+            await _relay_body(response, send, relayed, bounds)
+    except ProxyError as error:
+        if not response.content_type.startswith("text/event-stream"):
+            return
+        await send(
+            {"type": "http.response.body", "body": dialect.broken(error), "more_body": True}
+        )
+    else:
+        relayed.is_complete = True
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _relay_body(
+    response: aiohttp.ClientResponse, send: Send, relayed: Relayed, bounds: Bounds
+) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + bounds.total
+    left = bounds.most_bytes
+    read, keep = response.content.readany, relayed.tail.append
+    async with asyncio.timeout(None) as limit:
+        while True:
+            limit.reschedule(min(loop.time() + bounds.idle, end))
+            piece = await read()
+            if not piece:
+                return
+            left -= len(piece)
+            if left < 0:
+                raise UpstreamUnreachable("The provider's answer is larger than allowed.")
+            keep(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+@asynccontextmanager
+async def while_connected(receive: Receive) -> AsyncIterator[None]:
+    """Run the block only as long as the client is there; raises ClientGone when it leaves.
+
+    The block is cancelled where it waits: for the provider's first byte, for its next one, or for
+    a client that reads slowly.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    is_gone = False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_gone or task.uncancel():
+            raise
+        raise ClientGone from None
+    finally:
+        watcher.cancel()

@@ -1,0 +1,12 @@
+"""What the proxy holds while a process lives, and how it lets go."""
+
+from __future__ import annotations
+
+from proxy import builtin, connections, usage
+
+
+async def close() -> None:
+    """Close providers' connections, end the built-in model, write the last usage rows."""
+    await connections.close()
+    await builtin.close()
+    await usage.close()

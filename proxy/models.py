@@ -1,0 +1,59 @@
+"""What is kept of each call through the proxy: who, where, how much. Never a word of it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class UsageRecord(models.Model):
+    """One call of an authenticated caller, whatever became of it."""
+
+    class Outcome(models.TextChoices):
+        COMPLETE = "complete"
+        """The provider's answer was passed on to its end, whatever its status."""
+        REFUSED = "refused"
+        """We answered ourselves: bad input, a limit, a provider that could not be reached."""
+        BROKEN = "broken"
+        """The answer had begun and broke off."""
+        CLIENT_CLOSED = "client_closed"
+        """The caller went away; the provider was closed."""
+
+    created = models.DateTimeField(db_index=True)
+    request_id = models.CharField(max_length=40, unique=True)
+    caller = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="usage_records",
+        help_text="Empty once the account is deleted: usage outlives it.",
+    )
+    key_id = models.CharField(
+        max_length=40, blank=True, help_text="The id of the API key; empty for a login's token."
+    )
+    endpoint = models.CharField(max_length=40)
+    target = models.CharField(max_length=270, blank=True, help_text="The provider's host and port.")
+    model = models.CharField(max_length=200, blank=True)
+    mode = models.CharField(max_length=20, blank=True)
+    filtering = models.CharField(
+        max_length=20,
+        blank=True,
+        help_text="What the filter did: filtered, unchanged, off, failed, too_slow, undone.",
+    )
+    messages_before = models.PositiveIntegerField(default=0)
+    messages_after = models.PositiveIntegerField(default=0)
+    tokens_before = models.PositiveIntegerField(default=0)
+    tokens_after = models.PositiveIntegerField(default=0)
+    prompt_tokens = models.PositiveIntegerField(null=True, help_text="As the provider counted.")
+    cached_tokens = models.PositiveIntegerField(null=True)
+    completion_tokens = models.PositiveIntegerField(null=True)
+    status = models.PositiveSmallIntegerField()
+    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    milliseconds = models.PositiveIntegerField()
+    first_byte_milliseconds = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["caller", "-created"], name="usage_of_caller")]
+
+    def __str__(self) -> str:
+        return self.request_id

@@ -1,0 +1,169 @@
+"""The proxy's endpoints in the OpenAPI schema: they are no DRF views, so they are told here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.relevance import modes
+
+_TARGET = {
+    "name": "target",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": (
+        "`default` for the built-in model; or a provider's base URL, written literally or "
+        "percent-encoded, such as `https://api.openai.com/v1`; followed by `/` and the provider's "
+        "key unless X-Upstream-Api-Key carries that."
+    ),
+}
+_HEADERS: list[dict[str, Any]] = [
+    {
+        "name": "X-Upstream-Api-Key",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The provider's key. The recommended way: a key in a path ends up in logs.",
+    },
+    {
+        "name": "X-Alchemyst-Relevance",
+        "in": "header",
+        "schema": {"type": "string", "enum": list(modes.NAMES)},
+        "description": "How strictly history is filtered; else the key's, user's or operator's.",
+    },
+    {
+        "name": "X-Alchemyst-Pin",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "Messages that must stay, by place: `first,3,-1` or `4-9`.",
+    },
+    {
+        "name": "X-Alchemyst-Exclude",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "Messages to leave out, by place.",
+    },
+]
+_MESSAGE = {
+    "type": "object",
+    "required": ["role"],
+    "properties": {
+        "role": {
+            "type": "string",
+            "enum": ["system", "developer", "user", "assistant", "tool", "function"],
+        },
+        "content": {
+            "oneOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "object", "required": ["type"]}},
+                {"type": "null"},
+            ]
+        },
+    },
+    "additionalProperties": True,
+}
+_penalty = {"type": "number", "minimum": -2, "maximum": 2}
+_COMPLETION = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "properties": {
+        "model": {"type": "string", "minLength": 1, "example": "alchemyst-ai/alchemyst-c1"},
+        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
+        "stream": {"type": "boolean"},
+        "max_tokens": {"type": "integer", "minimum": 0},
+        "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+        "top_p": {"type": "number", "minimum": 0, "maximum": 1},
+        "frequency_penalty": _penalty,
+        "presence_penalty": _penalty,
+    },
+    "additionalProperties": True,
+    "description": "Every other field goes to the provider as it came.",
+}
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code", "param"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "code": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+_ERRORS = {
+    "400": "The body or the target is not valid.",
+    "401": "The token is missing, expired or revoked.",
+    "403": "The API key lacks the scope `proxy`.",
+    "404": "No such endpoint, or no such model on `default`.",
+    "413": "The body is too large.",
+    "429": "Too many requests: wait as long as Retry-After says.",
+    "502": "The provider could not be reached.",
+    "503": "The built-in model is not running.",
+    "504": "The provider did not answer in time.",
+}
+
+
+def with_proxy_paths(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Add the proxy's paths to the schema that drf-spectacular made of the DRF views."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas["ProxyError"] = _ERROR
+    schemas["CompletionRequest"] = _COMPLETION
+    paths = result.setdefault("paths", {})
+    paths["/api/v1/proxy/{target}/chat/completions"] = {"post": _completions()}
+    paths["/api/v1/proxy/{target}/models"] = {"get": _models()}
+    return result
+
+
+def _completions() -> dict[str, Any]:
+    answer = {
+        "description": "The provider's answer as it is, streamed when asked for.",
+        "headers": {
+            "X-Alchemyst-Context": {
+                "schema": {"type": "string"},
+                "description": "Mode; messages kept and dropped; tokens before and after; ms.",
+            },
+            "X-Alchemyst-Request-Id": {"schema": {"type": "string"}},
+        },
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    }
+    return {
+        "operationId": "proxy_chat_completions",
+        "summary": "Complete a chat, with irrelevant and repeated history left out",
+        "tags": ["proxy"],
+        "security": [{"bearer": []}],
+        "parameters": [_TARGET, *_HEADERS],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}
+            },
+        },
+        "responses": {"200": answer} | _errors(),
+    }
+
+
+def _models() -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "operationId": "proxy_models",
+        "summary": "List a provider's models",
+        "tags": ["proxy"],
+        "security": [{"bearer": []}],
+        "parameters": [_TARGET, _HEADERS[0]],
+        "responses": {"200": {"description": "The provider's list.", "content": content}}
+        | _errors(),
+    }
+
+
+def _errors() -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ProxyError"}}}
+    return {
+        status: {"description": said, "content": content} for status, said in _ERRORS.items()
+    }

@@ -1,0 +1,132 @@
+"""A path -> an address and a provider key.
+
+Whatever stands between `/api/v1/proxy/` and the endpoint is the target: a provider's base URL and,
+unless a header carries it, the provider's key as the last segment. The path is split while it is
+still percent-encoded, since a key may hold an encoded slash. Clients and reverse proxies turn the
+URL into several spellings; all of them are read here, by one parser, and the URL that is asked is
+rebuilt from the parts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+import idna
+from yarl import URL
+
+from proxy.errors import InvalidTarget
+
+_URL = re.compile(
+    r"""
+    (?:(?P<scheme>https?):/+)?
+    (?P<host>\[[0-9a-f:.]+\]|[^/:@%\\?\#\[\]\s]+)
+    (?::(?P<port>[0-9]{1,5}))?
+    (?P<path>/.*)?
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+_NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_PATH_SAFE = "/:@!$&'()*+,;=~"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A provider's base URL, taken apart and made canonical."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """host:port, as operators list it and as usage rows name it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def url(self, endpoint: str) -> URL:
+        return _joined(self, endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A provider and the key to show it."""
+
+    base: Base
+    key: str = field(repr=False)
+
+
+def read(path: str, header_key: str | None) -> Target:
+    """Return the target that stands in `path`, percent-encoded as it came, without its endpoint.
+
+    Raises InvalidTarget, with a message that names the part that wasn't understood.
+    """
+    if header_key is not None:
+        return Target(base_of(unquote(path)), _checked_key(header_key))
+    # A client that encodes the whole target leaves no slash to split at.
+    url, slash, key = (path if "/" in path.strip("/") else unquote(path)).rpartition("/")
+    if not slash or url.lower() in ("", "http:", "https:", "http:/", "https:/"):
+        raise InvalidTarget(
+            "The path must name a provider's URL and then its key, such as "
+            "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions. "
+            "Or send the key in the header X-Upstream-Api-Key."
+        )
+    return Target(base_of(unquote(url)), _checked_key(unquote(key)))
+
+
+def _checked_key(key: str) -> str:
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise InvalidTarget("The provider's key is empty or has characters that no header may hold.")
+    return key
+
+
+@lru_cache(maxsize=2048)
+def base_of(text: str) -> Base:
+    """Return the base URL written in `text`: https://host/v1, https:/host/v1, host/v1.
+
+    Raises InvalidTarget for what is no http(s) URL, has a user, a query or dot segments.
+    """
+    found = _URL.fullmatch(text)
+    if not found or not text.isprintable() or "\\" in text:
+        raise InvalidTarget("The target is no URL. Write it such as https://api.openai.com/v1.")
+    scheme = (found["scheme"] or "https").lower()
+    port = int(found["port"] or _DEFAULT_PORTS[scheme])
+    path = (found["path"] or "").rstrip("/")
+    if not 0 < port < 65536:
+        raise InvalidTarget("The target's port must lie between 1 and 65535.")
+    if "?" in path or "#" in path:
+        raise InvalidTarget("The target's URL may have no query and no fragment.")
+    if {".", ".."} & set(path.split("/")):
+        raise InvalidTarget("The target's URL may have no '.' or '..' in its path.")
+    return Base(scheme, host_of(found["host"]), port, quote(path, safe=_PATH_SAFE))
+
+
+def host_of(text: str) -> str:
+    """Return a host in its one canonical spelling: lower-case ASCII, an address as such.
+
+    Odd spellings of addresses (2130706433, 0x7f.1, 127.1, 0177.0.0.1), which resolvers would
+    read as addresses all the same, raise InvalidTarget.
+    """
+    try:
+        if text.startswith("["):
+            return str(ipaddress.IPv6Address(text[1:-1]))
+        host = text.lower().removesuffix(".")
+        if not host.isascii():
+            host = idna.encode(host, uts46=True).decode()
+        if _NUMERIC.fullmatch(host):
+            return str(ipaddress.IPv4Address(host))
+    except (ValueError, idna.IDNAError):
+        raise InvalidTarget from None
+    if len(host) > 253 or not _HOST.fullmatch(host):
+        raise InvalidTarget("The target's host is no valid name.")
+    return host
+
+
+@lru_cache(maxsize=2048)
+def _joined(base: Base, endpoint: str) -> URL:
+    return URL(f"{base.scheme}://{base.authority}{base.path}{endpoint}", encoded=True)

@@ -1,0 +1,142 @@
+"""A usage row for every call, written off the request's path.
+
+Calls are noted in memory, bounded, and written in batches by one task; when the database is slower
+than the calls, rows are lost and counted, never requests delayed. What a provider says of its own
+usage is read here too, from the last bytes of its answer, after the answer has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from channels.db import database_sync_to_async
+from django.db import DatabaseError
+
+from proxy.models import UsageRecord
+
+logger = logging.getLogger("proxy.usage")
+
+MOST_WAITING = 20_000
+BATCH = 500
+PAUSE_SECONDS = 1.0
+TRIES = 3
+
+_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
+
+
+@dataclass(slots=True)
+class Noted:
+    """One call: the row's fields, and the end of the provider's answer."""
+
+    created: datetime
+    fields: dict[str, Any]
+    tail: list[bytes] = field(default_factory=list)
+
+
+_waiting: deque[Noted] = deque()
+_writer: asyncio.Task[None] | None = None
+lost = 0
+
+
+def note(call: Noted) -> None:
+    """Take a call's row; it is in the database within seconds. Never waits, never raises."""
+    global _writer, lost
+    if len(_waiting) >= MOST_WAITING:
+        lost += 1
+        return
+    _waiting.append(call)
+    loop = asyncio.get_running_loop()
+    if _writer is None or _writer.done() or _writer.get_loop() is not loop:
+        _writer = loop.create_task(_write_soon())
+
+
+async def close() -> None:
+    """Write what is waiting, now."""
+    global _writer
+    writer, _writer = _writer, None
+    if writer and not writer.done() and writer.get_loop() is asyncio.get_running_loop():
+        writer.cancel()
+        await asyncio.wait([writer])
+    await _write_all()
+
+
+async def _write_soon() -> None:
+    await asyncio.sleep(PAUSE_SECONDS)
+    await _write_all()
+
+
+async def _write_all() -> None:
+    global lost
+    while _waiting:
+        batch = [_waiting.popleft() for _ in range(min(BATCH, len(_waiting)))]
+        try:
+            await _written(batch)
+        except asyncio.CancelledError:
+            _waiting.extendleft(reversed(batch))
+            raise
+        except DatabaseError as error:
+            lost += len(batch)
+            logger.error("%d usage rows could not be written: %s", lost, type(error).__name__)
+
+
+async def _written(batch: list[Noted]) -> None:
+    for left in reversed(range(TRIES)):
+        try:
+            await database_sync_to_async(_insert)(batch)
+            return
+        except DatabaseError:
+            if not left:
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _insert(batch: list[Noted]) -> None:
+    rows = [
+        UsageRecord(created=call.created, **call.fields, **reported(b"".join(call.tail)))
+        for call in batch
+    ]
+    # A batch that was written just before its task was cancelled comes a second time.
+    UsageRecord.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def reported(tail: bytes) -> dict[str, int | None]:
+    """Return the provider's own token counts from the end of its answer, where it gave them.
+
+    The last `usage` that is an object counts: in a stream, earlier ones are null or partial.
+    """
+    found: dict[str, Any] = {}
+    for place in _USAGE.finditer(tail):
+        found = _object_at(tail, place.end()) or found
+    details = found.get("prompt_tokens_details")
+    return {
+        "prompt_tokens": _counted(found.get("prompt_tokens")),
+        "completion_tokens": _counted(found.get("completion_tokens")),
+        "cached_tokens": _counted(
+            details.get("cached_tokens") if isinstance(details, dict) else None
+        ),
+    }
+
+
+def _object_at(text: bytes, start: int) -> dict[str, Any] | None:
+    """Return the JSON object that begins at `start`, if it is whole."""
+    depth = 0
+    for end in range(start, min(len(text), start + 4096)):
+        depth += {0x7B: 1, 0x7D: -1}.get(text[end], 0)
+        if not depth:
+            try:
+                found: dict[str, Any] = msgspec.json.decode(text[start : end + 1])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None
+            return found
+    return None
+
+
+def _counted(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**31 else None

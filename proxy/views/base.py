@@ -1,0 +1,169 @@
+"""What every view of the proxy's path does alike: read a body, find the target, keep the account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import aiohttp
+from django.conf import settings
+from yarl import URL
+
+from proxy import builtin, connections, guard, target, usage
+from proxy.context import Context
+from proxy.errors import InvalidRequest, InvalidTarget, RequestTooLarge
+from proxy.forward import Bounds, ClientGone, Receive, Relayed
+from proxy.headers import RawHeaders
+from proxy.models import UsageRecord
+
+Scope = MutableMapping[str, Any]
+Outcome = UsageRecord.Outcome
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where a call goes, with what key, and by which client."""
+
+    client: aiohttp.ClientSession
+    name: str
+    key: str = field(repr=False)
+    base: target.Base
+    model: str | None = None
+    """The name that the provider knows the model by, where it differs from the caller's."""
+
+    def url(self, endpoint: str) -> URL:
+        return self.base.url(f"/{endpoint}")
+
+
+@dataclass(slots=True)
+class Call:
+    """One call on its way: what its usage row and its response headers are made of."""
+
+    scope: Scope
+    endpoint: str
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = field(default_factory=time.perf_counter)
+    target: str = ""
+    model: str = ""
+    context: Context | None = None
+    status: int = 0
+    outcome: str = Outcome.REFUSED
+    answered: float | None = None
+    relayed: Relayed = field(default_factory=Relayed)
+
+    def own_headers(self) -> RawHeaders:
+        """What we tell the caller of what was done, on streamed and whole answers alike."""
+        self.answered = time.perf_counter()
+        auth = (self.began - self.scope["began"]) * 1000
+        filter_ms = self.context.milliseconds if self.context else 0.0
+        upstream = (self.answered - self.began) * 1000 - filter_ms
+        timing = f"auth;dur={auth:.2f}, filter;dur={filter_ms:.2f}, upstream;dur={upstream:.2f}"
+        told = [(b"server-timing", timing.encode())]
+        if self.context:
+            told.append((b"x-alchemyst-context", self.context.header.encode()))
+        return told
+
+    def note(self) -> None:
+        """Hand the call's row to the ledger."""
+        access, context = self.scope["access"], self.context
+        fields = {
+            "request_id": self.scope["request_id"],
+            "caller_id": access.user.pk,
+            "key_id": str(access.key_id or ""),
+            "endpoint": self.endpoint,
+            "target": self.target,
+            "model": self.model[:200],
+            "status": self.status,
+            "outcome": self.outcome,
+            "milliseconds": _since(self.began, time.perf_counter()),
+            "first_byte_milliseconds": self.answered and _since(self.began, self.answered),
+        }
+        if context:
+            fields |= {
+                "mode": context.mode,
+                "filtering": context.filtering,
+                "messages_before": context.messages_before,
+                "messages_after": context.messages_after,
+                "tokens_before": context.tokens_before,
+                "tokens_after": context.tokens_after,
+            }
+        usage.note(usage.Noted(self.created, fields, self.relayed.end()))
+
+
+def _since(began: float, ended: float) -> int:
+    return round((ended - began) * 1000)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return a request header's value; a header given twice is one that we don't trust."""
+    values = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        raise InvalidRequest(f"The header {name.decode()} was given more than once.")
+    return values[0].decode("latin-1").strip() if values else None
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the request's body; raises RequestTooLarge as soon as that is known."""
+    most = settings.PROXY_MAX_BODY
+    length = header(scope, b"content-length")
+    if length and length.isdecimal() and int(length) > most:
+        raise _too_large(most)
+    pieces, size = [], 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        piece = event.get("body", b"")
+        size += len(piece)
+        if size > most:
+            raise _too_large(most)
+        pieces.append(piece)
+        if not event.get("more_body"):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(most: int) -> RequestTooLarge:
+    return RequestTooLarge(
+        f"The body is larger than {most // 1024} KiB.", headers=(("connection", "close"),)
+    )
+
+
+def provider_of(path: str, scope: Scope) -> Provider:
+    """Return the provider that a path names, if it may be asked; raises InvalidTarget."""
+    named = target.read(path, header(scope, b"x-upstream-api-key"))
+    guard.check(named.base, _allowed(tuple(settings.PROXY_ALLOWED_TARGETS)))
+    if named.base.host == _own_host(scope):
+        raise InvalidTarget
+    return Provider(connections.guarded(), named.base.authority, named.key, named.base)
+
+
+async def builtin_provider() -> Provider:
+    """Return the built-in model's server, started if need be; raises ModelUnavailable."""
+    own = await builtin.endpoint()
+    base = target.base_of(own.base_url)
+    return Provider(connections.trusted(), DEFAULT, own.api_key, base, own.model)
+
+
+def _own_host(scope: Scope) -> str:
+    """The host that the caller reached us by: a target there would only come back to us."""
+    return (header(scope, b"host") or "").rpartition(":")[0]
+
+
+@cache
+def _allowed(words: tuple[str, ...]) -> guard.Allowed:
+    return guard.allowed_targets(words)
+
+
+def bounds() -> Bounds:
+    return Bounds(
+        first_byte=settings.PROXY_FIRST_BYTE_TIMEOUT,
+        idle=settings.PROXY_IDLE_TIMEOUT,
+        total=settings.PROXY_TOTAL_TIMEOUT,
+        most_bytes=settings.PROXY_MAX_RESPONSE,
+    )

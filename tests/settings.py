@@ -1,0 +1,21 @@
+"""The application's settings for the tests: a scratch folder, quick password hashes, no limits.
+
+`DATABASE_URL` and `REDIS_URL` are obeyed, so the same suite runs on PostgreSQL and Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+os.environ.setdefault("ALCHEMYST_DATA_DIR", tempfile.mkdtemp(prefix="alchemyst-tests-"))
+
+from alchemyst.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+RATE_LIMITS = dict.fromkeys(("proxy", "api", "anonymous", "login"), (0, 1))
+REGISTRATION_OPEN = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
