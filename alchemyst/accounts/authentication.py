@@ -1,0 +1,97 @@
+"""Who is calling: one function turns a bearer token into an `Access`, wherever it came in.
+
+A token is a JWT access token, which may do everything that its user may, or a personal API key,
+which may do what its scopes say. Every refusal has the same text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from alchemyst.accounts import tokens
+from alchemyst.accounts.memory import memory
+from alchemyst.accounts.models import KEY_PREFIX, SCOPES, ApiKey, User
+
+NO_CREDENTIAL = "Give one token, and nothing else: Authorization: Bearer <token>"
+ALL_SCOPES = frozenset(SCOPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a token allows. It is shared by requests: read `user`, never change or save it."""
+
+    user: User
+    scopes: frozenset[str]
+    # The relevance mode that the key, or else its user, has chosen; "" if neither has.
+    relevance: str
+    # The API key's id; None for a JWT.
+    key_id: UUID | None
+    # When the token ends, in seconds since 1970; infinity if never.
+    expires: float
+
+
+def access_of(token: bytes) -> Access:
+    """Return what `token` allows; raise AuthenticationFailed if that is nothing."""
+    return memory.recall(token) or checked(token)
+
+
+def checked(token: bytes) -> Access:
+    """Do the same with a look into the database, and remember the answer."""
+    age = memory.age
+    try:
+        text = token.decode("ascii")
+    except UnicodeDecodeError:
+        raise AuthenticationFailed(tokens.REFUSED)
+    access = _of_key(text) if text.startswith(KEY_PREFIX) else _of_jwt(text)
+    memory.remember(token, access, age=age)
+    return access
+
+
+def token_in(header: bytes) -> bytes:
+    """Return the token in the value of an Authorization header."""
+    scheme, _, token = header.strip().partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer" or not token or b" " in token or len(token) > tokens.LONGEST:
+        raise AuthenticationFailed(NO_CREDENTIAL)
+    return token
+
+
+def _of_jwt(text: str) -> Access:
+    token = tokens.access_in(text)
+    user = tokens.holder_of(token)
+    return Access(user, ALL_SCOPES, user.relevance, None, float(token["exp"]))
+
+
+def _of_key(text: str) -> Access:
+    now = datetime.now(UTC)
+    key = ApiKey.objects.alive(now).opened_by(text).first()
+    if not key:
+        raise AuthenticationFailed(tokens.REFUSED)
+    key.note_use(now)
+    return Access(
+        user=key.owner,
+        scopes=frozenset(key.scopes),
+        relevance=key.relevance or key.owner.relevance,
+        key_id=key.pk,
+        expires=key.expires_at.timestamp() if key.expires_at else float("inf"),
+    )
+
+
+class BearerAuthentication(BaseAuthentication):
+    """For DRF: `request.user` is the caller, `request.auth` the Access."""
+
+    def authenticate(self, request: Request) -> tuple[User, Access] | None:
+        header: str | None = request.META.get("HTTP_AUTHORIZATION")
+        if header is None:
+            return None
+        access = access_of(token_in(header.encode("latin-1", "replace")))
+        return access.user, access
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"

@@ -1,0 +1,201 @@
+"""Who may call: users, and the personal API keys that programs use in their place.
+
+Whatever ends a token (a new password, an account switched off, a key revoked) is a change of one
+of these rows, and each change makes the process forget what it had remembered of the tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.contrib.auth import models as auth
+from django.db import models
+from django.db.models import Q, Value
+from django.db.models.functions import Lower
+
+from alchemyst.accounts.memory import forget
+
+SCOPES = ("proxy", "chat", "internal", "external")
+KEY_PREFIX = "alk_"
+# How much of a key is shown, to tell it from others: the prefix and six of its 43 characters.
+SHOWN = len(KEY_PREFIX) + 6
+# The last use is a hint for the owner, not worth a write for each request.
+NOTED_EVERY = timedelta(minutes=1)
+# What is written in passing; no token depends on it.
+NOTES = frozenset({"last_login", "last_used"})
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def relevance_modes() -> list[tuple[str, str]]:
+    return [(name, name.replace("_", " ")) for name in settings.PROXY_RELEVANCE_MODES]
+
+
+class ForgettingQuerySet(models.QuerySet[Row]):
+    """Rows that tokens depend on: after a change of many at once, every token is checked anew."""
+
+    def update(self, **changes: Any) -> int:
+        changed = super().update(**changes)
+        if not NOTES.issuperset(changes):
+            forget()
+        return changed
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        deleted = super().delete()
+        forget()
+        return deleted
+
+
+class UserQuerySet(ForgettingQuerySet["User"]):
+    def named(self, username: str) -> UserQuerySet:
+        """The user of that name, whatever its case. As the constraint folds it, so do we here."""
+        return self.alias(folded=Lower("username")).filter(folded=Lower(Value(username)))
+
+
+class UserManager(auth.UserManager["User"]):
+    use_in_migrations = False
+
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get_queryset().named(username or "").get()
+
+
+class User(auth.AbstractUser):
+    """Somebody with an account. Usernames differ in more than case."""
+
+    relevance = models.CharField(
+        "relevance mode",
+        max_length=20,
+        blank=True,
+        choices=relevance_modes,
+        help_text="How strictly this user's history is filtered; empty means the operator's mode.",
+    )
+
+    objects = UserManager()
+
+    class Meta(auth.AbstractUser.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                Lower("username"),
+                name="accounts_user_unique_username",
+                violation_error_message="This username is taken.",
+            )
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        if not _is_a_note(kwargs.get("update_fields")):
+            forget(self.pk)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        user_id = self.pk
+        deleted = super().delete(*args, **kwargs)
+        forget(user_id)
+        return deleted
+
+
+class ApiKeyQuerySet(ForgettingQuerySet["ApiKey"]):
+    def of(self, user: User) -> ApiKeyQuerySet:
+        """The keys that `user` may see. Every view starts here."""
+        return self.filter(owner=user)
+
+    def alive(self, now: datetime) -> ApiKeyQuerySet:
+        """The keys that are accepted at that time."""
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=now), owner__is_active=True
+        ).select_related("owner")
+
+    def opened_by(self, text: str) -> ApiKeyQuerySet:
+        """The key whose text this is."""
+        return self.filter(digest=digest_of(text))
+
+
+class ApiKey(models.Model):
+    """A personal key. Its text is known to its owner alone; here there is only a digest."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=SHOWN, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.JSONField(default=list)
+    relevance = models.CharField(
+        "relevance mode",
+        max_length=20,
+        blank=True,
+        choices=relevance_modes,
+        help_text="How strictly this key's history is filtered; empty means the owner's mode.",
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    last_used = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-created", "pk"]
+        indexes = [models.Index(fields=["owner", "-created"], name="accounts_key_of_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @classmethod
+    def make(
+        cls,
+        owner: User,
+        *,
+        name: str,
+        scopes: Iterable[str],
+        relevance: str = "",
+        expires_at: datetime | None = None,
+    ) -> tuple[ApiKey, str]:
+        """Return a new key and its text, which can never be had again."""
+        text = KEY_PREFIX + secrets.token_urlsafe(32)
+        key = cls.objects.create(
+            owner=owner,
+            name=name,
+            prefix=text[:SHOWN],
+            digest=digest_of(text),
+            scopes=[scope for scope in SCOPES if scope in set(scopes)],
+            relevance=relevance,
+            expires_at=expires_at,
+        )
+        return key, text
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        if not _is_a_note(kwargs.get("update_fields")):
+            forget(self.owner_id)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        deleted = super().delete(*args, **kwargs)
+        forget(self.owner_id)
+        return deleted
+
+    def note_use(self, now: datetime) -> None:
+        """Write down that the key was used, unless that was done within the last minute."""
+        if self.last_used and now - self.last_used < NOTED_EVERY:
+            return
+        ApiKey.objects.filter(pk=self.pk).update(last_used=now)
+
+
+def digest_of(text: str) -> str:
+    """Return the digest by which a key is found.
+
+    A key has 256 random bits, so there is nothing to guess: a slow, salted password hash would
+    only make each check slow, and the key impossible to look up.
+    """
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_a_note(fields: Iterable[str] | None) -> bool:
+    return fields is not None and NOTES.issuperset(fields)

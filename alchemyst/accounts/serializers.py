@@ -1,0 +1,117 @@
+"""Bodies of the accounts API, in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core import exceptions as django
+from django.utils import timezone
+from rest_framework import serializers
+
+from alchemyst.accounts.models import SCOPES, ApiKey, User, relevance_modes
+from alchemyst.accounts.tokens import LONGEST
+
+LONGEST_PASSWORD = 1024
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """What every error under /api/v1/auth/ looks like."""
+
+    message = serializers.CharField()
+    error = serializers.CharField()
+    details = serializers.DictField(required=False)
+
+
+class PasswordField(serializers.CharField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            write_only=True, trim_whitespace=False, max_length=LONGEST_PASSWORD, **kwargs
+        )
+
+
+class RegisterSerializer(serializers.ModelSerializer[User]):
+    password = PasswordField()
+
+    class Meta:
+        model = User
+        fields = ["id", "username", "email", "password"]
+        extra_kwargs = {
+            # Whether the name is free is decided as it is taken.
+            "username": {"validators": [User.username_validator]},
+        }
+        validators: list[Any] = []
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        stranger = User(username=attrs["username"], email=attrs.get("email", ""))
+        try:
+            validate_password(attrs["password"], stranger)
+        except django.ValidationError as error:
+            raise serializers.ValidationError({"password": error.messages})
+        return attrs
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    password = PasswordField()
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh = serializers.CharField(max_length=LONGEST, write_only=True)
+
+
+class PairSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+
+
+class VerifySerializer(serializers.Serializer[Any]):
+    token = serializers.CharField(max_length=LONGEST, write_only=True)
+
+
+class EmptySerializer(serializers.Serializer[Any]):
+    pass
+
+
+class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=SCOPES), allow_empty=False, max_length=len(SCOPES)
+    )
+    relevance = serializers.ChoiceField(
+        choices=relevance_modes(), allow_blank=True, required=False, default=""
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = [
+            "id",
+            "name",
+            "prefix",
+            "scopes",
+            "relevance",
+            "expires_at",
+            "created",
+            "last_used",
+        ]
+        read_only_fields = ["created", "last_used"]
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Refuse unknown fields: a misspelt `expires_at` must not make a key for ever."""
+        if isinstance(data, dict) and (unknown := sorted(data.keys() - self.fields.keys())):
+            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
+        return super().to_internal_value(data)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        expires_at = attrs.get("expires_at")
+        if expires_at and expires_at <= timezone.now():
+            raise serializers.ValidationError({"expires_at": ["This is in the past."]})
+        return attrs
+
+
+class NewApiKeySerializer(ApiKeySerializer):
+    """A key on the one occasion when its text is shown."""
+
+    key = serializers.CharField(read_only=True)
+
+    class Meta(ApiKeySerializer.Meta):
+        fields = ["key", *ApiKeySerializer.Meta.fields]

@@ -1,0 +1,186 @@
+"""The accounts API: an account, a session, the keys of one's programs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib.auth import authenticate
+from django.db import IntegrityError, transaction
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from alchemyst.accounts import tokens
+from alchemyst.accounts.authentication import Access, access_of
+from alchemyst.accounts.models import ApiKey, User
+from alchemyst.accounts.permissions import RegistrationIsOpen
+from alchemyst.accounts.serializers import (
+    ApiKeySerializer,
+    CredentialsSerializer,
+    EmptySerializer,
+    ErrorSerializer,
+    NewApiKeySerializer,
+    PairSerializer,
+    RefreshSerializer,
+    RegisterSerializer,
+    VerifySerializer,
+)
+from alchemyst.accounts.throttles import sign_in
+
+WRONG_CREDENTIALS = "Username or password is wrong, or the account is switched off."
+MOST_KEYS = 100
+
+
+def answers(*errors: int, **success: Any) -> dict[int, Any]:
+    """Return what an endpoint may answer, for the schema."""
+    return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
+        (*errors, 429), ErrorSerializer
+    )
+
+
+class Conflict(ValidationError):
+    """A request that is sound, but contradicts what is there."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+
+class OpenView(GenericAPIView[Any]):
+    """A view for strangers. An Authorization header that they happen to send is not looked at."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get_authenticate_header(self, request: Request) -> str:
+        # Without it DRF turns each of our 401 into a 403.
+        return "Bearer"
+
+    def asked(self, request: Request) -> dict[str, Any]:
+        """Return the request's sound fields, or raise ValidationError."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return cast("dict[str, Any]", serializer.validated_data)
+
+
+class RegisterView(OpenView):
+    """Make an account."""
+
+    serializer_class = RegisterSerializer
+    permission_classes = (RegistrationIsOpen,)
+
+    @extend_schema(
+        operation_id="register", responses=answers(400, 403, 409, _201=RegisterSerializer)
+    )
+    def post(self, request: Request) -> Response:
+        asked = self.asked(request)
+        try:
+            with transaction.atomic():
+                user = User.objects.create_user(**asked)
+        except IntegrityError:
+            raise Conflict({"username": ["This username is taken."]})
+        return Response(RegisterSerializer(user).data, status=status.HTTP_201_CREATED)
+
+
+class TokenView(OpenView):
+    """Sign in: an access token for minutes, and a refresh token to get the next one."""
+
+    serializer_class = CredentialsSerializer
+
+    @extend_schema(operation_id="token", responses=answers(400, 401, _200=PairSerializer))
+    def post(self, request: Request) -> Response:
+        asked = self.asked(request)
+        with sign_in(request, asked["username"]):
+            user = authenticate(request, **asked)
+            if not isinstance(user, User):
+                raise AuthenticationFailed(WRONG_CREDENTIALS)
+        return Response(PairSerializer(tokens.issued_to(user)).data)
+
+
+class RefreshView(OpenView):
+    """Exchange a refresh token for a new pair. The old one is refused from then on."""
+
+    serializer_class = RefreshSerializer
+
+    @extend_schema(operation_id="token_refresh", responses=answers(400, 401, _200=PairSerializer))
+    def post(self, request: Request) -> Response:
+        return Response(PairSerializer(tokens.rotated(self.asked(request)["refresh"])).data)
+
+
+class VerifyView(OpenView):
+    """Say whether a token would be accepted now: an access token, a refresh token or an API key."""
+
+    serializer_class = VerifySerializer
+
+    @extend_schema(operation_id="token_verify", responses=answers(400, 401, _200=EmptySerializer))
+    def post(self, request: Request) -> Response:
+        token: str = self.asked(request)["token"]
+        try:
+            access_of(token.encode())
+        except AuthenticationFailed:
+            tokens.holder_of(tokens.refresh_in(token))
+        return Response({})
+
+
+class LogoutView(OpenView):
+    """End a session: its refresh token and its access tokens are refused from now on."""
+
+    serializer_class = RefreshSerializer
+
+    @extend_schema(operation_id="logout", responses=answers(400, 401, _204=None))
+    def post(self, request: Request) -> Response:
+        tokens.end_session(self.asked(request)["refresh"])
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class KeysView(GenericAPIView[ApiKey]):
+    """The caller's API keys."""
+
+    serializer_class = ApiKeySerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="keys", responses=answers(401, _200=ApiKeySerializer(many=True)))
+    def get(self, request: Request) -> Response:
+        """List the keys, newest first, without their texts."""
+        return Response(ApiKeySerializer(ApiKey.objects.of(request.user), many=True).data)
+
+    @extend_schema(
+        operation_id="new_key", responses=answers(400, 401, 403, 409, _201=NewApiKeySerializer)
+    )
+    def post(self, request: Request) -> Response:
+        """Make a key. Its text is in this answer, and never shown again."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        refuse_more_than(request.auth, asked)
+        if ApiKey.objects.of(request.user).count() >= MOST_KEYS:
+            raise Conflict({"errors": [f"You have {MOST_KEYS} keys. Delete one first."]})
+
+        key, text = ApiKey.make(request.user, **asked)
+        body = {"key": text} | ApiKeySerializer(key).data
+        return Response(body, status=status.HTTP_201_CREATED)
+
+
+class KeyView(GenericAPIView[ApiKey]):
+    """One of the caller's API keys."""
+
+    serializer_class = ApiKeySerializer
+
+    @extend_schema(operation_id="delete_key", responses=answers(401, 404, _204=None))
+    def delete(self, request: Request, key_id: str) -> Response:
+        """Revoke a key: it is refused from now on."""
+        get_object_or_404(ApiKey.objects.of(request.user), pk=key_id).delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def refuse_more_than(access: Access, asked: dict[str, Any]) -> None:
+    """Raise PermissionDenied if the new key could do more, or live longer, than its maker."""
+    if beyond := sorted(set(asked["scopes"]) - access.scopes):
+        raise PermissionDenied(f"This key lacks {', '.join(beyond)}, so it can't hand that on.")
+    if access.key_id is None:
+        return
+    ends = asked.get("expires_at")
+    if (ends.timestamp() if ends else float("inf")) > access.expires:
+        raise PermissionDenied("This key expires, so it can't make one that lives longer.")
