@@ -1,0 +1,42 @@
+"""The same question with the same answer, sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .exchanges import Conversation
+from .features import Features
+from .messages import Message
+
+SHORTEST = 12
+"""Letters and digits that a question needs to be told from "yes", "next" or "the second one"."""
+
+
+def repeated(
+    messages: Sequence[Message], features: Sequence[Features], conversation: Conversation
+) -> dict[int, int]:
+    """Return, for each exchange that says nothing new, the exchange that says the same.
+
+    Exchanges are equal when all their messages are plain and differ in case and white space at
+    most. The first one stays, so that a provider's prompt cache keeps its prefix; only where a copy
+    is the last exchange of all, which always stays, the earlier ones go.
+    """
+    alike: dict[tuple[tuple[str, bytes], ...], list[int]] = {}
+    for number, exchange in enumerate(conversation.exchanges):
+        if _may_be_compared([messages[i] for i in exchange], features[exchange[0]]):
+            said = tuple((messages[i].role, features[i].said) for i in exchange)
+            alike.setdefault(said, []).append(number)
+    copies = {}
+    for numbers in alike.values():
+        stays = numbers[-1] if numbers[-1] == conversation.last else numbers[0]
+        copies.update({number: stays for number in numbers if number != stays})
+    return copies
+
+
+def _may_be_compared(exchange: Sequence[Message], question: Features) -> bool:
+    """Tell whether the exchange is plain text and asks more than "next" or "yes"."""
+    return (
+        exchange[0].role == "user"
+        and question.letters >= SHORTEST
+        and all(m.is_plain and not m.is_protected for m in exchange)
+    )

@@ -1,0 +1,34 @@
+"""What the filter may know of a message, whatever format it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation; the wire formats make them."""
+
+    role: str
+    """`system` (developer too), `user`, `assistant` or `tool` (function too)."""
+
+    text: str
+    """All its text, joined by newlines, and the names and arguments of its tool calls."""
+
+    digest: bytes
+    """Of the whole message: equal digests mean equal messages."""
+
+    name: str = ""
+    calls: tuple[str, ...] = ()
+    """The ids of the tool calls that it makes."""
+
+    answers: tuple[str, ...] = ()
+    """The ids of the tool calls whose results it carries."""
+
+    is_plain: bool = True
+    """Nothing but a role and text: it may be joined with a neighbour and compared for duplicates."""
+
+    is_protected: bool = False
+    """The wire says that it must stay, besides what the filter itself protects."""
+
+    tokens: int = 0
