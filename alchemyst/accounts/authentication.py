@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 from rest_framework.authentication import BaseAuthentication
@@ -81,6 +82,11 @@ def _of_key(text: str) -> Access:
         key_id=key.pk,
         expires=key.expires_at.timestamp() if key.expires_at else float("inf"),
     )
+
+
+def caller(request: Request) -> Access:
+    """Return who is calling a DRF view that asks for a token."""
+    return cast("Access", request.auth)
 
 
 class BearerAuthentication(BaseAuthentication):

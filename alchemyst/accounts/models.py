@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import models as auth
@@ -79,7 +79,7 @@ class User(auth.AbstractUser):
         help_text="How strictly this user's history is filtered; empty means the operator's mode.",
     )
 
-    objects = UserManager()
+    objects: ClassVar[UserManager] = UserManager()
 
     class Meta(auth.AbstractUser.Meta):
         constraints = [
@@ -148,6 +148,16 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        if not _is_a_note(kwargs.get("update_fields")):
+            forget(self.owner_id)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        deleted = super().delete(*args, **kwargs)
+        forget(self.owner_id)
+        return deleted
+
     @classmethod
     def make(
         cls,
@@ -170,16 +180,6 @@ class ApiKey(models.Model):
             expires_at=expires_at,
         )
         return key, text
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        super().save(*args, **kwargs)
-        if not _is_a_note(kwargs.get("update_fields")):
-            forget(self.owner_id)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        deleted = super().delete(*args, **kwargs)
-        forget(self.owner_id)
-        return deleted
 
     def note_use(self, now: datetime) -> None:
         """Write down that the key was used, unless that was done within the last minute."""

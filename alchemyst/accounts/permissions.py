@@ -9,7 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from alchemyst.accounts.authentication import Access
+from alchemyst.accounts.authentication import Access, caller
 
 # These classes stand in settings, which DRF reads while it imports its views.
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class HasScope(BasePermission):
             return True
         if request.auth is None:
             return False
-        refuse_without(scope, request.auth)
+        refuse_without(scope, caller(request))
         return True
 
 

@@ -16,7 +16,7 @@ token or of a whole session, stand in simplejwt's blacklist.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from django.contrib.auth.models import update_last_login
@@ -36,9 +36,10 @@ REFUSED = "This token is invalid, expired or revoked. Sign in again, or use anot
 # Longer than any token that we make; a longer one is not even looked at.
 LONGEST = 8192
 
+# Two claims of our own: the session, and Django's keyed hash for its own sessions, which changes
+# with the password and tells nothing about it.
 SESSION = "session"
-# Changes with the password, and tells nothing about it: Django's keyed hash for its own sessions.
-PASSWORD = "password_mark"
+HASH = "auth_hash"
 
 Kind = TypeVar("Kind", bound=Token)
 
@@ -58,11 +59,11 @@ def issued_to(user: User) -> Pair:
     """Begin a session for `user`."""
     # Nobody else would: what has expired needs no refusing any more.
     OutstandingToken.objects.filter(user_id=user.pk, expires_at__lt=timezone.now()).delete()
-    update_last_login(None, user)
+    update_last_login(User, user)
     refresh = RefreshToken()
     refresh["user_id"] = str(user.pk)
     refresh[SESSION] = uuid4().hex
-    refresh[PASSWORD] = user.get_session_auth_hash()
+    refresh[HASH] = user.get_session_auth_hash()
     return Pair(str(refresh.access_token), str(refresh))
 
 
@@ -104,16 +105,16 @@ def holder_of(token: Token) -> User:
     """Return the user of a sound token, if account, password and session are as they were."""
     is_over = Exists(BlacklistedToken.objects.filter(token__jti=token.get(SESSION, "")))
     user = User.objects.filter(~is_over, pk=token["user_id"], is_active=True).first()
-    if not user or not constant_time_compare(token.get(PASSWORD, ""), user.get_session_auth_hash()):
+    if not user or not constant_time_compare(token.get(HASH, ""), user.get_session_auth_hash()):
         raise AuthenticationFailed(REFUSED)
     return user
 
 
-def _checked(kind: type[Kind], text: Any) -> Kind:
+def _checked(kind: type[Kind], text: str | bytes) -> Kind:
     if len(text) > LONGEST:
         raise AuthenticationFailed(REFUSED)
     try:
-        return kind(text)
+        return kind(text)  # type: ignore[arg-type]  # simplejwt annotates it as a Token
     # A header of brackets in brackets is more than the JSON reader stands.
     except (TokenError, RecursionError):
         raise AuthenticationFailed(REFUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
@@ -9,13 +10,15 @@ from django.db import IntegrityError, transaction
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, ValidationError
 from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alchemyst.accounts import tokens
-from alchemyst.accounts.authentication import Access, access_of
+from alchemyst.accounts.authentication import Access, access_of, caller
 from alchemyst.accounts.models import ApiKey, User
 from alchemyst.accounts.permissions import RegistrationIsOpen
 from alchemyst.accounts.serializers import (
@@ -51,8 +54,8 @@ class Conflict(ValidationError):
 class OpenView(GenericAPIView[Any]):
     """A view for strangers. An Authorization header that they happen to send is not looked at."""
 
-    authentication_classes = ()
-    permission_classes = ()
+    authentication_classes: Sequence[type[BaseAuthentication]] = ()
+    permission_classes: Sequence[type[BasePermission]] = ()
 
     def get_authenticate_header(self, request: Request) -> str:
         # Without it DRF turns each of our 401 into a 403.
@@ -144,7 +147,7 @@ class KeysView(GenericAPIView[ApiKey]):
     @extend_schema(operation_id="keys", responses=answers(401, _200=ApiKeySerializer(many=True)))
     def get(self, request: Request) -> Response:
         """List the keys, newest first, without their texts."""
-        return Response(ApiKeySerializer(ApiKey.objects.of(request.user), many=True).data)
+        return Response(ApiKeySerializer(ApiKey.objects.of(caller(request).user), many=True).data)
 
     @extend_schema(
         operation_id="new_key", responses=answers(400, 401, 403, 409, _201=NewApiKeySerializer)
@@ -154,11 +157,11 @@ class KeysView(GenericAPIView[ApiKey]):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
-        refuse_more_than(request.auth, asked)
-        if ApiKey.objects.of(request.user).count() >= MOST_KEYS:
+        refuse_more_than(caller(request), asked)
+        if ApiKey.objects.of(caller(request).user).count() >= MOST_KEYS:
             raise Conflict({"errors": [f"You have {MOST_KEYS} keys. Delete one first."]})
 
-        key, text = ApiKey.make(request.user, **asked)
+        key, text = ApiKey.make(caller(request).user, **asked)
         body = {"key": text} | ApiKeySerializer(key).data
         return Response(body, status=status.HTTP_201_CREATED)
 
@@ -171,7 +174,7 @@ class KeyView(GenericAPIView[ApiKey]):
     @extend_schema(operation_id="delete_key", responses=answers(401, 404, _204=None))
     def delete(self, request: Request, key_id: str) -> Response:
         """Revoke a key: it is refused from now on."""
-        get_object_or_404(ApiKey.objects.of(request.user), pk=key_id).delete()
+        get_object_or_404(ApiKey.objects.of(caller(request).user), pk=key_id).delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
