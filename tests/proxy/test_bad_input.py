@@ -1,0 +1,199 @@
+"""Whatever is wrong with a request is told as JSON, with the documented status, type and code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from tests.fakes import FakeProvider
+from tests.proxy.conftest import HISTORY, completion
+
+Through = Callable[..., str]
+HI = [{"role": "user", "content": "Hi"}]
+
+
+def error_of(response: requests.Response) -> dict[str, str]:
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body.keys() == {"error"}
+    assert body["error"].keys() == {"message", "type", "code", "param"}
+    assert response.headers["x-alchemyst-request-id"]
+    return body["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (b"", "invalid_request", None),
+        (b"{", "invalid_request", None),
+        (b"[]", "invalid_request", None),
+        (b"null", "invalid_request", None),
+        (b'"text"', "invalid_request", None),
+        (b"\xff\xfe", "invalid_request", None),
+        (b"{" + b'"a":[' * 100_000, "invalid_request", None),
+        ({"messages": HI}, "invalid_request", "model"),
+        ({"model": "m"}, "invalid_messages", "messages"),
+        ({"model": 7, "messages": HI}, "invalid_request", "model"),
+        ({"model": "", "messages": HI}, "invalid_request", "model"),
+        ({"model": "m", "messages": []}, "invalid_messages", "messages"),
+        ({"model": "m", "messages": {}}, "invalid_messages", "messages"),
+        ({"model": "m", "messages": None}, "invalid_messages", "messages"),
+        ({"model": "m", "messages": ["Hi"]}, "invalid_messages", "messages[0]"),
+        ({"model": "m", "messages": [{"content": "x"}]}, "invalid_messages", "messages[0].role"),
+        ({"model": "m", "messages": [{"role": "robot", "content": "x"}]}, "invalid_messages", "messages[0].role"),
+        ({"model": "m", "messages": [{"role": ["user"], "content": "x"}]}, "invalid_messages", "messages[0].role"),
+        ({"model": "m", "messages": [*HI, {"role": "user", "content": None}]}, "invalid_messages", "messages[1].content"),
+        ({"model": "m", "messages": [{"role": "user", "content": 5}]}, "invalid_messages", "messages[0].content"),
+        ({"model": "m", "messages": [{"role": "user", "content": [{}]}]}, "invalid_messages", "messages[0].content"),
+        ({"model": "m", "messages": [{"role": "assistant", "tool_calls": "x"}]}, "invalid_messages", "messages[0].tool_calls"),
+        ({"model": "m", "messages": HI, "temperature": 2.1}, "invalid_request", "temperature"),
+        ({"model": "m", "messages": HI, "temperature": "hot"}, "invalid_request", "temperature"),
+        ({"model": "m", "messages": HI, "top_p": -0.1}, "invalid_request", "top_p"),
+        ({"model": "m", "messages": HI, "frequency_penalty": -3}, "invalid_request", "frequency_penalty"),
+        ({"model": "m", "messages": HI, "presence_penalty": 2.5}, "invalid_request", "presence_penalty"),
+        ({"model": "m", "messages": HI, "max_tokens": "many"}, "invalid_request", "max_tokens"),
+        ({"model": "m", "messages": HI, "stream": "yes"}, "invalid_request", "stream"),
+        ({"model": "m", "messages": HI * 2001}, "invalid_messages", "messages"),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_a_bad_body_is_400(
+    http: requests.Session, through: Through, provider: FakeProvider, body, code: str, param
+):
+    data = body if isinstance(body, bytes) else json.dumps(body)
+
+    response = http.post(f"{through()}/chat/completions", data=data)
+
+    assert response.status_code == 400
+    error = error_of(response)
+    assert (error["type"], error["code"], error["param"]) == ("invalid_request_error", code, param)
+    assert not provider.received
+
+
+def test_a_lone_surrogate_is_answered_not_crashed_on(http: requests.Session, through: Through):
+    body = b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}'
+
+    response = http.post(f"{through()}/chat/completions", data=body)
+
+    assert response.status_code == 400
+    assert error_of(response)["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("is_chunked", [True, False])
+def test_a_body_over_the_limit_is_413(
+    http: requests.Session, through: Through, provider: FakeProvider, settings, is_chunked: bool
+):
+    settings.PROXY_MAX_BODY = 100_000
+    body = b"x" * 120_000
+
+    response = http.post(
+        f"{through()}/chat/completions", data=iter([body]) if is_chunked else body
+    )
+
+    assert response.status_code == 413
+    assert error_of(response)["code"] == "request_too_large"
+    assert not provider.received
+
+
+def test_the_limit_on_bodies_is_32_mib(http: requests.Session, through: Through):
+    blank = b" " * (33 * 1024 * 1024)
+
+    response = http.post(f"{through()}/chat/completions", data=blank)
+
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_another_method_is_405(http: requests.Session, through: Through, method: str):
+    response = http.request(method, f"{through()}/chat/completions")
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert error_of(response)["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("path", ["", "x", "default", "default/responses", "default/embeddings"])
+def test_an_unknown_endpoint_is_404_and_names_the_known_one(
+    http: requests.Session, server: str, path: str
+):
+    response = http.post(f"{server}/api/v1/proxy/{path}", json=completion())
+
+    assert response.status_code == 404
+    error = error_of(response)
+    assert error["code"] == "not_found"
+    assert "/chat/completions" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer nonsense", "Bearer a.b.c", "bearer alk_x"],
+)
+def test_a_wrong_token_is_401(server: str, header: str | None):
+    headers = {} if header is None else {"Authorization": header}
+
+    response = requests.post(
+        f"{server}/api/v1/proxy/default/chat/completions", json=completion(), headers=headers
+    )
+
+    assert response.status_code == 401
+    error = error_of(response)
+    assert (error["type"], error["code"]) == ("authentication_error", "invalid_token")
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_key_without_the_scope_is_403(http: requests.Session, server: str):
+    made = http.post(f"{server}/api/v1/auth/keys", json={"name": "k", "scopes": ["chat"]}).json()
+
+    response = requests.post(
+        f"{server}/api/v1/proxy/default/chat/completions",
+        json=completion(),
+        headers={"Authorization": f"Bearer {made['key']}"},
+    )
+
+    assert response.status_code == 403
+    error = error_of(response)
+    assert (error["type"], error["code"]) == ("permission_error", "insufficient_scope")
+
+
+def test_too_many_requests_are_429_with_the_time_to_wait(
+    http: requests.Session, through: Through, settings
+):
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"proxy": (2, 60)}
+    url = f"{through()}/chat/completions"
+
+    answers = [http.post(url, json=completion(HISTORY[-1:])) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert error_of(answers[2])["code"] == "rate_limit_exceeded"
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 60
+
+
+def test_a_model_that_default_lacks_is_404(http: requests.Session, server: str):
+    response = http.post(
+        f"{server}/api/v1/proxy/default/chat/completions", json=completion(HISTORY[-1:])
+    )
+
+    assert response.status_code == 404
+    error = error_of(response)
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert "alchemyst-ai/alchemyst-c1" in error["message"]
+
+
+def test_a_fault_of_ours_is_500_without_any_detail(
+    http: requests.Session, through: Through, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("the inside")
+
+    monkeypatch.setattr("proxy.views.openai.wire.read", fail)
+
+    response = http.post(f"{through()}/chat/completions", json=completion())
+
+    assert response.status_code == 500
+    error = error_of(response)
+    assert (error["type"], error["code"]) == ("server_error", "internal_error")
+    assert "inside" not in response.text
+    assert response.headers["x-should-retry"] == "false"

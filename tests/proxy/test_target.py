@@ -1,0 +1,103 @@
+"""Which provider a path names: every spelling of it, and none that hides another."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy import target
+from proxy.errors import InvalidTarget
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://api.example.com/v1/sk-1",
+        "https:/api.example.com/v1/sk-1",
+        "https:///api.example.com/v1/sk-1",
+        "https%3A%2F%2Fapi.example.com%2Fv1/sk-1",
+        "https%3a%2f%2fapi.example.com%2fv1/sk-1",
+        "https:%2F%2Fapi.example.com%2Fv1/sk-1",
+        "https%3A//api.example.com/v1/sk-1",
+        "https%3A%2F%2Fapi.example.com%2Fv1%2Fsk-1",
+        "HTTPS://API.Example.com./v1//sk-1",
+        "https://api.example.com:443/v1/sk-1",
+        "api.example.com/v1/sk-1",
+        "api.example.com:443/v1/sk%2D1",
+    ],
+)
+def test_every_spelling_names_the_same_provider(path: str):
+    named = target.read(path, None)
+
+    assert str(named.base.url("/chat/completions")) == (
+        "https://api.example.com/v1/chat/completions"
+    ) or named.base.url("/chat/completions").port == 443
+    assert (named.base.scheme, named.base.host, named.base.port) == ("https", "api.example.com", 443)
+    assert named.base.path == "/v1"
+    assert named.key == "sk-1"
+
+
+def test_with_a_key_in_the_header_the_whole_path_is_the_url():
+    named = target.read("https://api.example.com/openai/v1", "sk-1")
+
+    assert named.base.path == "/openai/v1"
+    assert named.key == "sk-1"
+
+
+def test_an_address_in_brackets_is_a_host():
+    named = target.read("http://[2606:4700::1111]:8080/v1/sk-1", None)
+
+    assert (named.base.host, named.base.port) == ("2606:4700::1111", 8080)
+    assert named.base.authority == "[2606:4700::1111]:8080"
+
+
+def test_a_name_in_another_script_becomes_ascii():
+    assert target.base_of("https://bücher.example/v1").host == "xn--bcher-kva.example"
+
+
+def test_a_path_with_blanks_is_encoded_again():
+    assert target.read("https://api.example.com/my%20models/sk-1", None).base.path == "/my%20models"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "sk-1",
+        "/sk-1",
+        "https://sk-1",
+        "https:///sk-1",
+        "ftp://host.example/v1/sk-1",
+        "file:///etc/passwd/sk-1",
+        "javascript:alert(1)/sk-1",
+        "https://user:pass@host.example/v1/sk-1",
+        "https://host.example@evil.example/v1/sk-1",
+        "https://host.example%40evil.example/v1/sk-1",
+        "https://host.example:99999/v1/sk-1",
+        "https://host.example:0/v1/sk-1",
+        "https://host.example:port/v1/sk-1",
+        "https://host.example/v1/../admin/sk-1",
+        "https://host.example/v1/./x/sk-1",
+        "https://host.example/v1%2F..%2Fadmin/sk-1",
+        "https://host.example/v1%3Fa=b/sk-1",
+        "https://host.example/v1%23a/sk-1",
+        "https://host.example%5C@evil.example/v1/sk-1",
+        "https://host.example%00.evil.example/v1/sk-1",
+        "https://host.example%0d%0aX-Evil:1/v1/sk-1",
+        "https://host_.example%20/v1/sk-1",
+        "https://-host.example/v1/sk-1",
+        "https://host..example/v1/sk-1",
+        "https://[::1%25eth0]/v1/sk-1",
+        "https://[not-an-address]/v1/sk-1",
+        "https://host.example/v1/%0d%0aX-Evil:%201",
+        "https://host.example/v1/sk%20with%20blanks",
+        "https://host.example/v1/sch%C3%BCssel",
+        "https://" + "a" * 64 + ".example/v1/sk-1",
+    ],
+)
+def test_what_is_no_clean_url_is_refused(path: str):
+    with pytest.raises(InvalidTarget):
+        target.read(path, None)
+
+
+def test_a_target_never_shows_its_key():
+    assert "sk-1" not in repr(target.read("https://host.example/v1/sk-1", None))
