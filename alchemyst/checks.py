@@ -34,7 +34,9 @@ def unsafe_settings() -> Iterator[str]:
 def refuse_unsafe() -> None:
     """Raise ImproperlyConfigured with every unsafe setting named."""
     if found := list(unsafe_settings()):
-        raise ImproperlyConfigured("Unsafe settings while ALCHEMYST_DEBUG is off: " + " ".join(found))
+        raise ImproperlyConfigured(
+            "Unsafe settings while ALCHEMYST_DEBUG is off: " + " ".join(found)
+        )
 
 
 @register

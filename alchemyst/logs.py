@@ -21,7 +21,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PROXY_PREFIX = "/api/v1/proxy/"
-MASK = "[masked]"
+# Of characters that no server escapes when it writes a path down.
+MASK = "~masked~"
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -62,7 +63,8 @@ def masked_path(path: str) -> str:
     if not scheme:
         return f"{PROXY_PREFIX}{MASK}{tail}"
     authority = re.split(r"/|%2F", rest[scheme.end() :], maxsplit=1, flags=re.IGNORECASE)[0]
-    return f"{PROXY_PREFIX}https://{authority.rpartition('@')[2]}/{MASK}{tail}"
+    kind = "https" if scheme[0][:5].lower() == "https" else "http"
+    return f"{PROXY_PREFIX}{kind}://{authority.rpartition('@')[2]}/{MASK}{tail}"
 
 
 class MaskingFormatter(logging.Formatter):

@@ -13,6 +13,7 @@ from types import ModuleType
 
 from proxy import tokens
 from proxy.relevance import filter as relevance
+from proxy.relevance.look import TooSlow
 from proxy.wire.openai import Request
 
 logger = logging.getLogger("proxy.context")
@@ -70,7 +71,7 @@ def filtered(request: Request, dialect: ModuleType, wish: Wish) -> Context:
         if len(kept) == len(request.messages):
             return _whole(request, wish.mode, "unchanged", began)
         body = dialect.written(request, relevance.joins(request.messages, kept))
-    except relevance.TooSlow:
+    except TooSlow:
         logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
         return _whole(request, wish.mode, "too_slow", began)
     except Exception:
@@ -96,9 +97,7 @@ def whole(request: Request, mode: str, filtering: str) -> Context:
 def _whole(request: Request, mode: str, filtering: str, began: float) -> Context:
     count = len(request.messages)
     total = _tokens(request, range(count))
-    return Context(
-        request.body, mode, filtering, count, count, total, total, _since(began)
-    )
+    return Context(request.body, mode, filtering, count, count, total, total, _since(began))
 
 
 def _tokens(request: Request, places: range | list[int]) -> int:

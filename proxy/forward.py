@@ -136,9 +136,7 @@ async def relay(
     except ProxyError as error:
         if not response.content_type.startswith("text/event-stream"):
             return
-        await send(
-            {"type": "http.response.body", "body": dialect.broken(error), "more_body": True}
-        )
+        await send({"type": "http.response.body", "body": dialect.broken(error), "more_body": True})
     else:
         relayed.is_complete = True
     await send({"type": "http.response.body", "body": b""})

@@ -62,10 +62,15 @@ def allowed_targets(words: Iterable[str]) -> Allowed:
     return frozenset(pairs)
 
 
-def check(base: Base, allowed: Allowed) -> None:
-    """Raise InvalidTarget unless `base` may be asked at all; names are looked up later."""
-    if (base.host, base.port) in allowed:
+def check(base: Base, allowed: Allowed, own_host: str) -> None:
+    """Raise InvalidTarget unless `base` may be asked at all; names are looked up later.
+
+    `own_host` is where the caller reached us: a target there would only come back to us.
+    """
+    if (base.host, base.port) in allowed and base.authority != own_host:
         return
+    if base.host == own_host.rpartition(":")[0] or base.host == own_host:
+        raise InvalidTarget
     if base.scheme != "https" or base.port != 443:
         raise InvalidTarget
     try:

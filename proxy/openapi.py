@@ -164,6 +164,4 @@ def _models() -> dict[str, Any]:
 
 def _errors() -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/ProxyError"}}}
-    return {
-        status: {"description": said, "content": content} for status, said in _ERRORS.items()
-    }
+    return {status: {"description": said, "content": content} for status, said in _ERRORS.items()}

@@ -81,7 +81,9 @@ def read(path: str, header_key: str | None) -> Target:
 
 def _checked_key(key: str) -> str:
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise InvalidTarget("The provider's key is empty or has characters that no header may hold.")
+        raise InvalidTarget(
+            "The provider's key is empty or has characters that no header may hold."
+        )
     return key
 
 

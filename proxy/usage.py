@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 from channels.db import database_sync_to_async
+from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 
 from proxy.models import UsageRecord
@@ -98,6 +99,12 @@ async def _written(batch: list[Noted]) -> None:
 
 
 def _insert(batch: list[Noted]) -> None:
+    callers = {call.fields["caller_id"] for call in batch}
+    there = set(get_user_model().objects.filter(pk__in=callers).values_list("pk", flat=True))
+    for call in batch:
+        if call.fields["caller_id"] not in there:
+            # The account was deleted since: one such row must not take its batch along.
+            call.fields["caller_id"] = None
     rows = [
         UsageRecord(created=call.created, **call.fields, **reported(b"".join(call.tail)))
         for call in batch

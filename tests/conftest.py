@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from rest_framework.test import APIClient
 
 from alchemyst.accounts.models import User
 from alchemyst.accounts.tokens import issued_to
+from proxy import usage
 from tests.fakes import FakeProvider
 
 PASSWORD = "correct-horse-battery"
@@ -53,10 +55,19 @@ class Server(uvicorn.Server):
         )
         self.thread = threading.Thread(target=self.run, args=([self.socket],), daemon=True)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def write_usage(self) -> None:
+        """Have the rows written that wait in memory."""
+        asyncio.run_coroutine_threadsafe(usage.close(), self.loop).result(10)
+
     def begin(self) -> None:
         self.thread.start()
         end = time.monotonic() + 30
         while not self.started:
+            assert self.thread.is_alive(), "the server ended at once"
             assert time.monotonic() < end, "the server did not start"
             time.sleep(0.02)
 
@@ -74,9 +85,10 @@ def the_server(the_provider: FakeProvider) -> Iterator[Server]:
 
 
 @pytest.fixture
-def server(the_server: Server, transactional_db: None) -> str:
+def server(the_server: Server, transactional_db: None) -> Iterator[str]:
     """The URL of the application, served by uvicorn as `make run` does."""
-    return the_server.url
+    yield the_server.url
+    the_server.write_usage()
 
 
 @pytest.fixture

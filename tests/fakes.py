@@ -84,9 +84,11 @@ class FakeProvider:
     async def _listen(self) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{tail:.*}", self._answer)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -144,7 +146,9 @@ def deltas() -> list[bytes]:
     return pieces
 
 
-async def _stream(request: web.Request, pieces: list[bytes], pause: float = 0) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, pieces: list[bytes], pause: float = 0
+) -> web.StreamResponse:
     response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
     await response.prepare(request)
     for piece in pieces:

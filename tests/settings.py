@@ -10,7 +10,7 @@ import tempfile
 
 os.environ.setdefault("ALCHEMYST_DATA_DIR", tempfile.mkdtemp(prefix="alchemyst-tests-"))
 
-from alchemyst.settings import *  # noqa: E402, F403
+from alchemyst.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 RATE_LIMITS = dict.fromkeys(("proxy", "api", "anonymous", "login"), (0, 1))
@@ -22,3 +22,5 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+STATIC_ROOT = DATA_DIR / "static"  # noqa: F405
+STATIC_ROOT.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from yarl import URL
 
 from proxy import builtin, connections, guard, target, usage
 from proxy.context import Context
-from proxy.errors import InvalidRequest, InvalidTarget, RequestTooLarge
+from proxy.errors import InvalidRequest, RequestTooLarge
 from proxy.forward import Bounds, ClientGone, Receive, Relayed
 from proxy.headers import RawHeaders
 from proxy.models import UsageRecord
@@ -137,9 +137,8 @@ def _too_large(most: int) -> RequestTooLarge:
 def provider_of(path: str, scope: Scope) -> Provider:
     """Return the provider that a path names, if it may be asked; raises InvalidTarget."""
     named = target.read(path, header(scope, b"x-upstream-api-key"))
-    guard.check(named.base, _allowed(tuple(settings.PROXY_ALLOWED_TARGETS)))
-    if named.base.host == _own_host(scope):
-        raise InvalidTarget
+    own_host = header(scope, b"host") or ""
+    guard.check(named.base, _allowed(tuple(settings.PROXY_ALLOWED_TARGETS)), own_host)
     return Provider(connections.guarded(), named.base.authority, named.key, named.base)
 
 
@@ -148,11 +147,6 @@ async def builtin_provider() -> Provider:
     own = await builtin.endpoint()
     base = target.base_of(own.base_url)
     return Provider(connections.trusted(), DEFAULT, own.api_key, base, own.model)
-
-
-def _own_host(scope: Scope) -> str:
-    """The host that the caller reached us by: a target there would only come back to us."""
-    return (header(scope, b"host") or "").rpartition(":")[0]
 
 
 @cache

@@ -37,6 +37,6 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
             await view(rest[: -len(endpoint) - 1], scope, receive, send)
             return
     raise NotFound(
-        "There is no such endpoint here. Use POST {target}/chat/completions, with "
-        f"{PREFIX}https://api.openai.com/v1 or {PREFIX}default as the target, or GET {{target}}/models."
+        f"There is no such endpoint here. Use POST {PREFIX}{{target}}/chat/completions or "
+        f"GET {PREFIX}{{target}}/models, where the target is https://api.openai.com/v1, or default."
     )

@@ -219,7 +219,9 @@ def _calls(message: dict[str, Any], place: str) -> list[tuple[str, str]]:
         id = call.get("id")
         made.append((id if isinstance(id, str) else "", _called(asked)))
     if message.get("function_call"):
-        made.append((f"function:{_name_in(message['function_call'])}", _called(message["function_call"])))
+        made.append(
+            (f"function:{_name_in(message['function_call'])}", _called(message["function_call"]))
+        )
     return made
 
 
@@ -243,7 +245,7 @@ def _answers(message: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _has_cache_mark(message: dict[str, Any]) -> bool:
-    """Whether a client set a mark of a provider's prompt cache on the message or on a part of it."""
+    """Whether a client marked the message, or a part of it, for a provider's prompt cache."""
     parts = message["content"] if isinstance(message.get("content"), list) else []
     return "cache_control" in message or any("cache_control" in part for part in parts)
 

@@ -1,4 +1,4 @@
-"""What the tests of the proxy share: conversations, and clients that reach a provider through it."""
+"""What the tests of the proxy share: conversations, and clients that reach a provider."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from urllib.parse import quote
 
 import openai
 import pytest
-from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 
-from proxy import usage
 from proxy.models import UsageRecord
+from tests.conftest import Server
 from tests.fakes import FakeProvider
 
 KEY = "sk-provider-1"
@@ -60,9 +59,7 @@ def sdk(token: str) -> Iterator[Callable[..., openai.OpenAI]]:
     made: list[openai.OpenAI] = []
 
     def client(base_url: str, **options: Any) -> openai.OpenAI:
-        made.append(
-            openai.OpenAI(base_url=base_url, api_key=token, **{"max_retries": 0} | options)
-        )
+        made.append(openai.OpenAI(base_url=base_url, api_key=token, **{"max_retries": 0} | options))
         return made[-1]
 
     yield client
@@ -94,11 +91,11 @@ def bounds(settings: LazySettings) -> LazySettings:
 
 
 @pytest.fixture
-def rows(db: None) -> Callable[[], list[UsageRecord]]:
+def rows(server: str, the_server: Server) -> Callable[[], list[UsageRecord]]:
     """The usage rows, once those that wait in memory are written."""
 
     def written() -> list[UsageRecord]:
-        async_to_sync(usage.close)()
+        the_server.write_usage()
         return list(UsageRecord.objects.order_by("pk"))
 
     return written

@@ -43,17 +43,49 @@ def error_of(response: requests.Response) -> dict[str, str]:
         ({"model": "m", "messages": None}, "invalid_messages", "messages"),
         ({"model": "m", "messages": ["Hi"]}, "invalid_messages", "messages[0]"),
         ({"model": "m", "messages": [{"content": "x"}]}, "invalid_messages", "messages[0].role"),
-        ({"model": "m", "messages": [{"role": "robot", "content": "x"}]}, "invalid_messages", "messages[0].role"),
-        ({"model": "m", "messages": [{"role": ["user"], "content": "x"}]}, "invalid_messages", "messages[0].role"),
-        ({"model": "m", "messages": [*HI, {"role": "user", "content": None}]}, "invalid_messages", "messages[1].content"),
-        ({"model": "m", "messages": [{"role": "user", "content": 5}]}, "invalid_messages", "messages[0].content"),
-        ({"model": "m", "messages": [{"role": "user", "content": [{}]}]}, "invalid_messages", "messages[0].content"),
-        ({"model": "m", "messages": [{"role": "assistant", "tool_calls": "x"}]}, "invalid_messages", "messages[0].tool_calls"),
+        (
+            {"model": "m", "messages": [{"role": "robot", "content": "x"}]},
+            "invalid_messages",
+            "messages[0].role",
+        ),
+        (
+            {"model": "m", "messages": [{"role": ["user"], "content": "x"}]},
+            "invalid_messages",
+            "messages[0].role",
+        ),
+        (
+            {"model": "m", "messages": [*HI, {"role": "user", "content": None}]},
+            "invalid_messages",
+            "messages[1].content",
+        ),
+        (
+            {"model": "m", "messages": [{"role": "user", "content": 5}]},
+            "invalid_messages",
+            "messages[0].content",
+        ),
+        (
+            {"model": "m", "messages": [{"role": "user", "content": [{}]}]},
+            "invalid_messages",
+            "messages[0].content",
+        ),
+        (
+            {"model": "m", "messages": [{"role": "assistant", "tool_calls": "x"}]},
+            "invalid_messages",
+            "messages[0].tool_calls",
+        ),
         ({"model": "m", "messages": HI, "temperature": 2.1}, "invalid_request", "temperature"),
         ({"model": "m", "messages": HI, "temperature": "hot"}, "invalid_request", "temperature"),
         ({"model": "m", "messages": HI, "top_p": -0.1}, "invalid_request", "top_p"),
-        ({"model": "m", "messages": HI, "frequency_penalty": -3}, "invalid_request", "frequency_penalty"),
-        ({"model": "m", "messages": HI, "presence_penalty": 2.5}, "invalid_request", "presence_penalty"),
+        (
+            {"model": "m", "messages": HI, "frequency_penalty": -3},
+            "invalid_request",
+            "frequency_penalty",
+        ),
+        (
+            {"model": "m", "messages": HI, "presence_penalty": 2.5},
+            "invalid_request",
+            "presence_penalty",
+        ),
         ({"model": "m", "messages": HI, "max_tokens": "many"}, "invalid_request", "max_tokens"),
         ({"model": "m", "messages": HI, "stream": "yes"}, "invalid_request", "stream"),
         ({"model": "m", "messages": HI * 2001}, "invalid_messages", "messages"),
@@ -89,9 +121,7 @@ def test_a_body_over_the_limit_is_413(
     settings.PROXY_MAX_BODY = 100_000
     body = b"x" * 120_000
 
-    response = http.post(
-        f"{through()}/chat/completions", data=iter([body]) if is_chunked else body
-    )
+    response = http.post(f"{through()}/chat/completions", data=iter([body]) if is_chunked else body)
 
     assert response.status_code == 413
     assert error_of(response)["code"] == "request_too_large"

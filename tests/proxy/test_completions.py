@@ -10,7 +10,8 @@ import openai
 import pytest
 import requests
 
-from tests.fakes import ANSWER, FakeProvider, completion as the_answer
+from tests.fakes import ANSWER, FakeProvider
+from tests.fakes import completion as the_answer
 from tests.proxy.conftest import HISTORY, KEY, completion
 
 Through = Callable[..., str]
@@ -212,7 +213,10 @@ class TestWhatGoesUp:
     def test_comes_through_chunked_and_large(
         self, http: requests.Session, through: Through, provider: FakeProvider
     ):
-        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 3_000_000}}
+        image = {
+            "type": "image_url",
+            "image_url": {"url": "data:image/png;base64," + "A" * 3_000_000},
+        }
         message = {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}
         body = json.dumps(completion([message])).encode()
 
@@ -303,10 +307,19 @@ class TestTheFilter:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("X-Alchemyst-Relevance", "loose"), ("X-Alchemyst-Pin", "1;2"), ("X-Alchemyst-Exclude", "x")],
+        [
+            ("X-Alchemyst-Relevance", "loose"),
+            ("X-Alchemyst-Pin", "1;2"),
+            ("X-Alchemyst-Exclude", "x"),
+        ],
     )
     def test_refuses_headers_that_it_does_not_know(
-        self, http: requests.Session, through: Through, provider: FakeProvider, name: str, value: str
+        self,
+        http: requests.Session,
+        through: Through,
+        provider: FakeProvider,
+        name: str,
+        value: str,
     ):
         response = http.post(
             f"{through()}/chat/completions", json=completion(), headers={name: value}

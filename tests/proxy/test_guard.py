@@ -171,9 +171,7 @@ class Scripted(AbstractResolver):
 
 def _entry(host: str, port: int, address: str) -> ResolveResult:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=0, flags=0
-    )
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
 
 
 class TestTheResolver:
@@ -228,7 +226,9 @@ class TestTheResolver:
         assert not provider.received
 
 
-@pytest.mark.parametrize("word", ["localhost", "localhost:", "localhost:port", ":80", "127.1:80", "a:0"])
+@pytest.mark.parametrize(
+    "word", ["localhost", "localhost:", "localhost:port", ":80", "127.1:80", "a:0"]
+)
 def test_a_list_of_targets_that_makes_no_sense_stops_the_start(word: str):
     with pytest.raises(ImproperlyConfigured, match="ALCHEMYST_PROXY_ALLOWED_TARGETS"):
         guard.allowed_targets([word])
