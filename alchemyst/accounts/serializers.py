@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from django.contrib.auth.password_validation import validate_password
 from django.core import exceptions as django
@@ -73,13 +73,20 @@ class EmptySerializer(serializers.Serializer[Any]):
     pass
 
 
+class ChoiceField(serializers.ChoiceField):
+    """A choice whose refusal names what may be chosen, and does not repeat what was sent."""
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        if key == "invalid_choice":
+            raise serializers.ValidationError(f"Choose from: {', '.join(self.choices)}.", key)
+        super().fail(key, **kwargs)
+
+
 class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=SCOPES), allow_empty=False, max_length=len(SCOPES)
+        child=ChoiceField(choices=SCOPES), allow_empty=False, max_length=len(SCOPES)
     )
-    relevance = serializers.ChoiceField(
-        choices=relevance_modes(), allow_blank=True, required=False, default=""
-    )
+    relevance = ChoiceField(choices=relevance_modes(), allow_blank=True, required=False, default="")
 
     class Meta:
         model = ApiKey
@@ -97,8 +104,10 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         """Refuse unknown fields: a misspelt `expires_at` must not make a key for ever."""
-        if isinstance(data, dict) and (unknown := sorted(data.keys() - self.fields.keys())):
-            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
+        if isinstance(data, dict) and data.keys() - self.fields.keys():
+            writable = [name for name, field in self.fields.items() if not field.read_only]
+            said = f"Unknown field. There are: {', '.join(writable)}."
+            raise serializers.ValidationError({"non_field_errors": [said]})
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

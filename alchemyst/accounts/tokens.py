@@ -35,6 +35,8 @@ from alchemyst.accounts.models import User
 REFUSED = "This token is invalid, expired or revoked. Sign in again, or use another API key."
 # Longer than any token that we make; a longer one is not even looked at.
 LONGEST = 8192
+# The database's integers have 19 digits at most.
+LONGEST_ID = 19
 
 # Two claims of our own: the session, and Django's keyed hash for its own sessions, which changes
 # with the password and tells nothing about it.
@@ -103,11 +105,13 @@ def refresh_in(text: str) -> RefreshToken:
 
 def holder_of(token: Token) -> User:
     """Return the user of a sound token, if account, password and session are as they were."""
-    is_over = Exists(BlacklistedToken.objects.filter(token__jti=token.get(SESSION, "")))
-    user = User.objects.filter(~is_over, pk=token["user_id"], is_active=True).first()
-    if not user or not constant_time_compare(token.get(HASH, ""), user.get_session_auth_hash()):
-        raise AuthenticationFailed(REFUSED)
-    return user
+    user_id, session, mark = (str(token.get(claim, "")) for claim in ("user_id", SESSION, HASH))
+    if session and user_id.isdecimal() and len(user_id) < LONGEST_ID:
+        is_over = Exists(BlacklistedToken.objects.filter(token__jti=session))
+        user = User.objects.filter(~is_over, pk=user_id, is_active=True).first()
+        if user and constant_time_compare(mark, user.get_session_auth_hash()):
+            return user
+    raise AuthenticationFailed(REFUSED)
 
 
 def _checked(kind: type[Kind], text: str | bytes) -> Kind:
@@ -115,8 +119,9 @@ def _checked(kind: type[Kind], text: str | bytes) -> Kind:
         raise AuthenticationFailed(REFUSED)
     try:
         return kind(text)  # type: ignore[arg-type]  # simplejwt annotates it as a Token
-    # A header of brackets in brackets is more than the JSON reader stands.
-    except (TokenError, RecursionError):
+    # Besides simplejwt's own: a header of brackets in brackets is more than the JSON reader
+    # stands, and a claim may have any type.
+    except (TokenError, RecursionError, OverflowError, TypeError, ValueError):
         raise AuthenticationFailed(REFUSED)
 
 

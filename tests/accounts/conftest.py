@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from rest_framework.test import APIClient
 
-from alchemyst import asgi
 from alchemyst.accounts import limits
 from alchemyst.accounts.memory import memory
+from alchemyst.accounts.middleware import Bearer, RateLimited
 from alchemyst.accounts.models import SCOPES, ApiKey, User
+from alchemyst.errors import Answered
+from alchemyst.logs import MaskedPaths, Receive, Scope, Send
 from tests.conftest import PASSWORD
 
 
@@ -76,46 +78,56 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 class Answer:
     status: int
     headers: dict[bytes, bytes]
-    body: bytes
+    body: dict[str, Any]
+    has_read_body: bool
 
     @property
     def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)["error"]
+        found: dict[str, Any] = self.body["error"]
         return found
 
 
-@pytest.fixture
-def on_proxy() -> Callable[..., Awaitable[Answer]]:
-    """Ask the composed ASGI application for the built-in model's list, with these headers."""
+async def who(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with who is calling, as the proxy would see it."""
+    access = scope["access"]
+    body = {"user": scope["user"].username, "relevance": access.relevance}
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
-    async def ask(*headers: tuple[bytes, bytes], path: str = "/api/v1/proxy/default/models") -> Answer:
+
+@pytest.fixture
+def on_proxy() -> Callable[..., Answer]:
+    """Send a request with these headers through the proxy's layers, as `asgi.py` composes them."""
+    application = MaskedPaths(Answered(Bearer(RateLimited(who, limit="proxy"), scope="proxy")))
+
+    async def ask(*headers: tuple[bytes, bytes]) -> Answer:
+        path = "/api/v1/proxy/default/chat/completions"
         scope = {
             "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
+            "method": "POST",
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
-            "root_path": "",
             "headers": [(b"host", b"localhost"), *headers],
-            "client": ("127.0.0.1", 1),
-            "server": ("localhost", 80),
         }
         sent: list[Any] = []
+        has_read_body = False
 
         async def receive() -> dict[str, Any]:
-            # The client stays, and sends nothing.
-            await asyncio.Event().wait()
-            raise AssertionError
+            nonlocal has_read_body
+            has_read_body = True
+            return {"type": "http.request", "body": b"{}", "more_body": False}
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        async with asyncio.timeout(10):
-            await asgi.application(scope, receive, send)
-        body = b"".join(message.get("body", b"") for message in sent)
-        return Answer(sent[0]["status"], dict(sent[0]["headers"]), body)
+        await application(scope, receive, send)
+        start, *pieces = sent
+        body = json.loads(b"".join(piece["body"] for piece in pieces))
+        return Answer(start["status"], dict(start["headers"]), body, has_read_body)
 
-    return ask
+    return async_to_sync(ask)
+
+
+def bearer(token: str) -> tuple[bytes, bytes]:
+    return b"authorization", f"Bearer {token}".encode()
