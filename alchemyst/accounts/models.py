@@ -10,12 +10,13 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import models as auth
-from django.db import models
+from django.db import OperationalError, models
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
 
@@ -185,7 +186,9 @@ class ApiKey(models.Model):
         """Write down that the key was used, unless that was done within the last minute."""
         if self.last_used and now - self.last_used < NOTED_EVERY:
             return
-        ApiKey.objects.filter(pk=self.pk).update(last_used=now)
+        # A database too busy to take a note is no reason to turn the caller away.
+        with suppress(OperationalError):
+            ApiKey.objects.filter(pk=self.pk).update(last_used=now)
 
 
 def digest_of(text: str) -> str:

@@ -69,27 +69,23 @@ def issued_to(user: User) -> Pair:
     return Pair(str(refresh.access_token), str(refresh))
 
 
-@transaction.atomic
 def rotated(text: str) -> Pair:
     """Exchange a refresh token for a new pair. Of two that come at once, one is refused."""
-    refresh = _checked(RefreshToken, text)
-    user = holder_of(refresh)
-    if not _refuse(refresh["jti"], user):
-        raise AuthenticationFailed(REFUSED)
+    refresh = refresh_in(text)
+    with transaction.atomic():
+        _use_up(refresh)
     refresh.set_jti()
     refresh.set_exp()
     refresh.set_iat()
     return Pair(str(refresh.access_token), str(refresh))
 
 
-@transaction.atomic
 def end_session(text: str) -> None:
     """Refuse every token of the session that this refresh token belongs to."""
-    refresh = _checked(RefreshToken, text)
-    user = holder_of(refresh)
-    if not _refuse(refresh["jti"], user):
-        raise AuthenticationFailed(REFUSED)
-    _refuse(refresh[SESSION], user)
+    refresh = refresh_in(text)
+    with transaction.atomic():
+        user = _use_up(refresh)
+        _refuse(refresh[SESSION], user)
     forget(user.pk)
 
 
@@ -123,6 +119,14 @@ def _checked(kind: type[Kind], text: str | bytes) -> Kind:
     # stands, and a claim may have any type.
     except (TokenError, RecursionError, OverflowError, TypeError, ValueError):
         raise AuthenticationFailed(REFUSED)
+
+
+def _use_up(refresh: RefreshToken) -> User:
+    """Return whose token this is, and refuse it from now on."""
+    user = holder_of(refresh)
+    if not _refuse(refresh["jti"], user):
+        raise AuthenticationFailed(REFUSED)
+    return user
 
 
 def _refuse(jti: str, user: User) -> bool:

@@ -121,7 +121,11 @@ def on_proxy() -> Callable[..., Answer]:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await application(scope, receive, send)
+        try:
+            await application(scope, receive, send)
+        finally:
+            # The loop ends with this request.
+            await limits.aclose()
         start, *pieces = sent
         body = json.loads(b"".join(piece["body"] for piece in pieces))
         return Answer(start["status"], dict(start["headers"]), body, has_read_body)
