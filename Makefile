@@ -11,7 +11,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 run: setup
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
 	@exec $(BIN)/uvicorn alchemyst.asgi:application --host $(HOST) --port $(PORT) \
-		--no-access-log --no-server-header --timeout-graceful-shutdown 25
+		--no-access-log --no-proxy-headers --no-server-header --timeout-graceful-shutdown 25
 
 setup: $(VENV)/.installed
 	@$(BIN)/python manage.py migrate --noinput --verbosity 0

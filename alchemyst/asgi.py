@@ -11,6 +11,7 @@ import gc
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 from asgiref.sync import ThreadSensitiveContext
 from django.core.asgi import get_asgi_application
@@ -22,6 +23,7 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
 from alchemyst import checks  # noqa: E402
+from alchemyst.accounts import limits  # noqa: E402
 from alchemyst.accounts.middleware import Bearer, RateLimited  # noqa: E402
 from alchemyst.errors import Answered  # noqa: E402
 from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send  # noqa: E402
@@ -66,13 +68,14 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             gc.freeze()
         else:
             await proxy_lifespan.close()
+            await limits.aclose()
         await send({"type": f"{event['type']}.complete"})
         if event["type"] == "lifespan.shutdown":
             return
 
 
 on_proxy_path = Answered(Bearer(RateLimited(proxy_application, limit="proxy"), scope="proxy"))
-elsewhere = on_lent_threads(django_application)
+elsewhere = on_lent_threads(cast("App", django_application))
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:

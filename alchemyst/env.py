@@ -1,4 +1,4 @@
-"""Strict readers for environment variables: a value that makes no sense stops the start, by name."""
+"""Strict readers for environment variables: a value that makes no sense stops the start."""
 
 from __future__ import annotations
 

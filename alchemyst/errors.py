@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -73,8 +74,9 @@ def fault(
 
 
 def _headers_of(error: drf.APIException) -> tuple[tuple[str, str], ...]:
-    if isinstance(error, drf.Throttled) and error.wait is not None:
-        return (("retry-after", str(max(1, round(error.wait)))),)
+    wait: float | None = getattr(error, "wait", None)
+    if wait is not None:
+        return (("retry-after", str(max(1, ceil(wait)))),)
     if error.status_code == HTTPStatus.UNAUTHORIZED:
         return (("www-authenticate", "Bearer"),)
     return ()
@@ -130,20 +132,13 @@ class Answered:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def noting_send(message: Any) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
         try:
-            await self.app(scope, receive, noting_send)
+            await self.app(scope, receive, send)
         except Exception as error:
             made = fault_of(error)
             if made.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 logger.exception("Unexpected failure on %s", scope["path"])
-            if has_begun:
+            if scope["has_begun"]:
                 raise
             await _send(scope, send, made)
 

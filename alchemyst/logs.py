@@ -7,6 +7,7 @@ line, its traceback included.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import secrets
@@ -23,6 +24,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 PROXY_PREFIX = "/api/v1/proxy/"
 # Of characters that no server escapes when it writes a path down.
 MASK = "~masked~"
+
+# A request's id: which process of which start, and which of its requests. Cheaper than as many
+# random bytes, and no secret: whatever is looked up by it is looked up among the caller's own.
+_PROCESS = secrets.token_hex(8)
+_count = itertools.count(1)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -98,7 +104,8 @@ class MaskedPaths:
             return
         inner = dict(scope)
         inner["began"] = time.perf_counter()
-        inner["request_id"] = name = f"req_{secrets.token_hex(12)}"
+        inner["has_begun"] = False
+        inner["request_id"] = name = f"req_{_PROCESS}{next(_count):08x}"
         request_id.set(name)
         if scope["path"].startswith(PROXY_PREFIX):
             scope["path"] = masked_path(scope["path"])
@@ -110,6 +117,7 @@ class MaskedPaths:
 
         async def naming_send(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                inner["has_begun"] = True
                 message["headers"] = [*message.get("headers", ()), named]
             await send(message)
 

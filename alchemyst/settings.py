@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -39,8 +40,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 INSTALLED_APPS = [
-    # Before staticfiles: daphne's runserver streams, Django's own collects a stream first.
-    "daphne",
+    # Before staticfiles: daphne's runserver streams, Django's own collects a stream first. No other
+    # command needs its 25 MB.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -234,7 +236,9 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 
-# Logs go to standard error, in one format, with every secret masked on the way out.
+# Logs go to standard error, in one format, with every secret masked on the way out. uvicorn's
+# access log stays uvicorn's own, to be switched by its options (naming its parent here would reset
+# it): it sees masked paths (logs.py).
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -261,8 +265,6 @@ LOGGING = {
             "django": "INFO",
             "django.server": "INFO",
             "django.channels.server": "INFO",
-            "uvicorn": "INFO",
-            "uvicorn.access": "INFO",
             "uvicorn.error": "INFO",
         }.items()
     },

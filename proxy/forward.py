@@ -149,9 +149,14 @@ async def _relay_body(
     end = loop.time() + bounds.total
     left = bounds.most_bytes
     read, keep = response.content.readany, relayed.tail.append
+    # A timer for each piece would cost a tenth of relaying it, so the limit is moved rarely and
+    # silence is noticed up to a tenth early.
+    moved, slack = 0.0, bounds.idle / 10
     async with asyncio.timeout(None) as limit:
         while True:
-            limit.reschedule(min(loop.time() + bounds.idle, end))
+            if (now := loop.time()) > moved + slack:
+                limit.reschedule(min(now + bounds.idle, end))
+                moved = now
             piece = await read()
             if not piece:
                 return

@@ -44,7 +44,7 @@ _ALWAYS_DOWN: RawHeaders = [
 
 
 def upward(received: Iterable[tuple[bytes, bytes]], passing: frozenset[bytes]) -> CIMultiDict[str]:
-    """Return what of the caller's headers a provider gets; `passing` names the operator's extras."""
+    """Return what a provider gets of the caller's headers; `passing` are the operator's extras."""
     sent: CIMultiDict[str] = CIMultiDict()
     for name, value in received:
         if name in _NEVER_UP:

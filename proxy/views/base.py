@@ -1,4 +1,4 @@
-"""What every view of the proxy's path does alike: read a body, find the target, keep the account."""
+"""What the views of the proxy's path do alike: read a body, find the target, keep account."""
 
 from __future__ import annotations
 

@@ -71,9 +71,8 @@ async def models(path: str, scope: Scope, receive: Receive, send: Send) -> None:
             return
         provider = provider_of(path, scope)
         call.target = provider.name
-        async with forward.while_connected(receive):
-            async with _opened(call, provider, None) as response:
-                await _relay(call, response, send)
+        async with forward.while_connected(receive), _opened(call, provider, None) as response:
+            await _relay(call, response, send)
 
 
 @asynccontextmanager

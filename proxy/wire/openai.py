@@ -165,7 +165,8 @@ def _read_message(raw: bytes, digest: bytes, place: str) -> Message:
         raise InvalidRequest("The body is nested too deeply.", param=place) from None
     if not isinstance(message, dict):
         raise InvalidMessages(f"{place} must be an object with role and content.", param=place)
-    role = _ROLES.get(message.get("role")) if isinstance(message.get("role"), str) else None
+    said_role = message.get("role")
+    role = _ROLES.get(said_role) if isinstance(said_role, str) else None
     if role is None:
         raise InvalidMessages(
             f"{place}.role must be one of {', '.join(_ROLES)}.", param=f"{place}.role"
