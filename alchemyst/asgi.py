@@ -25,12 +25,14 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from alchemyst import checks  # noqa: E402
 from alchemyst.accounts import limits  # noqa: E402
 from alchemyst.accounts.middleware import Bearer, RateLimited  # noqa: E402
+from alchemyst.bodies import Sized  # noqa: E402
 from alchemyst.errors import Answered  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send  # noqa: E402
+from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send, mask_daphne  # noqa: E402
 from proxy import lifespan as proxy_lifespan  # noqa: E402
 from proxy.views.routes import proxy_application  # noqa: E402
 
 checks.refuse_unsafe()
+mask_daphne()
 
 LENT_THREADS = 6
 
@@ -75,7 +77,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 on_proxy_path = Answered(Bearer(RateLimited(proxy_application, limit="proxy"), scope="proxy"))
-elsewhere = on_lent_threads(cast("App", django_application))
+elsewhere = Answered(Sized(on_lent_threads(cast("App", django_application))))
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:

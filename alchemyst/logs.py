@@ -11,6 +11,7 @@ import itertools
 import logging
 import re
 import secrets
+import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
@@ -86,6 +87,22 @@ class WithRequestId(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = request_id.get()
         return True
+
+
+def mask_daphne() -> None:
+    """Mask the access log of daphne's own command, which is written by no logger.
+
+    It reads the request's line before the application does. Nothing happens under other servers.
+    """
+    access = sys.modules.get("daphne.access")
+    if access is None:
+        return
+    write_entry = access.AccessLogGenerator.write_entry
+
+    def write_masked(self: Any, *args: Any, request: str, **details: Any) -> None:
+        write_entry(self, *args, request=masked(request), **details)
+
+    access.AccessLogGenerator.write_entry = write_masked
 
 
 class MaskedPaths:

@@ -1,0 +1,58 @@
+"""Alive and ready, for whoever watches over the process."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings as configured
+from django.db import OperationalError, connection
+from django.test import Client
+
+
+def test_a_living_process_says_so_without_a_token(client: Client):
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.django_db
+def test_it_is_ready_when_the_database_answers(client: Client):
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+    assert ("redis" in answer.json()) == bool(configured.REDIS_URL)
+
+
+@pytest.mark.django_db
+def test_it_is_not_ready_without_the_database(client: Client, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*args: object) -> None:
+        raise OperationalError("secret-host refused")
+
+    monkeypatch.setattr(connection, "cursor", refuse)
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["database"] == "unreachable"
+    assert "secret-host" not in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_it_is_degraded_without_redis(client: Client, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "degraded", "database": "ok", "redis": "unreachable"}
+
+
+@pytest.mark.django_db
+def test_sqlite_lets_writers_wait_for_each_other():
+    if connection.vendor != "sqlite":
+        pytest.skip("runs on SQLite")
+    with connection.cursor() as cursor:
+        journal = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+        patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+
+    assert journal in ("wal", "memory")
+    assert patience == 5000
+    assert connection.transaction_mode == "IMMEDIATE"
