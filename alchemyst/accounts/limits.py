@@ -132,7 +132,8 @@ class Breaker:
             return False
         self._failures += 1
         if self._failures >= FAILURES:
-            self._failures = 0
+            # One more failure after that time is enough to leave it alone again.
+            self._failures = FAILURES - 1
             self._until = time.monotonic() + LEFT_ALONE
             logger.warning("Redis does not answer: each process counts rate limits for itself.")
         return True

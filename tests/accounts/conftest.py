@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from rest_framework.test import APIClient
 
-from alchemyst.accounts import limits
+from alchemyst.accounts import limits, middleware
+from alchemyst.accounts.authentication import checked
 from alchemyst.accounts.memory import memory
 from alchemyst.accounts.middleware import Bearer, RateLimited
 from alchemyst.accounts.models import SCOPES, ApiKey, User
@@ -96,8 +97,10 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def on_proxy() -> Callable[..., Answer]:
+def on_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Send a request with these headers through the proxy's layers, as `asgi.py` composes them."""
+    # In the test's own thread, so that it sees the test's transaction.
+    monkeypatch.setattr(middleware, "_checked", sync_to_async(checked))
     application = MaskedPaths(Answered(Bearer(RateLimited(who, limit="proxy"), scope="proxy")))
 
     async def ask(*headers: tuple[bytes, bytes]) -> Answer:

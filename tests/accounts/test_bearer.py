@@ -24,7 +24,7 @@ from tests.accounts.conftest import bearer
 
 KEYS = "/api/v1/auth/keys"
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(params=["api", "proxy"])
@@ -242,6 +242,7 @@ class TestTheEndOfAToken:
 
         assert ask(token)[0] == 401
 
+    @pytest.mark.django_db(transaction=True)
     def test_comes_at_once_when_the_change_is_committed(self, ask, alice, token):
         with transaction.atomic():
             alice.set_password("another-horse-battery")
