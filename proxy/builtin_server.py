@@ -71,6 +71,8 @@ def _started(asked: dict[str, str]) -> Any:
     params.cache_idle_slots = False
     params.endpoint_slots = False
     params.ui = False
+    # No page in a browser reads an answer, whatever key it shows.
+    params.cors_origins = ""
     # Messages of llama.cpp may quote a conversation.
     params.verbosity = 0
     return xllamacpp.Server(params)
