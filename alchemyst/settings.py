@@ -156,11 +156,6 @@ SIMPLE_JWT = {
     "AUDIENCE": "alchemyst",
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.number("ALCHEMYST_ACCESS_MINUTES", 15, least=1)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env.number("ALCHEMYST_REFRESH_DAYS", 14, least=1)),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
-    "CHECK_REVOKE_TOKEN": True,
-    "CHECK_USER_IS_ACTIVE": True,
-    "UPDATE_LAST_LOGIN": True,
 }
 
 # What one user (or, before login, one address) may ask for. "0" switches a limit off.

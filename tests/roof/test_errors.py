@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import requests
+from django.db import OperationalError
 from django.test import Client
+
+from alchemyst.accounts.memory import memory
 
 SHAPE = {"message", "error"}
 
@@ -67,3 +70,24 @@ def test_every_answer_names_its_request(server: str):
 
     assert first["x-alchemyst-request-id"].startswith("req_")
     assert first["x-alchemyst-request-id"] != second["x-alchemyst-request-id"]
+
+
+def test_a_database_that_is_down_is_503_and_worth_another_try(
+    http: requests.Session, server: str, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OperationalError("secret-host refused")
+
+    monkeypatch.setattr("alchemyst.accounts.views.KeysView.get", fail)
+    monkeypatch.setattr("alchemyst.accounts.authentication.tokens.holder_of", fail)
+    memory.forget()
+
+    answers = [
+        http.get(f"{server}/api/v1/auth/keys"),
+        http.get(f"{server}/api/v1/proxy/default/models"),
+    ]
+
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert "secret-host" not in answer.text
