@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 
 from proxy import builtin, context, forward, headers, pins
 from proxy.context import Context, Wish
-from proxy.errors import InvalidRequest, ModelNotFound, ProxyError
+from proxy.errors import InvalidMessages, InvalidRequest, ModelNotFound, ProxyError
 from proxy.forward import ClientGone, Receive, Send
 from proxy.relevance import modes
 from proxy.views.base import (
@@ -49,16 +49,23 @@ async def completions(path: str, scope: Scope, receive: Receive, send: Send) -> 
         body = await read_body(scope, receive)
         request, sent = await _prepared(body, scope)
         call.model, call.context = request.model, sent
-        if named is None and request.model != builtin.MODEL:
-            raise ModelNotFound(
-                f"The model '{request.model[:100]}' does not exist here. "
-                f"On this route, set model to '{builtin.MODEL}'.",
-                param="model",
-            )
+        if named is None:
+            _check_for_builtin(request)
         async with forward.while_connected(receive):
             provider = named or await builtin_provider()
             call.target = provider.name
             await _forward_completion(call, provider, request, send)
+
+
+def _check_for_builtin(request: wire.Request) -> None:
+    if request.model != builtin.MODEL:
+        raise ModelNotFound(
+            f"The model '{request.model[:100]}' does not exist here. "
+            f"On this route, set model to '{builtin.MODEL}'.",
+            param="model",
+        )
+    if not settings.C1_BASE_URL and wire.has_media(request):
+        raise InvalidMessages("The built-in model reads text only.", param="messages")
 
 
 async def models(path: str, scope: Scope, receive: Receive, send: Send) -> None:

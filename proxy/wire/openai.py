@@ -29,6 +29,7 @@ _ROLES = {
     "tool": "tool",
     "function": "tool",
 }
+_TEXT_PARTS = ("text", "refusal")
 _PLAIN_FIELDS = {"role", "content"}
 _MAY_LACK_CONTENT = ("assistant", "function")
 
@@ -103,6 +104,15 @@ def with_model(body: bytes, model: str) -> bytes:
     fields = _fields_decoder.decode(body)
     fields["model"] = Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)
+
+
+def has_media(request: Request) -> bool:
+    """Whether any message has a part that is no text: an image, audio, a file."""
+    for raw, message in zip(request.raw_messages, request.messages, strict=True):
+        content = None if message.is_plain else msgspec.json.decode(raw).get("content")
+        if isinstance(content, list) and any(p["type"] not in _TEXT_PARTS for p in content):
+            return True
+    return False
 
 
 def error(made: ProxyError) -> bytes:

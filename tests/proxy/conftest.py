@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import openai
 import pytest
@@ -80,6 +82,28 @@ async def async_sdk(token: str) -> AsyncIterator[Callable[..., openai.AsyncOpenA
     yield client
     for each in made:
         await each.close()
+
+
+@pytest.fixture
+def leaving(token: str) -> Iterator[Callable[..., socket.socket]]:
+    """Sends a request on a bare socket, so that the test can hang up whenever it likes."""
+    opened: list[socket.socket] = []
+
+    def send(url: str, body: dict) -> socket.socket:
+        parts = urlsplit(url)
+        data = json.dumps(body).encode()
+        connection = socket.create_connection((parts.hostname, parts.port), timeout=10)
+        connection.sendall(
+            f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+            + data
+        )
+        opened.append(connection)
+        return connection
+
+    yield send
+    for connection in opened:
+        connection.close()
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 import openai
 import pytest
@@ -19,28 +18,6 @@ from tests.proxy.conftest import HISTORY, completion
 
 Through = Callable[..., str]
 QUESTION = HISTORY[-1:]
-
-
-@pytest.fixture
-def leaving(token: str) -> Iterator[Callable[..., socket.socket]]:
-    """Sends a request on a bare socket, so that the test can hang up whenever it likes."""
-    opened: list[socket.socket] = []
-
-    def send(url: str, body: dict) -> socket.socket:
-        parts = urlsplit(url)
-        data = json.dumps(body).encode()
-        connection = socket.create_connection((parts.hostname, parts.port), timeout=10)
-        connection.sendall(
-            f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-            f"Authorization: Bearer {token}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
-            + data
-        )
-        opened.append(connection)
-        return connection
-
-    yield send
-    for connection in opened:
-        connection.close()
 
 
 class TestAClientThatLeaves:

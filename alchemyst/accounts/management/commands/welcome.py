@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import secrets
+import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -21,7 +23,7 @@ This is the first start, so an administrator was made. Keep this: it is not show
 LATER = """\
 The examples read your API key from ALCHEMYST_KEY. To make a new one:
 
-  python manage.py create_key {username} --name laptop --scopes {scopes}
+  {python} manage.py create_key {username} --name laptop --scopes {scopes}
 
 """
 
@@ -64,7 +66,9 @@ class Command(BaseCommand):
         if made is None:
             admin = User.objects.filter(is_superuser=True, is_active=True).first()
             username = admin.username if admin else "USERNAME"
-            self.stdout.write(LATER.format(username=username, scopes=" ".join(SCOPES)))
+            self.stdout.write(
+                LATER.format(python=interpreter(), username=username, scopes=" ".join(SCOPES))
+            )
             key, quoted = "$ALCHEMYST_KEY", 'os.environ["ALCHEMYST_KEY"]'
         else:
             username, password, key = made
@@ -90,6 +94,12 @@ def first_administrator() -> tuple[str, str, str] | None:
     admin = User.objects.create_superuser(username, password=password)
     _, key = ApiKey.make(admin, name="first key", scopes=SCOPES)
     return username, "the one in ALCHEMYST_ADMIN_PASSWORD" if given else password, key
+
+
+def interpreter() -> str:
+    """Return how this Python is called from here: by a short path where it lies below."""
+    path, here = Path(sys.executable), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def reachable(host: str) -> str:
