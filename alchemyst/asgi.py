@@ -61,10 +61,11 @@ async def no_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-    """Start with a clean heap; at the end close what the proxy holds, and write its last rows."""
+    """Start warm, with a clean heap; at the end close what the proxy holds, write its last rows."""
     while True:
         event = await receive()
         if event["type"] == "lifespan.startup":
+            proxy_lifespan.warm_up()
             # What was imported stays for ever: the collector need not look at it again.
             gc.collect()
             gc.freeze()
