@@ -6,7 +6,7 @@ from proxy import builtin, connections, tokens, usage
 
 
 def warm_up() -> None:
-    """Load what the first request would wait for: the tokenizer's vocabulary, a tenth of a second."""
+    """Load what the first request would wait for: a tenth of a second for the vocabulary."""
     tokens.count("")
 
 
