@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .exchanges import Conversation
 from .features import Features
 from .messages import Message
 
-SHORTEST = 12
-"""Letters and digits that a question needs to be told from "yes", "next" or "the second one"."""
-
 
 def repeated(
-    messages: Sequence[Message], features: Sequence[Features], conversation: Conversation
+    messages: Sequence[Message], features: Mapping[int, Features], conversation: Conversation
 ) -> dict[int, int]:
     """Return, for each exchange that says nothing new, the exchange that says the same.
 
@@ -21,6 +18,9 @@ def repeated(
     most. The first one stays, so that a provider's prompt cache keeps its prefix; only where a copy
     is the last exchange of all, which always stays, the earlier ones go.
     """
+    questions = [features[exchange[0]].said for exchange in conversation.exchanges]
+    if len(set(questions)) == len(questions):
+        return {}
     alike: dict[tuple[tuple[str, bytes], ...], list[int]] = {}
     for number, exchange in enumerate(conversation.exchanges):
         if _may_be_compared([messages[i] for i in exchange], features[exchange[0]]):
@@ -37,6 +37,6 @@ def _may_be_compared(exchange: Sequence[Message], question: Features) -> bool:
     """Tell whether the exchange is plain text and asks more than "next" or "yes"."""
     return (
         exchange[0].role == "user"
-        and question.letters >= SHORTEST
+        and not question.is_short
         and all(m.is_plain and not m.is_protected for m in exchange)
     )

@@ -7,9 +7,9 @@ bounded: by bytes for the features, by number for the terms and words.
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +27,9 @@ MOST_TERMS: Final = 150_000
 MOST_WORDS: Final = 60_000
 VAGUE_WEIGHT: Final = 0.3
 _OVERHEAD: Final = 900
-_SPACES = re.compile(r"\s+")
+
+SHORTEST: Final = 12
+"""Characters of a text that is told from "yes", "next" or "the second one"; a wide one counts twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,16 +39,21 @@ class Features:
     ids: NDArray[np.int32]
     """Its terms, each once, in the order of their first appearance."""
 
-    counts: NDArray[np.float32]
+    counts: NDArray[np.float64]
     """1 + ln(how often), for each term: scikit-learn's `sublinear_tf`."""
 
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float64]
     """What each term weighs in a question: words of asking weigh little."""
 
     said: bytes
     """Equal where two texts differ in case and white space at most."""
 
-    letters: int
+    is_short: bool
+    """Whether it says as little as "yes" or "next", so that its repetition means nothing."""
+
+    content: float
+    """How much it says by itself, in words."""
+
     points_back: bool
     goes_on: bool
     sets_a_rule: bool
@@ -54,11 +61,6 @@ class Features:
     corrects: bool
     is_question: bool
     length: int
-
-    @property
-    def content(self) -> float:
-        """How much it says by itself, in words."""
-        return float(self.weights.sum())
 
     @property
     def size(self) -> int:
@@ -91,47 +93,67 @@ class Memory:
         """How many numbers have been given to terms."""
         return len(self._numbers)
 
-    def of(self, message: Message) -> Features:
-        """Return what is known of `message`, working it out if it is new."""
-        with self._lock:
+    def of(self, messages: Iterable[Message], check: Callable[[], None]) -> list[Features]:
+        """Return what is known of each message, working out what is new.
+
+        `check` is called before each new message; what it raises ends the work.
+        """
+        found, used = [], []
+        for message in messages:
             known = self._features.get(message.digest)
-            if known is not None:
-                self._features.move_to_end(message.digest)
-                return known
-            features = self._worked_out(message)
-            self._features[message.digest] = features
+            if known is None:
+                check()
+                with self._lock:
+                    known = self._remembered(message)
+            found.append(known)
+            used.append(message.digest)
+        with self._lock:
+            for digest in used:
+                if digest in self._features:
+                    self._features.move_to_end(digest)
+        return found
+
+    def _remembered(self, message: Message) -> Features:
+        features = self._worked_out(message)
+        if message.digest not in self._features:
             self._bytes += features.size
-            while self._bytes > MOST_BYTES and len(self._features) > 1:
-                self._bytes -= self._features.popitem(last=False)[1].size
-            return features
+        self._features[message.digest] = features
+        while self._bytes > MOST_BYTES and len(self._features) > 1:
+            _, oldest = self._features.popitem(last=False)
+            self._bytes -= oldest.size
+        return features
 
     def _worked_out(self, message: Message) -> Features:
         text = message.text
         read = text if len(text) <= 2 * READ else f"{text[:READ]}\n{text[-READ:]}"
-        chunks = words.CHUNK.findall(f"{message.name} {read}" if message.name else read)
-        count: Counter[int] = Counter()
-        for chunk, times in Counter(chunks).items():
-            for number in self._words.get(chunk) or self._numbered(chunk):
-                count[number] += times
-        ids = np.fromiter(count, np.int32, len(count))
-        times_ = np.fromiter(count.values(), np.float32, len(count))
-        weights = np.ones(len(ids), np.float32)
-        weights[[n for n, i in enumerate(count) if i in self._vague]] = VAGUE_WEIGHT
-        plain = _SPACES.sub(" ", text).strip().casefold()
+        count = self._counted(f"{message.name} {read}" if message.name else read)
+        weights = [VAGUE_WEIGHT if i in self._vague else 1.0 for i in count]
+        plain = " ".join(text.split()).casefold()
+        seen = phrases.Phrases(text)
+        is_users = message.role == "user"
         return Features(
-            ids=ids,
-            counts=1 + np.log(times_),
-            weights=weights,
+            ids=np.fromiter(count, np.int32, len(count)),
+            counts=1 + np.log(np.fromiter(count.values(), np.float64, len(count))),
+            weights=np.array(weights),
+            content=sum(weights),
             said=hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16).digest(),
-            letters=sum(c.isalnum() + (c > "\u2e80") for c in plain[:200]),
-            points_back=phrases.points_back(text),
-            goes_on=phrases.goes_on(text),
-            sets_a_rule=phrases.sets_a_rule(text),
-            asks_back=phrases.asks_back(text),
-            corrects=phrases.corrects(text),
-            is_question="?" in text or "？" in text or "؟" in text,
+            is_short=_breadth(plain) < SHORTEST,
+            points_back=is_users and seen.points_back(),
+            goes_on=is_users and seen.goes_on(),
+            sets_a_rule=is_users and seen.sets_a_rule(),
+            asks_back=not is_users and seen.asks_back(),
+            corrects=is_users and seen.corrects(),
+            is_question="?" in read or "？" in read or "؟" in read,
             length=len(text),
         )
+
+    def _counted(self, text: str) -> Counter[int]:
+        count: Counter[int] = Counter()
+        for chunk, times in Counter(words.CHUNK.findall(text)).items():
+            known = self._words.get(chunk)
+            for number in self._numbered(chunk) if known is None else known:
+                count[number] += times
+        return count
 
     def _numbered(self, chunk: str) -> tuple[int, ...]:
         numbers = []
@@ -144,6 +166,11 @@ class Memory:
             self._words.clear()
         self._words[chunk] = tuple(numbers)
         return self._words[chunk]
+
+
+def _breadth(text: str) -> int:
+    """Return how many letters and digits a text begins with; wide ones count twice."""
+    return sum(c.isalnum() + (c >= "\u2e80") for c in text[: 4 * SHORTEST])
 
 
 _memory = Memory()

@@ -2,8 +2,9 @@
 
 Why the filter's own result stays as it is, and why a stricter mode never keeps more: one look at a
 conversation names, for each mode, what to drop, and a stricter mode's names include the milder
-one's. A mode looks until nothing is named, and begins where the milder mode came to rest. So its
-result is one in which its own look, and every milder look, names nothing.
+one's. A mode drops what the first look names, and what the milder mode dropped, and then looks
+until nothing more is named. So its result is one in which its own look, and every milder look,
+names nothing.
 """
 
 from __future__ import annotations
@@ -88,52 +89,59 @@ class _Narrowing:
             self._messages[index] = replace(messages[index], is_protected=True)
         self._deadline = deadline
         self._memory = memory()
-        self._runs = [[index] for index in range(len(messages))]
-        self._verdicts: dict[int, Verdict] = {}
-        self._look = self._looked()
-        unwanted = self._look.excluded(frozenset(excluded))
+        self._dropped: dict[int, Verdict] = {}
+        self._first = self._now = self._looked(range(len(messages)))
+        unwanted = self._first.look.excluded(frozenset(excluded)) if excluded else {}
         if unwanted:
-            self._drop(unwanted)
+            self._first = self._now = self._looked(self._note(self._first, unwanted))
 
     def to(self, share: float) -> list[int]:
         """Drop what scores below `share` until nothing more does; return what stays."""
-        while gone := self._look.dropped(share):
-            self._drop(gone)
-        return [index for run in self._runs for index in run]
+        stays = self._note(self._first, self._first.look.dropped(share)) & self._now.kept
+        while stays != self._now.kept:
+            self._now = self._looked(sorted(stays))
+            stays = self._note(self._now, self._now.look.dropped(share))
+        return sorted(stays)
 
     def verdicts(self) -> list[Verdict]:
         """Return a verdict for each message of the whole conversation."""
-        for place, (fate, reason, score) in self._look.stand().items():
-            for index in self._runs[place]:
+        stand = self._first.look.stand()
+        found = dict(self._dropped)
+        for run, (fate, reason, score) in zip(self._first.runs, stand, strict=True):
+            for index in run:
                 why = "pinned" if index in self._pinned else reason
-                self._verdicts[index] = Verdict(index, fate, why, score)
-        return [self._verdicts[index] for index in range(len(self._messages))]
+                found.setdefault(index, Verdict(index, fate, why, score))
+        return [found[index] for index in range(len(self._messages))]
 
-    def _looked(self) -> Look:
-        messages = [joined([self._messages[i] for i in run]) for run in self._runs]
-        return Look(messages, self._memory, self._deadline)
-
-    def _drop(self, gone: dict[int, str]) -> None:
-        """Take the exchanges `gone` away, for the reasons given, and look again."""
-        lost = set()
-        for number, reason in gone.items():
-            for offset, place in enumerate(self._look.conversation.exchanges[number]):
-                lost.add(place)
-                for index in self._runs[place]:
-                    why = self._named(reason, number, offset)
-                    self._verdicts[index] = Verdict(
-                        index, "dropped", why, self._look.shares.get(number)
-                    )
-        stays = [place for place in range(len(self._runs)) if place not in lost]
-        self._runs = [
-            [index for place in run for index in self._runs[place]]
-            for run in joins(self._look.messages, stays)
+    def _looked(self, stays: Sequence[int]) -> _Seen:
+        runs = joins(self._messages, stays)
+        messages = [
+            self._messages[run[0]] if len(run) == 1 else joined([self._messages[i] for i in run])
+            for run in runs
         ]
-        self._look = self._looked()
+        return _Seen(runs, frozenset(stays), Look(messages, self._memory, self._deadline))
 
-    def _named(self, reason: str, number: int, offset: int) -> str:
-        """Name the message that a duplicate repeats by its place in the whole conversation."""
-        if reason != "duplicate":
-            return reason
-        original = self._look.conversation.exchanges[self._look.copies[number]]
-        return f"duplicate of {self._runs[original[offset]][0]}"
+    def _note(self, seen: _Seen, gone: dict[int, str]) -> frozenset[int]:
+        """Write down why the exchanges `gone` are dropped; return what is left without them."""
+        lost = set()
+        exchanges = seen.look.conversation.exchanges
+        for number, reason in gone.items():
+            for offset, place in enumerate(exchanges[number]):
+                why = reason
+                if number in seen.look.copies:
+                    original = exchanges[seen.look.copies[number]][offset]
+                    why = f"duplicate of {seen.runs[original][0]}"
+                for index in seen.runs[place]:
+                    lost.add(index)
+                    score = seen.look.shares.get(number)
+                    self._dropped.setdefault(index, Verdict(index, "dropped", why, score))
+        return seen.kept - lost
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was looked at: the messages that are left, as the runs that they are joined to."""
+
+    runs: list[list[int]]
+    kept: frozenset[int]
+    look: Look

@@ -33,8 +33,6 @@ def joins(messages: Sequence[Message], kept: Sequence[int]) -> list[list[int]]:
 
 def joined(messages: Sequence[Message]) -> Message:
     """Return the messages of one run as the one that they become."""
-    if len(messages) == 1:
-        return messages[0]
     mark = hashlib.blake2b(b"joined", digest_size=16)
     for message in messages:
         mark.update(message.digest)

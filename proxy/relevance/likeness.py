@@ -1,7 +1,7 @@
 """How alike messages, exchanges and the question are: TF-IDF and cosine.
 
 The weights are those of scikit-learn's `TfidfVectorizer(analyzer=..., sublinear_tf=True)`: smooth
-idf and rows of length one, with the history as the documents. They are worked out here, from
+idf and rows of length one, with the past messages as the documents. They are worked out here, from
 the counts that are remembered for each message, because the counting is most of the work.
 """
 
@@ -16,64 +16,96 @@ from scipy.sparse import csr_matrix
 from .features import Features
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
 
 
-def renumbered(ids: NDArray[np.int32], terms: int) -> tuple[NDArray[np.int32], int]:
-    """Number the terms of `ids` from 0 by where they stand, and return how many there are."""
-    # `last` is written where a term occurs and read nowhere else, so it needs no clearing.
+class History:
+    """The past messages as rows of TF-IDF weights, exchange after exchange, and the question."""
+
+    def __init__(
+        self, exchanges: Sequence[Sequence[Features]], question: Features, terms: int
+    ) -> None:
+        """Take the features of the past exchanges; `terms` is more than any number of a term."""
+        self.messages = [features for exchange in exchanges for features in exchange]
+        self.question = question
+        self.bounds = _ends([len(exchange) for exchange in exchanges])
+        self.sizes = np.diff(self.bounds)
+        self.of = np.repeat(np.arange(len(exchanges)), self.sizes)
+        self.starts = _ends([len(f.ids) for f in self.messages])
+        read = np.concatenate([*(f.ids for f in self.messages), question.ids])
+        ids, self.width = _renumbered(read, terms)
+        self.ids, self.asked = np.split(ids, [self.starts[-1]])
+        count = len(self.messages)
+        seen = np.bincount(self.ids, minlength=self.width)
+        self.idf = np.log((1 + count) / (1 + seen)) + 1
+        counts = np.concatenate([f.counts for f in self.messages])
+        self.weights = _unit(counts * self.idf[self.ids], self.starts)
+
+    def vector(self) -> Floats:
+        """Return the question's weights, of length one; its words of asking weigh little."""
+        vector = np.zeros(self.width)
+        vector[self.asked] = self.question.counts * self.question.weights * self.idf[self.asked]
+        length = np.sqrt(vector @ vector)
+        return vector / length if length > 0 else vector
+
+    def row(self, message: int) -> Floats:
+        """Return the weights of one message."""
+        vector = np.zeros(self.width)
+        place = slice(self.starts[message], self.starts[message + 1])
+        vector[self.ids[place]] = self.weights[place]
+        return vector
+
+    def likeness(self, vector: Floats) -> Floats:
+        """Return the product of each message with `vector`."""
+        return sums(self.weights * vector[self.ids], self.starts)
+
+    def exchanges(self) -> csr_matrix:
+        """Return a row of length one for each exchange: the sum of its messages' rows."""
+        starts = self.starts[self.bounds]
+        matrix = csr_matrix(
+            (self.weights.copy(), self.ids.copy(), starts), (len(self.sizes), self.width)
+        )
+        matrix.sum_duplicates()
+        matrix.data = _unit(matrix.data, matrix.indptr)
+        return matrix
+
+    def asking(self) -> tuple[Ints, Floats, Ints]:
+        """Return terms and weights of what each exchange asks, as shares of 1, and the starts."""
+        firsts = self.bounds[:-1]
+        asked = [self.messages[first] for first in firsts]
+        places = [slice(self.starts[first], self.starts[first + 1]) for first in firsts]
+        ids = np.concatenate([self.ids[place] for place in places])
+        starts = _ends([len(f.ids) for f in asked])
+        weights = np.concatenate([f.weights for f in asked]) * self.idf[ids]
+        total = sums(weights, starts)
+        weights /= np.repeat(np.where(total > 0, total, 1), np.diff(starts))
+        return ids, weights, starts
+
+
+def sums(values: Floats, starts: Ints) -> Floats:
+    """Return the sum of each row; an empty row's is zero."""
+    total = np.concatenate(([0.0], np.cumsum(values)))
+    return total[starts[1:]] - total[starts[:-1]]
+
+
+def _ends(lengths: Sequence[int]) -> Ints:
+    return np.cumsum([0, *lengths], dtype=np.int32)
+
+
+def _unit(values: Floats, starts: Ints) -> Floats:
+    lengths = np.sqrt(sums(values * values, starts))
+    return values / np.repeat(np.where(lengths > 0, lengths, 1), np.diff(starts))
+
+
+def _renumbered(ids: Ints, terms: int) -> tuple[Ints, int]:
+    """Number the terms of `ids` by where they stand, and return how many there are.
+
+    So nothing that follows depends on the order in which a process happened to meet them.
+    """
+    # Written where a term occurs and read nowhere else, so it needs no clearing.
     last = np.empty(terms, np.int32)
     places = np.arange(len(ids), dtype=np.int32)
     last[ids] = places
     mark = last[ids]
     is_last = mark == places
     return (np.cumsum(is_last, dtype=np.int32) - 1)[mark], int(is_last.sum())
-
-
-class History:
-    """The past messages as rows of TF-IDF weights, in order, ready to be compared."""
-
-    def __init__(self, features: Sequence[Features], query: Sequence[Features], terms: int) -> None:
-        """Take the past messages' features and those of the questions to be compared with them."""
-        rows = [*features, *query]
-        lengths = np.array([0, *(len(f.ids) for f in rows)], np.int64)
-        ends = np.cumsum(lengths)
-        self.count = len(features)
-        ids, width = renumbered(np.concatenate([f.ids for f in rows]), terms)
-        counts = np.concatenate([f.counts for f in rows]).astype(np.float64)
-        self.asked = [
-            (ids[ends[self.count + n] : ends[self.count + n + 1]], f) for n, f in enumerate(query)
-        ]
-        size = int(ends[self.count])
-        self.starts = ends[: self.count + 1].astype(np.int32)
-        self.ids, self.width = ids[:size], width
-        seen = np.bincount(self.ids, minlength=width)
-        self.idf = np.log((1 + self.count) / (1 + seen)) + 1
-        raw = counts[:size] * self.idf[self.ids]
-        lengths_ = np.sqrt(sums(raw * raw, self.starts))
-        self.weights = raw / np.repeat(
-            np.where(lengths_ > 0, lengths_, 1), lengths[1 : self.count + 1]
-        )
-
-    def matrix(self) -> csr_matrix:
-        """Return the rows as a sparse matrix."""
-        return csr_matrix((self.weights, self.ids, self.starts), (self.count, self.width))
-
-    def likeness(self, question: Floats) -> Floats:
-        """Return the cosine of each message with `question`, a vector over the terms."""
-        length = np.sqrt(question @ question)
-        if length == 0:
-            return np.zeros(self.count)
-        return sums(self.weights * question[self.ids], self.starts) / length
-
-    def question(self, number: int = 0) -> Floats:
-        """Return a question as a vector: its words of asking weigh little."""
-        ids, features = self.asked[number]
-        vector = np.zeros(self.width)
-        vector[ids] = features.counts * features.weights * self.idf[ids]
-        return vector
-
-
-def sums(values: Floats, starts: NDArray[np.int32]) -> Floats:
-    """Return the sum of each row; an empty row's is zero."""
-    total = np.concatenate(([0.0], np.cumsum(values)))
-    return total[starts[1:]] - total[starts[:-1]]

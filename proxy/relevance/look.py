@@ -8,17 +8,17 @@ from typing import Final
 
 from .duplicates import repeated
 from .exchanges import taken_apart
-from .features import Features, Memory
+from .features import Memory
+from .likeness import History
 from .messages import Message
-from .scoring import weighed
+from .scoring import OVERHEAD, scored
+from .standing import raised, reasons
+from .topics import Topics
 
 WORTH: Final = 0.10
 """The share of the text that must go, or none of it goes: less is not worth a changed prefix."""
 
 MOST_EXCHANGES: Final = 2000
-
-_OVERHEAD: Final = 16
-"""What a message takes besides its text, in characters."""
 
 
 class TooSlow(Exception):
@@ -57,19 +57,22 @@ class Look:
             if (named := indices.intersection(exchange)) and number not in self._needed()
         }
 
-    def stand(self) -> dict[int, tuple[str, str, float | None]]:
-        """Return fate, reason and score of each message, all of which stay."""
-        standing: dict[int, tuple[str, str, float | None]] = {}
+    def stand(self) -> list[tuple[str, str, float | None]]:
+        """Return fate, reason and score of each message, as long as nothing is dropped."""
+        standing: list[tuple[str, str, float | None]] = [
+            (
+                "protected",
+                "current turn" if index in self.conversation.current else "system message",
+                None,
+            )
+            for index in range(len(self.messages))
+        ]
         needed = self._needed()
-        for index, message in enumerate(self.messages):
-            if message.role == "system":
-                standing[index] = ("protected", "system message", None)
-            elif index in self.conversation.current:
-                standing[index] = ("protected", "current turn", None)
         for number, exchange in enumerate(self.conversation.exchanges):
             fate = "protected" if number in needed else "kept"
             reason = self._stays.get(number, "relevant")
-            standing |= dict.fromkeys(exchange, (fate, reason, self.shares.get(number)))
+            for index in exchange:
+                standing[index] = (fate, reason, self.shares.get(number))
         return standing
 
     def _needed(self) -> dict[int, str]:
@@ -88,22 +91,30 @@ class Look:
         past = self.conversation.exchanges
         if len(past) > MOST_EXCHANGES:
             raise TooSlow(f"more than {MOST_EXCHANGES} exchanges")
-        features: dict[int, Features] = {}
-        for index in [query, *(index for exchange in past for index in exchange)]:
-            features[index] = memory.of(self.messages[index])
-            self._check()
+        needed = [query, *(index for exchange in past for index in exchange)]
+        found = memory.of((self.messages[index] for index in needed), self._check)
+        features = dict(zip(needed, found, strict=True))
         self.copies = repeated(self.messages, features, self.conversation)
         judged = [number for number in range(len(past)) if number not in self.copies]
-        shares, ranks, reasons = weighed(
-            [[features[i] for i in past[n]] for n in judged],
-            [[self.messages[i] for i in past[n]] for n in judged],
-            features[query],
-            memory.terms,
-        )
+        exchanges = [[features[i] for i in past[number]] for number in judged]
+        history = History(exchanges, features[query], memory.terms)
+        topics = Topics(history)
         self._check()
-        self.shares = dict(zip(judged, shares, strict=True))
-        self.ranks = dict(zip((i for n in judged for i in past[n]), ranks, strict=True))
-        self._stays = {judged[place]: why for place, why in reasons.items()} | self._stays
+        places = [i for number in judged for i in past[number]]
+        scores = scored(history, topics, self._named(places, query))
+        self._check()
+        shares = raised(scores.exchanges, exchanges, topics)
+        self.shares = dict(zip(judged, shares.tolist(), strict=True))
+        self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
+        self._stays = {
+            judged[n]: why for n, why in reasons(exchanges, topics).items()
+        } | self._stays
+
+    def _named(self, places: Sequence[int], query: int) -> list[bool]:
+        """Tell which messages come from somebody whom the question names."""
+        question = self.messages[query].text.casefold()
+        names = {m.name for m in self.messages if m.name and m.name.casefold() in question}
+        return [self.messages[index].name in names for index in places]
 
     def _check(self) -> None:
         if self._deadline is not None and time.monotonic() > self._deadline:
@@ -114,4 +125,4 @@ class Look:
 
 
 def _size(message: Message) -> int:
-    return len(message.text) + _OVERHEAD
+    return len(message.text) + OVERHEAD

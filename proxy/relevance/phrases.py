@@ -8,74 +8,157 @@ from typing import Final
 SPAN: Final = 600
 """Characters at the beginning and at the end of a message in which we look for such phrases."""
 
-_POINTING = re.compile(
-    r"\b(?:it|its|itself|they|them|their|theirs|this|that|these|those|he|she|him|his|her|hers|"
-    r"ones?|there|such|same|others?|another|else|instead|then|former|latter|above|previous(?:ly)?|"
-    r"earlier|mentioned|both|either|neither|again)\b|"
-    r"[它他她这那此]|[それこのそあ]の|それ|これ|그것|이것|그거|\b(?:dies\w*|davon|dazu|dafür|damit|darüber|"
-    r"er|sie|es|ihn|ihm|celui|celle|cela|ça|eso|esto|ese|esa|это[мгй]?\w*|он[аои]?|его|её|их)\b",
-    re.IGNORECASE,
+END: Final = 240
+"""Characters at the end of an answer that tell whether it asks for more."""
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+_POINTING: Final = frozenset(
+    """it its itself they them their theirs this that these those he she him his her hers one ones
+    there such same other others another else instead then former latter above previous previously
+    earlier mentioned both either neither again dies diese dieser dieses diesen diesem davon dazu
+    dafür damit darüber er sie es ihn ihm celui celle cela ça eso esto ese esa esos esas это этот
+    эта эти этого этой он она оно они его её их هذا هذه ذلك यह ये वह वे इस उस""".split()
 )
-_GOING_ON = re.compile(
-    r"^\W*(?:and|but|or|so|also|then|ok(?:ay)?|yes|yeah|no|nope|sure|really|right|wow|oh|hmm|thanks|"
-    r"thank you|great|nice|cool|interesting|what about|how about|why|what else|anything|any other|"
-    r"continue|go on|more|next|und|aber|et|mais|y|pero|а|и|но)\b",
-    re.IGNORECASE,
-)
-_RULE = re.compile(
-    r"\b(?:from now on|from here on|henceforth|for the rest of (?:this|our)|"
-    r"in (?:all|every|each) (?:of )?(?:your|future|following)|throughout (?:this|our)|"
-    r"(?:until|unless) i (?:say|tell|ask)|(?:always|only|never) (?:answer|respond|reply|use|write|"
-    r"include|end|start|begin|give|speak|mention|say|call|add|format|refer|keep|put|sign|return)|"
-    r"(?:answer|respond|reply|write|speak)(?: to me)? (?:only )?(?:in|with|as) (?:english|french|german|"
-    r"spanish|rhyme|json|bullet|markdown|one|two|short|haiku|verse|the style)|"
-    r"do not (?:ever|use|mention|include)|don'?t (?:ever|use|mention|include)|every time (?:i|you)|"
-    r"whenever (?:i|you)|(?:please )?(?:act|behave) (?:as|like)|pretend (?:to be|you)|role-?play|"
-    r"you (?:are|will be) (?:now |my |an? )|your (?:name|role|task|job) (?:is|will)|"
-    r"(?:my name is|call me|i(?:'m| am) (?:allergic|vegetarian|vegan|diabetic)|remember that|"
-    r"keep in mind|make sure (?:to|that|you)))\b|"
-    r"\bab (?:jetzt|sofort)\b|\bvon nun an\b|\bimmer auf\b|\bà partir de maintenant\b|\bdésormais\b|"
-    r"\ba partir de ahora\b|\bde ahora en adelante\b|\bsiempre (?:responde|usa|escribe)|"
-    r"\bс этого момента\b|\bотныне\b|\bвсегда (?:отвечай|пиши)|从现在(?:开始|起)|以后(?:都|请)|"
-    r"今後は|これからは|앞으로|지금부터|من الآن|अब से",
-    re.IGNORECASE,
-)
-_ASKING_BACK = re.compile(
-    r"\b(?:could|can|would|will|may|do) (?:you|i)\b[^?.!]{0,120}\b(?:specify|provide|tell|share|clarify|"
-    r"give|let me know|know|elaborate|have|like|prefer|ask|more)\b|"
-    r"\b(?:please|kindly) (?:provide|specify|share|tell|clarify|give|enter|let me know|go ahead)\b|"
-    r"\b(?:which|what)\b[^?.!]{0,120}\b(?:you|your)\b|\bare you (?:looking|interested|asking|referring|"
-    r"inquiring)\b|\bdo you (?:have|want|need|prefer|mean)\b|\bi(?:'m| am) (?:ready|happy|here) to\b",
-    re.IGNORECASE,
-)
-_CORRECTING = re.compile(
-    r"^\W*(?:no\b|nope\b|not (?:that|quite|what)|sorry,|wrong\b|i (?:meant|mean|said)|actually\b|wait\b|"
-    r"correction\b|that'?s (?:not|wrong)|nein\b|non\b|нет\b|不[是对])|\bi meant\b|\binstead of\b",
-    re.IGNORECASE,
+_POINTING_UNSPACED: Final = (
+    "它",
+    "他",
+    "她",
+    "这",
+    "這",
+    "那",
+    "此",
+    "それ",
+    "これ",
+    "その",
+    "この",
+    "그것",
 )
 
+_GOING_ON: Final = frozenset(
+    """and but or so also then ok okay yes yeah no nope sure really right wow oh hmm thanks great nice
+    cool interesting why anything continue more next und aber et mais y pero а и но""".split()
+)
+_GOING_ON_PAIRS: Final = frozenset(
+    ("what about", "how about", "what else", "any other", "thank you", "go on")
+)
 
-def points_back(text: str) -> bool:
-    """Tell whether a word such as "it" or "those" stands for something said before."""
-    return bool(_POINTING.search(text[:SPAN]))
+# Each with words of which one must occur, so that most texts are never searched.
+_RULES: Final = tuple(
+    (frozenset(needed.split()), re.compile(pattern))
+    for needed, pattern in (
+        (
+            "now here henceforth rest throughout until unless",
+            r"\bfrom (?:now|here) on\b|\bhenceforth\b|\bfor the rest of (?:this|our)\b"
+            r"|\bthroughout (?:this|our)\b|\b(?:until|unless) i (?:say|tell|ask)\b",
+        ),
+        (
+            "every each all whenever",
+            r"\bin (?:all|every|each) (?:of )?(?:your|future|following)\b|\bwhenever (?:i|you)\b"
+            r"|\bevery time (?:i|you)\b|\b(?:all|every|each) (?:of your )?(?:answers?|repl(?:y|ies)"
+            r"|responses?) (?:must|should|needs?|has|have|to)\b",
+        ),
+        (
+            "always only never",
+            r"\b(?:always|only|never) (?:answer|respond|reply|use|write|include|end|start|begin|give"
+            r"|speak|mention|say|call|add|format|refer|keep|put|sign|return)\b",
+        ),
+        (
+            "answer answers respond reply write speak",
+            r"\b(?:answers?|respond|reply|write|speak)(?: to me| me| back)? (?:only )?(?:in|with|as) "
+            r"(?:english|french|german|spanish|rhymes?|json|bullet|markdown|one|two|short|haikus?"
+            r"|verses?|the style|plain)\b",
+        ),
+        ("don not", r"\b(?:do not|don['’]t) (?:ever|use|mention|include)\b"),
+        (
+            "act behave pretend role roleplay",
+            r"\b(?:act|behave) (?:as|like)\b|\bpretend (?:to be|you)\b|\brole-?play\b"
+            r"|\byour (?:name|role) (?:is|will)\b",
+        ),
+        ("you", r"\byou (?:are|will be) (?:now |my |an? )"),
+        (
+            "name call remember mind",
+            r"\bmy name is\b|\bcall me\b|\bremember that\b|\bkeep in mind\b",
+        ),
+        ("sure", r"\bmake sure (?:to|that|you)\b"),
+        (
+            "allergic vegetarian vegan diabetic",
+            r"\bi(?: a|['’])m (?:allergic|vegetarian|vegan|diabetic)",
+        ),
+        ("ab an immer", r"\bab (?:jetzt|sofort)\b|\bvon nun an\b|\bimmer auf\b|\bimmer als\b"),
+        (
+            "partir désormais siempre adelante",
+            r"\bà partir de maintenant\b|\bdésormais\b|\ba partir de ahora\b|\bde ahora en adelante\b"
+            r"|\bsiempre (?:responde|usa|escribe)",
+        ),
+        ("момента отныне всегда", r"\bс этого момента\b|\bотныне\b|\bвсегда (?:отвечай|пиши)"),
+    )
+)
+_RULES_UNSPACED: Final = (
+    "从现在开始",
+    "从现在起",
+    "以后都",
+    "以后请",
+    "今後は",
+    "これからは",
+    "앞으로",
+    "지금부터",
+    "من الآن",
+    "अब से",
+)
+_ASKING_BACK: Final = re.compile(
+    r"\b(?:could|can|would|will|may|do) (?:you|i)\b[^?.!]{0,120}\b(?:specify|provide|tell|share"
+    r"|clarify|give|let me know|know|elaborate|have|like|prefer|ask|more)\b"
+    r"|\b(?:please|kindly) (?:provide|specify|share|tell|clarify|give|enter|let me know|go ahead)\b"
+    r"|\b(?:which|what)\b[^?.!]{0,120}\byour?\b"
+    r"|\bare you (?:looking|interested|asking|referring|inquiring)\b"
+    r"|\bdo you (?:have|want|need|prefer|mean)\b|\bi['’ a]+m (?:ready|happy|here) to\b"
+)
+_CORRECTING: Final = re.compile(
+    r"^\W*(?:no\b|nope\b|not (?:that|quite|what)|sorry,|wrong\b|i (?:meant|mean|said)|actually\b"
+    r"|wait\b|correction\b|that['’]?s (?:not|wrong)|nein\b|non\b|нет\b|不[是对])|\bi meant\b"
+)
 
 
-def goes_on(text: str) -> bool:
-    """Tell whether the text begins as one that continues: "And ...", "What about ..."."""
-    return bool(_GOING_ON.search(text[:SPAN]))
+class Phrases:
+    """What is to be read at the two ends of one text."""
 
+    def __init__(self, text: str) -> None:
+        self._begin = text[:SPAN].lower()
+        self._end = text[SPAN:][-SPAN:].lower()
+        self._words = _WORD.findall(self._begin)
+        self._is_ascii = self._begin.isascii()
 
-def sets_a_rule(text: str) -> bool:
-    """Tell whether the text asks for something that holds for all answers to come."""
-    return bool(_RULE.search(text[:SPAN]) or _RULE.search(text[SPAN:][-SPAN:]))
+    def points_back(self) -> bool:
+        """Tell whether a word such as "it" or "those" stands for something said before."""
+        if not _POINTING.isdisjoint(self._words):
+            return True
+        return not self._is_ascii and any(mark in self._begin for mark in _POINTING_UNSPACED)
 
+    def goes_on(self) -> bool:
+        """Tell whether the text begins as one that continues: "And ...", "What about ..."."""
+        first = self._words[:2]
+        return bool(first) and (first[0] in _GOING_ON or " ".join(first) in _GOING_ON_PAIRS)
 
-def asks_back(text: str) -> bool:
-    """Tell whether an answer ends by asking the user for what is missing."""
-    end = text[-240:]
-    return bool(_ASKING_BACK.search(end)) and ("?" in end or len(text) <= 240)
+    def sets_a_rule(self) -> bool:
+        """Tell whether the text asks for something that holds for all answers to come."""
+        parts = [(self._begin, self._words)]
+        if self._end:
+            parts.append((self._end, _WORD.findall(self._end)))
+        for part, words in parts:
+            for needed, pattern in _RULES:
+                if not needed.isdisjoint(words) and pattern.search(part):
+                    return True
+            if not part.isascii() and any(rule in part for rule in _RULES_UNSPACED):
+                return True
+        return False
 
+    def asks_back(self) -> bool:
+        """Tell whether an answer ends by asking the user for what is missing."""
+        end = (self._begin + self._end)[-END:]
+        is_short = len(self._begin) <= END
+        return (is_short or "?" in end) and bool(_ASKING_BACK.search(end))
 
-def corrects(text: str) -> bool:
-    """Tell whether the text sets right what was said just before."""
-    return bool(_CORRECTING.search(text[:SPAN]))
+    def corrects(self) -> bool:
+        """Tell whether the text sets right what was said just before."""
+        return bool(_CORRECTING.search(self._begin))

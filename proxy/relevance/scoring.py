@@ -1,173 +1,117 @@
-"""Score: experimental."""
+"""How much each past exchange matters to the question.
+
+A question rarely repeats the words of what it needs. So an exchange has, besides its own likeness
+to the question, a part in that of its neighbours, of the exchanges most alike, and of all that is
+likely about the same thing; and a question that points back makes recent exchanges matter.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from .features import Features
-from .likeness import History, sums
+from .likeness import Floats, History
+from .topics import Topics
 
-PARTNER = 0.5
-NEIGHBOUR = 0.3
-EXPAND = 0.5
-STEPS = 2
-KEEP = 0.7
-NEAREST = 8
-PRIOR = 0.6
-DECAY = 0.85
-Z = dict(bias=0.5, pron=2.5, content=-0.7, last2=5.0, best=-4.6, goes=0.8, askback=2.0, frag=0.0)
+EXPANSION: Final = 0.3
+"""What the last user message adds to a question that goes on with it."""
 
+PARTNER: Final = 0.5
+"""What a message inherits of the others in its exchange."""
 
-def sigmoid(z):
-    return 1 / (1 + np.exp(-np.clip(z, -30, 30)))
+NEIGHBOUR: Final = 0.4
+"""What it inherits of the exchange before or after, half of it only if they are linked."""
 
+SPEAKER: Final = 0.9
+"""How much more a message matters whose sender the question names."""
 
-class Pass:
-    """One look at the history: rows ordered by exchange; members[k] = row range."""
+OWN: Final = 0.6
+STEPS: Final = 2
+"""In each step an exchange keeps `OWN` of its score and takes the rest from the most alike."""
 
-    def __init__(
-        self,
-        feats: Sequence[Features],
-        roles: Sequence[str],
-        sizes: Sequence[int],
-        query: Features,
-        terms: int,
-    ):
-        # feats in exchange order; sizes = number of messages per exchange
-        self.feats = feats
-        self.roles = roles
-        n = self.n = len(sizes)
-        bounds = np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
-        self.bounds = bounds
-        users = []  # row of the user's message in each exchange, or first
-        for k in range(n):
-            u = bounds[k]
-            users.append(int(u))
-        self.users = users
-        H = self.H = History(feats, [query], terms)
-        self.q = query
-        exch = np.repeat(np.arange(n), sizes)
-        self.exch = exch
-        # exchange matrix
-        estarts = H.starts[bounds]
-        E = csr_matrix((H.weights.copy(), H.ids.copy(), estarts), (n, H.width))
-        E.sum_duplicates()
-        norm = np.sqrt(sums(E.data**2, E.indptr))
-        norm[norm == 0] = 1
-        E.data /= np.repeat(norm, np.diff(E.indptr))
-        self.E = E
-        B = csr_matrix((np.ones_like(E.data), E.indices, E.indptr), E.shape)
-        # user rows + query
-        ufs = [feats[u] for u in users] + [query]
-        uids = [H.ids[H.starts[u] : H.starts[u + 1]] for u in users] + [H.asked[0][0]]
-        idx = np.concatenate(uids)
-        ln = [len(x) for x in uids]
-        w = np.concatenate([f.weights for f in ufs]).astype(float) * H.idf[idx]
-        ptr = np.concatenate(([0], np.cumsum(ln))).astype(np.int32)
-        tot = sums(w, ptr)
-        tot[tot <= 0] = 1
-        w = w / np.repeat(tot, ln)
-        U = csr_matrix((w, idx, ptr), (n + 1, H.width))
-        C = (U @ B.T).toarray()  # n+1 x n
-        self.C = C
-        self.gate_inputs(ufs)
+TOPIC: Final = 0.7
+"""What of the score is the best score of the same topic, rather than its own."""
 
-    def gate_inputs(self, ufs):
-        n, C = self.n, self.C
-        tri = np.tril(np.ones((n + 1, n)), -1)
-        Cm = np.where(tri > 0, C, 0)
-        last2 = np.zeros(n + 1)
-        best = np.zeros(n + 1)
-        for d in (1, 2):
-            j = np.arange(d, n + 1)
-            last2[j] = np.maximum(last2[j], Cm[j, j - d])
-        if n:
-            best = Cm.max(1)
-        self.F = dict(
-            pron=np.array([f.points_back for f in ufs], float),
-            goes=np.array([f.goes_on for f in ufs], float),
-            content=np.minimum([f.content for f in ufs], 6.0),
-            last2=last2,
-            best=best - last2,
-            askback=np.array(
-                [0.0] + [float(self.feats[self.bounds[k + 1] - 1].asks_back) for k in range(n)]
-            ),
-            frag=np.array([float(not f.is_question and f.content <= 3) for f in ufs]),
-        )
-        z = Z["bias"] + sum(Z[k] * v for k, v in self.F.items())
-        self.g = sigmoid(z)
-        self.g[0] = 0 if n else self.g[0]
-        self.gate = self.g[n]
+RECENCY: Final = 0.6
+DECAY: Final = 0.85
+THRIFT: Final = 0.2
+MOST_THRIFT: Final = 1.5
+"""How much a short exchange is preferred to a long one, and the most that it may win by that."""
 
-    def scores(self):
-        H, n = self.H, self.n
-        g = self.gate
-        q = H.question()
-        nq = np.sqrt(q @ q)
-        if nq:
-            q = q / nq
-        last = self.users[-1]
-        v = np.zeros(H.width)
-        a, b = H.starts[last], H.starts[last + 1]
-        v[H.ids[a:b]] = H.weights[a:b]
-        q = q + g * EXPAND * v
-        s = H.likeness(q)
-        m = len(s)
-        # partner: mean of others in exchange ; neighbour exchanges
-        cnt = np.diff(self.bounds)
-        esum = np.add.reduceat(s, self.bounds[:-1])
-        emax = np.maximum.reduceat(s, self.bounds[:-1])
-        others = (esum[self.exch] - s) / np.maximum(cnt[self.exch] - 1, 1)
-        pad = np.concatenate(([0], emax, [0]))
-        nb = np.maximum(pad[:-2], pad[2:])
-        s1 = s + PARTNER * others + NEIGHBOUR * nb[self.exch]
-        # propagate on exchanges
-        e = np.maximum.reduceat(s1, self.bounds[:-1])
-        S = (self.E @ self.E.T).toarray()
-        np.fill_diagonal(S, 0)
-        self.S = S
-        if n > NEAREST + 1:
-            kth = np.partition(S, n - NEAREST, axis=1)[:, n - NEAREST]
-            W = np.where(S >= kth[:, None], S, 0)
-        else:
-            W = S.copy()
-        rs = W.sum(1)
-        rs[rs == 0] = 1
-        W = W / rs[:, None]
-        x = e.copy()
-        for _ in range(STEPS):
-            x = KEEP * e + (1 - KEEP) * (W @ x)
-        self.msg = KEEP * s1 + (x - KEEP * e)[self.exch]
-        top = x.max() if n else 0
-        r = x / top if top > 0 else x
-        # chain prior
-        p = np.zeros(n)
-        acc = g
-        for k in range(n - 1, -1, -1):
-            p[k] = acc
-            acc *= max(self.g[k], 0.0) ** 0.5
-        self.p = p
-        age = np.arange(n - 1, -1, -1)
-        self.r = r
-        self.total = r + PRIOR * p * (0.5 + 0.5 * DECAY**age)
-        return self.total
+OVERHEAD: Final = 16
+"""What a message takes besides its text, in characters."""
+
+SINGLE: Final = 0.5
+"""What of its topic's score ranks a message by itself."""
 
 
-def weighed(feats, messages, query, terms):
-    flat = [f for fs in feats for f in fs]
-    P = Pass(flat, [m.role for ms in messages for m in ms], [len(f) for f in feats], query, terms)
-    t = P.scores()
-    top = t.max()
-    shares = np.round(t / top, 9) if top > 0 else np.ones(len(t))
-    return shares.tolist(), P.msg.tolist(), pins(P)
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What was worked out for a history and a question."""
+
+    exchanges: Floats
+    """Shares of the best exchange's score."""
+
+    messages: Floats
+    """A score for each message by itself."""
 
 
-def pins(P):
-    stays = {}
-    for k in range(P.n):
-        if P.feats[P.users[k]].sets_a_rule and P.roles[P.users[k]] == "user":
-            stays[k] = "standing instruction"
-    return stays
+def scored(history: History, topics: Topics, named: Sequence[bool]) -> Scores:
+    """Return the scores; `named` tells the messages whose sender the question names."""
+    single = _inherited(history, topics, _likeness(history, topics))
+    own = np.maximum.reduceat(single, history.bounds[:-1])
+    spread = _spread(topics, own)
+    score = (1 - TOPIC) * spread + TOPIC * (topics.together() * spread).max(axis=1)
+    messages = OWN * single + (spread - OWN * own + SINGLE * score)[history.of]
+    messages *= 1 + SPEAKER * np.array(named, np.float64)
+    return Scores(_shares(history, topics, score), np.round(messages, 9))
+
+
+def _likeness(history: History, topics: Topics) -> Floats:
+    """Return the likeness of each message to the question, seen as a follow-up if it is one."""
+    last = history.row(int(history.bounds[-2]))
+    return history.likeness(history.vector() + topics.gate * EXPANSION * last)
+
+
+def _inherited(history: History, topics: Topics, likeness: Floats) -> Floats:
+    """Return `likeness` with what a message inherits within its exchange and from the next ones."""
+    firsts = history.bounds[:-1]
+    total = np.add.reduceat(likeness, firsts)
+    best = np.maximum.reduceat(likeness, firsts)
+    others = (total[history.of] - likeness) / np.maximum(history.sizes - 1, 1)[history.of]
+    link = 0.5 + 0.5 * topics.links[1:]
+    beside = np.zeros(len(best))
+    beside[1:] = best[:-1] * link
+    beside[:-1] = np.maximum(beside[:-1], best[1:] * link)
+    return likeness + PARTNER * others + NEIGHBOUR * beside[history.of]
+
+
+def _spread(topics: Topics, own: Floats) -> Floats:
+    """Let each exchange take a part of the scores of those that are most alike."""
+    neighbours = topics.neighbours()
+    spread = own
+    for _ in range(STEPS):
+        spread = OWN * own + (1 - OWN) * (neighbours @ spread)
+    return spread
+
+
+def _shares(history: History, topics: Topics, score: Floats) -> Floats:
+    """Return shares of the best score, the steeper the more the question stands by itself."""
+    best = score.max()
+    relevance = (score / best if best > 0 else score) ** (2 - topics.gate)
+    total = relevance + RECENCY * topics.recency(DECAY)
+    total *= _cheapness(history)
+    most = total.max()
+    # Rounded, so that no machine's last digit decides about a threshold.
+    return np.round(total / most, 9) if most > 0 else np.ones(len(total))
+
+
+def _cheapness(history: History) -> Floats:
+    """Return a factor for each exchange: above 1 if it is shorter than most."""
+    lengths = np.array([f.length + OVERHEAD for f in history.messages], np.float64)
+    lengths = np.add.reduceat(lengths, history.bounds[:-1])
+    factor = (np.median(lengths) / lengths) ** THRIFT
+    return np.clip(factor, 1 / MOST_THRIFT, MOST_THRIFT)

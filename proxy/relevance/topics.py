@@ -1,0 +1,132 @@
+"""Which exchanges are about the same thing, and whether the question goes on with the last of them.
+
+Three small logistic models, fitted on conversations with known topics and rounded. Each says how
+likely it is that something continues: the question the last exchange, an exchange the one before
+it, and any exchange the topic of any other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from .likeness import Floats, History, sums
+
+NEAREST: Final = 8
+"""How many exchanges an exchange may take its score from."""
+
+CLOSEST: Final = 3
+"""How many of the most alike exchanges count as evidence of a common topic."""
+
+MOST_CONTENT: Final = 6.0
+_LEAST_LINK: Final = 1e-4
+
+
+class Topics:
+    """How the exchanges of a history, and the question, hang together."""
+
+    def __init__(self, history: History) -> None:
+        matrix = history.exchanges()
+        self.likeness: Floats = (matrix @ matrix.T).toarray()
+        np.fill_diagonal(self.likeness, 0)
+        self._near, self._cover = _cover(history, matrix)
+        self.gate = self._gate(history)
+        """How likely it is that the question goes on with the last exchange."""
+
+        self.links = self._links(history)
+        """How likely it is that an exchange goes on with the one before it."""
+
+    def _gate(self, history: History) -> float:
+        """Tell a follow-up, which points back and says little, from a return to older things."""
+        cover, asked = self._cover, history.question
+        near = cover[-2:].max()
+        return float(
+            _likely(
+                1.0
+                + 2.0 * asked.points_back
+                - 0.65 * min(asked.content, MOST_CONTENT)
+                + 3.0 * near
+                - 3.4 * (cover.max() - near)
+            )
+        )
+
+    def _links(self, history: History) -> Floats:
+        asked = [history.messages[first] for first in history.bounds[:-1]]
+        answers = [history.messages[end - 1] for end in history.bounds[1:-1]]
+        content = np.array([f.content for f in asked])
+        is_fragment = (content <= 3) & ~np.array([f.is_question for f in asked])
+        links = _likely(
+            1.3
+            + 1.3 * np.array([f.points_back for f in asked])
+            + 0.9 * np.array([f.goes_on for f in asked])
+            + 0.8 * np.array([False, *(f.asks_back for f in answers)])
+            + 0.6 * is_fragment
+            + 3.0 * (history.sizes == 1)
+            - 0.6 * np.minimum(content, MOST_CONTENT)
+            + 2.7 * self._near
+            + 10 * _before(self.likeness, 1)
+            + 7 * np.maximum(_before(self.likeness, 1), _before(self.likeness, 2))
+        )
+        links[0] = 0
+        return links
+
+    def recency(self, decay: float) -> Floats:
+        """Return how likely the question goes on with each exchange, by the links between."""
+        later = np.cumprod(self.links[:0:-1] * decay)[::-1]
+        return self.gate * np.concatenate((later, [1.0]))
+
+    def neighbours(self) -> Floats:
+        """Return, for each exchange, the shares of the most alike ones: rows that sum to one."""
+        alike = np.where(_is_among_best(self.likeness, NEAREST), self.likeness, 0)
+        total = alike.sum(axis=1, keepdims=True)
+        return alike / np.where(total > 0, total, 1)
+
+    def together(self) -> Floats:
+        """Return for each pair how likely it is that the two are about the same thing."""
+        steps = np.cumsum(np.log(np.maximum(self.links, _LEAST_LINK)))
+        chain = np.exp(-np.abs(steps[:, None] - steps[None, :]))
+        close = _is_among_best(self.likeness, CLOSEST) & (self.likeness > 0)
+        votes = close.astype(np.float64) + close.T
+        likely = _likely(-6.0 + 10.0 * self.likeness + 6.5 * chain + 1.35 * votes)
+        np.fill_diagonal(likely, 1)
+        return likely
+
+
+def _cover(history: History, matrix: csr_matrix) -> tuple[Floats, Floats]:
+    """Return which share of what is asked is found elsewhere, weighed by idf.
+
+    First for each exchange in the better of the two before it, then for the question in each.
+    """
+    has = np.zeros(matrix.shape, bool)
+    has[np.repeat(np.arange(len(has)), np.diff(matrix.indptr)), matrix.indices] = True
+    ids, weights, starts = history.asking()
+    asker = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    near = np.zeros(len(has))
+    for distance in (1, 2):
+        found = weights * has[np.maximum(asker - distance, 0), ids] * (asker >= distance)
+        near = np.maximum(near, sums(found, starts))
+    asked = history.question.weights * history.idf[history.asked]
+    total = asked.sum()
+    return near, has[:, history.asked] @ (asked / total if total > 0 else asked)
+
+
+def _before(pairs: Floats, distance: int) -> Floats:
+    """Return for each exchange its value with the one that stands `distance` before it."""
+    count = pairs.shape[1]
+    found = np.zeros(count)
+    found[distance:] = np.diagonal(pairs[:count], -distance)
+    return found
+
+
+def _is_among_best(pairs: Floats, best: int) -> np.ndarray:
+    count = len(pairs)
+    if count <= best:
+        return np.ones(pairs.shape, bool)
+    least = np.partition(pairs, count - best, axis=1)[:, count - best]
+    return pairs >= least[:, None]
+
+
+def _likely(evidence: Floats | float) -> Floats:
+    return 1 / (1 + np.exp(-np.clip(evidence, -30, 30)))
