@@ -2,7 +2,8 @@
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
-request id -> exceptions become answers -> Bearer and scope -> the caller's rate -> the proxy.
+request id -> exceptions become answers -> Bearer and scope -> a free place -> the
+caller's rate -> the proxy.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from alchemyst.bodies import Sized  # noqa: E402
 from alchemyst.errors import Answered  # noqa: E402
 from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send, mask_daphne  # noqa: E402
 from proxy import lifespan as proxy_lifespan  # noqa: E402
+from proxy.slots import Slots  # noqa: E402
 from proxy.views.routes import proxy_application  # noqa: E402
 
 checks.refuse_unsafe()
@@ -77,7 +79,9 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             return
 
 
-on_proxy_path = Answered(Bearer(RateLimited(proxy_application, limit="proxy"), scope="proxy"))
+# A place first: who finds none has asked for nothing that the rate would count.
+within_limits = Slots(RateLimited(proxy_application, limit="proxy"))
+on_proxy_path = Answered(Bearer(within_limits, scope="proxy"))
 elsewhere = Answered(Sized(on_lent_threads(cast("App", django_application))))
 
 

@@ -22,11 +22,14 @@ def unsafe_settings() -> Iterator[str]:
     for variable, value in (
         ("ALCHEMYST_SECRET_KEY", settings.SECRET_KEY),
         ("ALCHEMYST_JWT_KEY", settings.JWT_KEY),
+        *(("ALCHEMYST_VAULT_KEY", key) for key in settings.VAULT_KEYS),
     ):
         if len(value) < LEAST_SECRET or value.startswith("django-insecure-"):
             yield f"{variable} is too weak: use at least {LEAST_SECRET} random characters."
     if settings.SECRET_KEY == settings.JWT_KEY:
         yield "ALCHEMYST_JWT_KEY must differ from ALCHEMYST_SECRET_KEY."
+    if {settings.SECRET_KEY, settings.JWT_KEY} & set(settings.VAULT_KEYS):
+        yield "ALCHEMYST_VAULT_KEY must differ from the other keys."
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
         yield "ALCHEMYST_ALLOWED_HOSTS must name the hosts served, not '*'."
 

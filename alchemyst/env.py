@@ -65,6 +65,15 @@ def secret(name: str, default: str = "") -> str:
         raise ImproperlyConfigured(f"{name}_FILE can't be read: {error.strerror}.") from None
 
 
+def secrets_in(name: str) -> list[str]:
+    """Return the comma-separated secrets in NAME, or in the file that NAME_FILE points to."""
+    value = secret(name)
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if value and not parts:
+        raise ImproperlyConfigured(f"{name} names no secret.")
+    return parts
+
+
 def rate(name: str, default: str) -> tuple[int, int]:
     """Return (requests, seconds) for a value such as "600/min"; "0" means no limit."""
     seconds = {"s": 1, "sec": 1, "min": 60, "hour": 3600, "day": 86400}

@@ -22,6 +22,8 @@ DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 _kept = env.KeptSecrets(DATA_DIR / "secrets.json")
 SECRET_KEY = env.secret("ALCHEMYST_SECRET_KEY") or _kept.get("secret_key")
 JWT_KEY = env.secret("ALCHEMYST_JWT_KEY") or _kept.get("jwt_key")
+# For the keys of stored providers: the first encrypts, all decrypt, so that it can be changed.
+VAULT_KEYS = env.secrets_in("ALCHEMYST_VAULT_KEY") or [_kept.get("vault_key")]
 
 # Who may reach the application, and how.
 DEBUG = env.flag("ALCHEMYST_DEBUG", False)
@@ -208,6 +210,8 @@ PROXY_CONNECT_TIMEOUT = env.number("ALCHEMYST_PROXY_CONNECT_TIMEOUT", 10)
 PROXY_FIRST_BYTE_TIMEOUT = env.number("ALCHEMYST_PROXY_FIRST_BYTE_TIMEOUT", 300)
 PROXY_IDLE_TIMEOUT = env.number("ALCHEMYST_PROXY_IDLE_TIMEOUT", 120)
 PROXY_TOTAL_TIMEOUT = env.number("ALCHEMYST_PROXY_TOTAL_TIMEOUT", 1800)
+# How many requests of one user a process serves at once; 0 means any number.
+PROXY_MAX_CONCURRENT = env.integer("ALCHEMYST_PROXY_MAX_CONCURRENT", 64)
 PROXY_MAX_BODY = env.integer("ALCHEMYST_PROXY_MAX_BODY", 32 * 1024 * 1024)
 PROXY_MAX_RESPONSE = env.integer("ALCHEMYST_PROXY_MAX_RESPONSE", 50 * 1024 * 1024)
 PROXY_MAX_MESSAGES = env.integer("ALCHEMYST_PROXY_MAX_MESSAGES", 2000, least=1)

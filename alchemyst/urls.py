@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/auth/", include("alchemyst.accounts.urls")),
+    path("api/v1/", include("proxy.urls")),
 ]
 
 handler400 = "alchemyst.errors.bad_request"

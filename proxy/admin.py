@@ -1,4 +1,4 @@
-"""The proxy's usage, for staff."""
+"""The proxy's usage and the stored providers, for staff. No key is shown or taken here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from proxy.models import UsageRecord
+from proxy.models import Provider, UsageRecord
 
 
 class LedgerAdmin(admin.ModelAdmin):
@@ -35,3 +35,23 @@ class UsageRecordAdmin(LedgerAdmin):
     @admin.display(description="Tokens (sent of received)", ordering="tokens_before")
     def tokens(self, record: UsageRecord) -> str:
         return f"{record.tokens_after} of {record.tokens_before}"
+
+
+@admin.register(Provider)
+class ProviderAdmin(admin.ModelAdmin):
+    """Stored by the API, since a key is sealed there; here one can be shared, or deleted."""
+
+    list_display = ["name", "owner", "is_shared", "dialect", "base_url", "key", "created"]
+    list_select_related = ["owner"]
+    list_filter = ["is_shared", "dialect", "created"]
+    search_fields = ["name", "base_url", "owner__username", "owner__email"]
+    date_hierarchy = "created"
+    fields = ["name", "owner", "is_shared", "dialect", "base_url", "key", "created"]
+    readonly_fields = ["name", "owner", "dialect", "base_url", "key", "created"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @admin.display(description="Key")
+    def key(self, provider: Provider) -> str:
+        return f"…{provider.key_hint}" if provider.key_hint else "stored"

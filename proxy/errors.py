@@ -6,11 +6,16 @@
     |  +- InvalidTarget        400 invalid_target
     +- NotFound                404 not_found
     |  +- ModelNotFound        404 model_not_found
+    +- NotAllowed              403
+    |  +- ModelNotAllowed      403 model_not_allowed
+    |  +- TargetNotAllowed     403 target_not_allowed
     +- MethodNotAllowed        405 method_not_allowed
     +- RequestTooLarge         413 request_too_large
+    +- TooManyAtOnce           429 rate_limit_exceeded
     +- UpstreamUnreachable     502 upstream_unreachable
     +- UpstreamTimeout         504 upstream_timeout
     +- ModelUnavailable        503 model_unavailable
+    +- KeyUnreadable           503 key_unreadable
 
 A message is for the caller: it says what to do, and holds no key, no address that was resolved
 and no text of a library. `wire/` gives an error its dialect's shape.
@@ -65,12 +70,30 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class NotAllowed(ProxyError):
+    status, type = 403, "permission_error"
+
+
+class ModelNotAllowed(NotAllowed):
+    code = "model_not_allowed"
+    message = "This API key may not use this model. Use one that its list of models names."
+
+
+class TargetNotAllowed(NotAllowed):
+    code = "target_not_allowed"
+    message = "This API key may not use this provider. Use one that its list of hosts names."
+
+
 class MethodNotAllowed(ProxyError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
 
 class RequestTooLarge(ProxyError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class TooManyAtOnce(ProxyError):
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
 
 class UpstreamUnreachable(ProxyError):
@@ -86,3 +109,17 @@ class UpstreamTimeout(ProxyError):
 class ModelUnavailable(ProxyError):
     status, code = 503, "model_unavailable"
     message = "The built-in model is not running. Try again in a moment, or tell the operator."
+
+
+class KeyUnreadable(ProxyError):
+    """A stored key whose encryption key is gone: trying again does not help."""
+
+    status, code = 503, "key_unreadable"
+    message = (
+        "The key stored for this provider can't be read, because the server's encryption key has "
+        "changed. Delete the provider and store it again, or ask the operator to add the old key "
+        "to ALCHEMYST_VAULT_KEY."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("x-should-retry", "false"),))

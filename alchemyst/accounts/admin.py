@@ -69,6 +69,8 @@ class ApiKeyAdmin(admin.ModelAdmin):
         "owner",
         "scope_names",
         "relevance",
+        "allowed_models",
+        "allowed_hosts",
         "created",
         "last_used",
         "expires_at",

@@ -35,6 +35,9 @@ class Access:
     key_id: UUID | None
     # When the token ends, in seconds since 1970; infinity if never.
     expires: float
+    # What the key's own lists permit on the proxy; None permits everything.
+    allowed_models: tuple[str, ...] | None = None
+    allowed_hosts: tuple[str, ...] | None = None
 
 
 def access_of(token: bytes) -> Access:
@@ -81,6 +84,8 @@ def _of_key(text: str) -> Access:
         relevance=key.relevance or key.owner.relevance,
         key_id=key.pk,
         expires=key.expires_at.timestamp() if key.expires_at else float("inf"),
+        allowed_models=None if key.allowed_models is None else tuple(key.allowed_models),
+        allowed_hosts=None if key.allowed_hosts is None else tuple(key.allowed_hosts),
     )
 
 

@@ -135,6 +135,15 @@ class ApiKey(models.Model):
         choices=relevance_modes,
         help_text="How strictly this key's history is filtered; empty means the owner's mode.",
     )
+    allowed_models = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Names, or beginnings of names with '*', of the models that this key may use on "
+        "the proxy. Empty means any; an empty list means none.",
+    )
+    allowed_hosts = models.JSONField(
+        null=True, blank=True, help_text="The same for hosts; the built-in model's is 'default'."
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     created = models.DateTimeField(auto_now_add=True)
     last_used = models.DateTimeField(null=True, blank=True, editable=False)
@@ -167,6 +176,8 @@ class ApiKey(models.Model):
         name: str,
         scopes: Iterable[str],
         relevance: str = "",
+        allowed_models: list[str] | None = None,
+        allowed_hosts: list[str] | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
         """Return a new key and its text, which can never be had again."""
@@ -178,6 +189,8 @@ class ApiKey(models.Model):
             digest=digest_of(text),
             scopes=[scope for scope in SCOPES if scope in set(scopes)],
             relevance=relevance,
+            allowed_models=allowed_models,
+            allowed_hosts=allowed_hosts,
             expires_at=expires_at,
         )
         return key, text

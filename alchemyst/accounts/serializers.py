@@ -13,6 +13,8 @@ from alchemyst.accounts.models import SCOPES, ApiKey, User, relevance_modes
 from alchemyst.accounts.tokens import LONGEST
 
 LONGEST_PASSWORD = 1024
+LONGEST_PATTERN = 200
+MOST_PATTERNS = 100
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
@@ -82,11 +84,38 @@ class ChoiceField(serializers.ChoiceField):
         super().fail(key, **kwargs)
 
 
+class PatternsField(serializers.ListField):
+    """Names, or beginnings of names followed by `*`; null for any name, an empty list for none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            child=serializers.RegexField(
+                r"^[^*]*\*?$",
+                max_length=LONGEST_PATTERN,
+                error_messages={
+                    "invalid": "Use a name, or the beginning of names followed by one '*'."
+                },
+            ),
+            allow_null=True,
+            required=False,
+            default=None,
+            max_length=MOST_PATTERNS,
+            **kwargs,
+        )
+
+
 class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     scopes = serializers.ListField(
         child=ChoiceField(choices=SCOPES), allow_empty=False, max_length=len(SCOPES)
     )
     relevance = ChoiceField(choices=relevance_modes(), allow_blank=True, required=False, default="")
+    allowed_models = PatternsField(
+        help_text="The models that the key may use on the proxy: names, or beginnings followed by "
+        "`*`. Null permits any, an empty list none."
+    )
+    allowed_hosts = PatternsField(
+        help_text="The same for providers' hosts; `default` is the built-in model's."
+    )
 
     class Meta:
         model = ApiKey
@@ -96,6 +125,8 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
             "prefix",
             "scopes",
             "relevance",
+            "allowed_models",
+            "allowed_hosts",
             "expires_at",
             "created",
             "last_used",
@@ -109,6 +140,10 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
             said = f"Unknown field. There are: {', '.join(writable)}."
             raise serializers.ValidationError({"non_field_errors": [said]})
         return super().to_internal_value(data)
+
+    def validate_allowed_hosts(self, hosts: list[str] | None) -> list[str] | None:
+        """Return the hosts as the proxy writes them: in lower case."""
+        return hosts and [host.lower() for host in hosts]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         expires_at = attrs.get("expires_at")

@@ -184,6 +184,17 @@ def refuse_more_than(access: Access, asked: dict[str, Any]) -> None:
         raise PermissionDenied(f"This key lacks {', '.join(beyond)}, so it can't hand that on.")
     if access.key_id is None:
         return
+    for name in ("allowed_models", "allowed_hosts"):
+        if not is_within(asked[name], getattr(access, name)):
+            raise PermissionDenied(f"This key has a list of {name}; name some of them, no others.")
     ends = asked.get("expires_at")
     if (ends.timestamp() if ends else float("inf")) > access.expires:
         raise PermissionDenied("This key expires, so it can't make one that lives longer.")
+
+
+def is_within(asked: Sequence[str] | None, own: Sequence[str] | None) -> bool:
+    """Whether the list `asked` permits nothing that the list `own` does not."""
+    if own is None:
+        return True
+    starts = tuple(entry[:-1] for entry in own if entry.endswith("*"))
+    return asked is not None and all(name in own or name.startswith(starts) for name in asked)

@@ -13,11 +13,12 @@ import aiohttp
 from django.conf import settings
 from yarl import URL
 
-from proxy import builtin, connections, guard, target, usage
+from proxy import builtin, connections, guard, permits, stored, target, usage
 from proxy.context import Context
-from proxy.errors import InvalidRequest, RequestTooLarge
+from proxy.errors import InvalidRequest, InvalidTarget, RequestTooLarge
 from proxy.forward import Bounds, ClientGone, Receive, Relayed
 from proxy.headers import RawHeaders
+from proxy.models import Provider as StoredProvider
 from proxy.models import UsageRecord
 
 Scope = MutableMapping[str, Any]
@@ -134,12 +135,45 @@ def _too_large(most: int) -> RequestTooLarge:
     )
 
 
-def provider_of(path: str, scope: Scope) -> Provider:
-    """Return the provider that a path names, if it may be asked; raises InvalidTarget."""
-    named = target.read(path, header(scope, b"x-upstream-api-key"))
-    own_host = header(scope, b"host") or ""
-    guard.check(named.base, _allowed(tuple(settings.PROXY_ALLOWED_TARGETS)), own_host)
-    return Provider(connections.guarded(), named.base.authority, named.key, named.base)
+async def provider_of(
+    path: str, scope: Scope, *, dialect: str = StoredProvider.Dialect.OPENAI
+) -> Provider | None:
+    """Return the provider that a path names, if it may be asked; None for the built-in model.
+
+    A name is looked up among the caller's stored providers; anything else is a URL with its key.
+    Raises InvalidTarget, TargetNotAllowed or KeyUnreadable.
+    """
+    permitted = scope["access"].allowed_hosts
+    if path == DEFAULT:
+        permits.check_host(DEFAULT, permitted)
+        return None
+    if stored.is_name(path):
+        base, key = await _stored(path, scope, dialect)
+    else:
+        named = target.read(path, header(scope, b"x-upstream-api-key"))
+        base, key = named.base, named.key
+    guard.check(base, _allowed(tuple(settings.PROXY_ALLOWED_TARGETS)), header(scope, b"host") or "")
+    permits.check_host(base.host, permitted)
+    return Provider(connections.guarded(), base.authority, key, base)
+
+
+async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, str]:
+    found = await stored.find(scope["access"].user.pk, name)
+    if found is None:
+        # What stands here may be a key whose URL was forgotten, so it is not repeated.
+        raise InvalidTarget(
+            "No provider is stored under this name. Store one by POST /api/v1/providers "
+            "{name, base_url, key}, or write a provider's URL and its key into the path, such as "
+            "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions."
+        )
+    if found.dialect != dialect:
+        raise InvalidTarget(
+            f"This provider is stored with the dialect '{found.dialect}'; "
+            f"this endpoint speaks '{dialect}'."
+        )
+    if header(scope, b"x-upstream-api-key") is not None:
+        raise InvalidTarget("A stored provider has its key: leave out X-Upstream-Api-Key.")
+    return found.base, found.key
 
 
 async def builtin_provider() -> Provider:

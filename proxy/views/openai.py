@@ -13,7 +13,7 @@ import msgspec
 from django.conf import settings
 from multidict import CIMultiDict
 
-from proxy import builtin, context, forward, headers, pins
+from proxy import builtin, context, forward, headers, permits, pins
 from proxy.context import Context, Wish
 from proxy.errors import InvalidMessages, InvalidRequest, ModelNotFound, ProxyError
 from proxy.forward import ClientGone, Receive, Send
@@ -45,10 +45,11 @@ async def completions(path: str, scope: Scope, receive: Receive, send: Send) -> 
     call = Call(scope, COMPLETIONS)
     async with _accounted(call):
         # The cheap refusals first: a bad target needs no body, a bad body no model that starts.
-        named = None if path == DEFAULT else provider_of(path, scope)
+        named = await provider_of(path, scope)
         body = await read_body(scope, receive)
         request, sent = await _prepared(body, scope)
         call.model, call.context = request.model, sent
+        permits.check_model(request.model, scope["access"].allowed_models)
         if named is None:
             _check_for_builtin(request)
         async with forward.while_connected(receive):
@@ -72,11 +73,11 @@ async def models(path: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer GET {target}/models: the provider's list, or that of the built-in model."""
     call = Call(scope, MODELS)
     async with _accounted(call):
-        if path == DEFAULT:
+        provider = await provider_of(path, scope)
+        if provider is None:
             call.target = DEFAULT
             await _send_json(call, send, msgspec.json.encode(builtin.models()))
             return
-        provider = provider_of(path, scope)
         call.target = provider.name
         async with forward.while_connected(receive), _opened(call, provider, None) as response:
             await _relay(call, response, send)

@@ -1,0 +1,117 @@
+"""Providers under a short name: where to, in what dialect, and with which key, kept sealed.
+
+The proxy's path remembers what it has read of them, and every change of a row makes the process
+forget that.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from proxy import vault
+from proxy.remembered import forget
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+RESERVED = ("default", "http", "https", "models", "preview", "requests")
+LONGEST_URL = 500
+# Of a key longer than this, its last characters are shown to tell it from others.
+HINTED_FROM, HINT = 12, 4
+
+
+def valid_name(name: str) -> None:
+    """Raise ValidationError unless `name` may stand in a path as a provider's name."""
+    if not NAME.fullmatch(name):
+        raise ValidationError(
+            "Use 1 to 40 lower-case letters, digits and hyphens, and begin with a letter."
+        )
+    if name in RESERVED:
+        raise ValidationError(f"Choose another name; these have a meaning: {', '.join(RESERVED)}.")
+
+
+class ProviderQuerySet(models.QuerySet["Provider"]):
+    def of(self, user_id: int) -> ProviderQuerySet:
+        """The providers that this user has stored."""
+        return self.filter(owner=user_id)
+
+    def visible_to(self, user_id: int) -> ProviderQuerySet:
+        """The providers that this user may use: their own and the shared ones."""
+        return self.filter(Q(owner=user_id) | Q(is_shared=True))
+
+    def meant(self, user_id: int, name: str) -> Provider | None:
+        """The provider that this user means by `name`: their own goes before a shared one."""
+        so_called = self.visible_to(user_id).filter(name=name)
+        return min(so_called, key=lambda provider: provider.owner_id != user_id, default=None)
+
+    def update(self, **changes: Any) -> int:
+        changed = super().update(**changes)
+        forget()
+        return changed
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        deleted = super().delete()
+        forget()
+        return deleted
+
+
+class Provider(models.Model):
+    """A provider that its owner, or everybody if it is shared, names in a path."""
+
+    class Dialect(models.TextChoices):
+        OPENAI = "openai", "OpenAI"
+        GEMINI = "gemini", "Gemini"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="providers")
+    name = models.CharField(max_length=40, validators=[valid_name])
+    base_url = models.CharField("base URL", max_length=LONGEST_URL)
+    dialect = models.CharField(max_length=20, choices=Dialect.choices, default=Dialect.OPENAI)
+    sealed_key = models.TextField(editable=False)
+    key_hint = models.CharField(max_length=HINT, blank=True, editable=False)
+    is_shared = models.BooleanField(
+        "shared", default=False, help_text="Everybody may use it, and nobody sees its key."
+    )
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = ProviderQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "created", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                "owner",
+                name="provider_name_of_owner",
+                violation_error_message="Its owner has a provider of this name.",
+            ),
+            models.UniqueConstraint(
+                Lower("name"),
+                condition=Q(is_shared=True),
+                name="provider_name_if_shared",
+                violation_error_message="A provider of this name is shared already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        forget()
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        deleted = super().delete(*args, **kwargs)
+        forget()
+        return deleted
+
+    def seal(self, key: str) -> None:
+        """Take a key: what is kept of it is encrypted, but for its last characters."""
+        self.sealed_key = vault.sealed(key)
+        self.key_hint = key[-HINT:] if len(key) > HINTED_FROM else ""

@@ -1,0 +1,86 @@
+"""Bodies of the proxy's own API, in and out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from django.conf import settings
+from rest_framework import serializers
+
+from proxy import guard
+from proxy.errors import InvalidTarget
+from proxy.models import Provider
+from proxy.models.provider import LONGEST_URL, valid_name
+from proxy.target import base_of
+
+# What a header may hold, and no more than any provider's key is long.
+_KEY = re.compile(r"[\x21-\x7e]{1,1000}")
+
+
+class ProviderSerializer(serializers.ModelSerializer[Provider]):
+    """A stored provider. Its key comes in and never goes out."""
+
+    name = serializers.CharField(max_length=40, validators=[valid_name])
+    base_url = serializers.CharField(
+        max_length=LONGEST_URL, help_text="Such as https://api.openai.com/v1, without the endpoint."
+    )
+    key = serializers.CharField(write_only=True, max_length=1000)
+    key_hint = serializers.CharField(
+        read_only=True, help_text="The last characters of the key, where it is long enough."
+    )
+    is_own = serializers.SerializerMethodField(
+        help_text="Whether the caller has stored it; otherwise it is shared with everybody."
+    )
+
+    class Meta:
+        model = Provider
+        fields = [
+            "id",
+            "name",
+            "base_url",
+            "dialect",
+            "key",
+            "key_hint",
+            "is_shared",
+            "is_own",
+            "created",
+        ]
+        read_only_fields = ["created"]
+        # Whether the name is free is decided as it is taken.
+        validators: list[Any] = []
+
+    def get_is_own(self, provider: Provider) -> bool:
+        return bool(provider.owner_id == self.context["request"].user.pk)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Refuse unknown fields: a misspelt one must not be lost in silence."""
+        if isinstance(data, dict) and data.keys() - self.fields.keys():
+            writable = [name for name, field in self.fields.items() if not field.read_only]
+            said = f"Unknown field. There are: {', '.join(writable)}."
+            raise serializers.ValidationError({"non_field_errors": [said]})
+        return super().to_internal_value(data)
+
+    def validate_base_url(self, text: str) -> str:
+        """Return the URL in its one canonical spelling, if it may be asked at all."""
+        try:
+            base = base_of(unquote(text))
+            allowed = guard.allowed_targets(settings.PROXY_ALLOWED_TARGETS)
+            guard.check(base, allowed, self.context["request"].get_host())
+        except InvalidTarget as error:
+            raise serializers.ValidationError(error.message) from None
+        url = str(base.url(""))
+        if len(url) > LONGEST_URL:
+            raise serializers.ValidationError("This URL is too long.")
+        return url
+
+    def validate_key(self, key: str) -> str:
+        if not _KEY.fullmatch(key):
+            raise serializers.ValidationError("A key has printable ASCII characters, no blanks.")
+        return key
+
+    def to_representation(self, provider: Provider) -> dict[str, Any]:
+        """Leave out what only the owner may know: the hint of the key."""
+        shown = super().to_representation(provider)
+        return shown if shown["is_own"] else shown | {"key_hint": ""}

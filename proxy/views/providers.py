@@ -1,0 +1,107 @@
+"""The providers that callers store under a short name, to use it in the proxy's path."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.db import IntegrityError, transaction
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from proxy.models import Provider
+from proxy.serializers import ProviderSerializer
+
+MOST_PROVIDERS = 100
+# The shape that errors have all over the JSON API.
+_ERROR = {"$ref": "#/components/schemas/Error"}
+
+
+def answers(*errors: int, **success: Any) -> dict[int, Any]:
+    """Return what an endpoint may answer, for the schema."""
+    return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
+        (*errors, 429), _ERROR
+    )
+
+
+def caller_id(request: Request) -> int:
+    """Return the id of who is calling a view that asks for a token."""
+    return cast("int", request.user.pk)
+
+
+class Conflict(ValidationError):
+    """A request that is sound, but contradicts what is there."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+
+class ProvidersView(GenericAPIView[Provider]):
+    """The providers that the caller may name in a path."""
+
+    serializer_class = ProviderSerializer
+    pagination_class = None
+    required_scope = "proxy"
+
+    @extend_schema(
+        operation_id="providers", responses=answers(401, 403, _200=ProviderSerializer(many=True))
+    )
+    def get(self, request: Request) -> Response:
+        """List the caller's own providers and the shared ones, without their keys."""
+        visible = Provider.objects.visible_to(caller_id(request))
+        return Response(self.get_serializer(visible, many=True).data)
+
+    @extend_schema(
+        operation_id="new_provider", responses=answers(400, 401, 403, 409, _201=ProviderSerializer)
+    )
+    def post(self, request: Request) -> Response:
+        """Store a provider. Its key is encrypted, and never shown again."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        if asked.get("is_shared") and not request.user.is_staff:
+            raise PermissionDenied("Only staff can share a provider with everybody.")
+        if Provider.objects.of(caller_id(request)).count() >= MOST_PROVIDERS:
+            raise Conflict({"errors": [f"You have {MOST_PROVIDERS} providers. Delete one first."]})
+
+        provider = self.stored(request, **asked)
+        return Response(self.get_serializer(provider).data, status=status.HTTP_201_CREATED)
+
+    def stored(self, request: Request, *, key: str, **asked: Any) -> Provider:
+        provider = Provider(owner_id=caller_id(request), **asked)
+        provider.seal(key)
+        try:
+            with transaction.atomic():
+                provider.save(force_insert=True)
+        except IntegrityError:
+            raise Conflict({"name": ["A provider of this name is stored already."]})
+        return provider
+
+
+class ProviderView(GenericAPIView[Provider]):
+    """One provider that the caller may name in a path."""
+
+    serializer_class = ProviderSerializer
+    required_scope = "proxy"
+
+    def found(self, request: Request, provider_id: str) -> Provider:
+        return get_object_or_404(Provider.objects.visible_to(caller_id(request)), pk=provider_id)
+
+    @extend_schema(
+        operation_id="provider", responses=answers(401, 403, 404, _200=ProviderSerializer)
+    )
+    def get(self, request: Request, provider_id: str) -> Response:
+        """Show a provider, without its key."""
+        return Response(self.get_serializer(self.found(request, provider_id)).data)
+
+    @extend_schema(operation_id="delete_provider", responses=answers(401, 403, 404, _204=None))
+    def delete(self, request: Request, provider_id: str) -> Response:
+        """Delete a provider of the caller's: its name is unknown from now on."""
+        provider = self.found(request, provider_id)
+        if provider.owner_id != caller_id(request):
+            raise PermissionDenied("This provider is shared with you; its owner can delete it.")
+        provider.delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
