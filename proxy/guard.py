@@ -15,7 +15,9 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import validate_host
 
 from proxy.errors import InvalidTarget, UpstreamUnreachable
 from proxy.target import Base, host_of
@@ -65,11 +67,13 @@ def allowed_targets(words: Iterable[str]) -> Allowed:
 def check(base: Base, allowed: Allowed, own_host: str) -> None:
     """Raise InvalidTarget unless `base` may be asked at all; names are looked up later.
 
-    `own_host` is where the caller reached us: a target there would only come back to us.
+    A target that is this application would only come back to us: `own_host` is where the caller
+    reached us, and ALLOWED_HOSTS are all the names that we answer to.
     """
     if (base.host, base.port) in allowed and base.authority != own_host:
         return
-    if base.host == own_host.rpartition(":")[0] or base.host == own_host:
+    own_names = [name for name in settings.ALLOWED_HOSTS if name != "*"]
+    if validate_host(base.host, own_names):
         raise InvalidTarget
     if base.scheme != "https" or base.port != 443:
         raise InvalidTarget

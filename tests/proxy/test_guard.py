@@ -109,12 +109,27 @@ def test_what_the_operator_did_not_list_is_refused_with_the_same_words(
     assert answer.json()["error"]["message"] == InvalidTarget.message
 
 
-def test_a_target_that_is_this_very_server_is_refused(http: requests.Session, server: str):
-    answer = http.post(
-        f"{server}/api/v1/proxy/https://alchemyst.example.com/v1/sk-1/chat/completions",
-        json=completion(HISTORY[-1:]),
-        headers={"Host": "alchemyst.example.com:8000"},
-    )
+@pytest.mark.parametrize(
+    "host", ["alchemyst.example.com", "chat.example.org", "ALCHEMYST.example.com."]
+)
+def test_a_target_that_is_this_very_server_is_refused(
+    http: requests.Session, server: str, settings, host: str
+):
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "alchemyst.example.com", ".example.org"]
+
+    answer = refusal(http, server, f"https://{host}/api/v1/proxy/https://api.example.net/v1")
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == InvalidTarget.message
+
+
+def test_an_allowed_target_that_is_this_very_server_is_refused(
+    http: requests.Session, server: str, settings
+):
+    own = server.removeprefix("http://")
+    settings.PROXY_ALLOWED_TARGETS = [own]
+
+    answer = refusal(http, server, f"{server}/api/v1/proxy/default")
 
     assert answer.json()["error"]["message"] == InvalidTarget.message
 
