@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -147,12 +147,13 @@ class Memory:
             length=len(text),
         )
 
-    def _counted(self, text: str) -> Counter[int]:
-        count: Counter[int] = Counter()
-        for chunk, times in Counter(words.CHUNK.findall(text)).items():
-            known = self._words.get(chunk)
-            for number in self._numbered(chunk) if known is None else known:
-                count[number] += times
+    def _counted(self, text: str) -> dict[int, int]:
+        count: dict[int, int] = {}
+        known = self._words.get
+        for chunk in words.CHUNK.findall(text):
+            numbers = known(chunk)
+            for number in self._numbered(chunk) if numbers is None else numbers:
+                count[number] = count.get(number, 0) + 1
         return count
 
     def _numbered(self, chunk: str) -> tuple[int, ...]:
@@ -169,8 +170,10 @@ class Memory:
 
 
 def _breadth(text: str) -> int:
-    """Return how many letters and digits a text begins with; wide ones count twice."""
-    return sum(c.isalnum() + (c >= "\u2e80") for c in text[: 4 * SHORTEST])
+    """Return how many characters the words have that a text begins with; wide ones count twice."""
+    begin = text[: 4 * SHORTEST]
+    letters = sum(map(len, words.CHUNK.findall(begin)))
+    return letters if begin.isascii() else letters + sum(c >= "\u2e80" for c in begin)
 
 
 _memory = Memory()

@@ -1,15 +1,16 @@
 """The steps in their order, and a verdict for each message.
 
-Why the filter's own result stays as it is, and why a stricter mode never keeps more: one look at a
-conversation names, for each mode, what to drop, and a stricter mode's names include the milder
-one's. A mode drops what the first look names, and what the milder mode dropped, and then looks
-until nothing more is named. So its result is one in which its own look, and every milder look,
-names nothing.
+Why the filter's own result stays as it is: one look at a conversation names what to drop, for any
+share of the best score, and a larger share never names less. A mode looks until nothing is named,
+so its result is one in which its own look, and that of any milder mode, names nothing.
+
+Why a stricter mode never keeps more: should a milder mode end without something that the stricter
+one keeps, which is rare, it drops nothing at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import modes
@@ -49,9 +50,8 @@ def decide(
     if mode == "off":
         return [Verdict(index, "kept", "filter off") for index in range(len(messages))]
     narrowing = _Narrowing(messages, pinned, excluded, deadline)
-    for milder in modes.UP_TO[mode]:
-        narrowing.to(modes.SHARES[milder])
-    return narrowing.verdicts()
+    *_, dropped = narrowing.at([modes.SHARES[name] for name in modes.DOWN_TO[mode]])
+    return narrowing.verdicts(dropped)
 
 
 def kept(verdicts: Iterable[Verdict]) -> list[int]:
@@ -62,9 +62,15 @@ def kept(verdicts: Iterable[Verdict]) -> list[int]:
 def at_shares(
     messages: Sequence[Message], shares: Sequence[float], *, deadline: float | None = None
 ) -> list[list[int]]:
-    """Return what stays at each of the ascending `shares` of the best score, in one go."""
+    """Return what stays at each of the descending `shares` of the best score, in one go.
+
+    What stays at a larger share stays at a smaller one too.
+    """
     narrowing = _Narrowing(messages, (), (), deadline)
-    return [narrowing.to(share) for share in shares]
+    return [
+        [index for index in range(len(messages)) if index not in dropped]
+        for dropped in narrowing.at(shares)
+    ]
 
 
 def ranked(messages: Sequence[Message]) -> list[float]:
@@ -74,7 +80,7 @@ def ranked(messages: Sequence[Message]) -> list[float]:
 
 
 class _Narrowing:
-    """A conversation that gets shorter, with what was dropped on the way and why."""
+    """A conversation on its way to what is left of it, with what was dropped and why."""
 
     def __init__(
         self,
@@ -89,29 +95,42 @@ class _Narrowing:
             self._messages[index] = replace(messages[index], is_protected=True)
         self._deadline = deadline
         self._memory = memory()
-        self._dropped: dict[int, Verdict] = {}
-        self._first = self._now = self._looked(range(len(messages)))
-        unwanted = self._first.look.excluded(frozenset(excluded)) if excluded else {}
+        self._whole = self._looked(range(len(messages)))
+        self._excluded: dict[int, Verdict] = {}
+        unwanted = self._whole.look.excluded(frozenset(excluded)) if excluded else {}
         if unwanted:
-            self._first = self._now = self._looked(self._note(self._first, unwanted))
+            self._excluded = self._gone(self._whole, unwanted)
+            self._whole = self._looked(sorted(self._whole.kept - self._excluded.keys()))
 
-    def to(self, share: float) -> list[int]:
-        """Drop what scores below `share` until nothing more does; return what stays."""
-        stays = self._note(self._first, self._first.look.dropped(share)) & self._now.kept
-        while stays != self._now.kept:
-            self._now = self._looked(sorted(stays))
-            stays = self._note(self._now, self._now.look.dropped(share))
-        return sorted(stays)
+    def at(self, shares: Sequence[float]) -> Iterator[dict[int, Verdict]]:
+        """Yield what is dropped at each of the descending `shares`."""
+        stricter: frozenset[int] = frozenset()
+        for share in shares:
+            dropped = self._dropped(share)
+            if not stricter.isdisjoint(dropped):
+                dropped = {}
+            stricter = self._whole.kept - dropped.keys()
+            yield dropped | self._excluded
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self, dropped: dict[int, Verdict]) -> list[Verdict]:
         """Return a verdict for each message of the whole conversation."""
-        stand = self._first.look.stand()
-        found = dict(self._dropped)
-        for run, (fate, reason, score) in zip(self._first.runs, stand, strict=True):
+        found = dict(dropped)
+        for run, (fate, reason, score) in zip(
+            self._whole.runs, self._whole.look.stand(), strict=True
+        ):
             for index in run:
                 why = "pinned" if index in self._pinned else reason
                 found.setdefault(index, Verdict(index, fate, why, score))
         return [found[index] for index in range(len(self._messages))]
+
+    def _dropped(self, share: float) -> dict[int, Verdict]:
+        """Drop what scores below `share` until nothing more does."""
+        seen = self._whole
+        dropped: dict[int, Verdict] = {}
+        while gone := seen.look.dropped(share):
+            dropped |= self._gone(seen, gone)
+            seen = self._looked(sorted(self._whole.kept - dropped.keys()))
+        return dropped
 
     def _looked(self, stays: Sequence[int]) -> _Seen:
         runs = joins(self._messages, stays)
@@ -121,21 +140,20 @@ class _Narrowing:
         ]
         return _Seen(runs, frozenset(stays), Look(messages, self._memory, self._deadline))
 
-    def _note(self, seen: _Seen, gone: dict[int, str]) -> frozenset[int]:
-        """Write down why the exchanges `gone` are dropped; return what is left without them."""
-        lost = set()
+    def _gone(self, seen: _Seen, numbers: dict[int, str]) -> dict[int, Verdict]:
+        """Return the verdicts on the messages of the exchanges `numbers`."""
+        gone = {}
         exchanges = seen.look.conversation.exchanges
-        for number, reason in gone.items():
+        for number, reason in numbers.items():
+            score = seen.look.shares.get(number)
             for offset, place in enumerate(exchanges[number]):
                 why = reason
                 if number in seen.look.copies:
                     original = exchanges[seen.look.copies[number]][offset]
                     why = f"duplicate of {seen.runs[original][0]}"
                 for index in seen.runs[place]:
-                    lost.add(index)
-                    score = seen.look.shares.get(number)
-                    self._dropped.setdefault(index, Verdict(index, "dropped", why, score))
-        return seen.kept - lost
+                    gone[index] = Verdict(index, "dropped", why, score)
+        return gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ NAMES: Final = ("very_strict", "strict", "lax", "off")
 SHARES: Final = {"very_strict": 0.50, "strict": 0.27, "lax": 0.15}
 """The share of the best exchange's score that an exchange needs to stay."""
 
-UP_TO: Final = {
-    "lax": ("lax",),
-    "strict": ("lax", "strict"),
-    "very_strict": ("lax", "strict", "very_strict"),
+DOWN_TO: Final = {
+    "very_strict": ("very_strict",),
+    "strict": ("very_strict", "strict"),
+    "lax": ("very_strict", "strict", "lax"),
 }
-"""Each mode with the milder ones that go before it."""
+"""Each mode with the stricter ones, whose results it must hold."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Final
 
 SPAN: Final = 600
@@ -43,9 +44,9 @@ _GOING_ON_PAIRS: Final = frozenset(
     ("what about", "how about", "what else", "any other", "thank you", "go on")
 )
 
-# Each with words of which one must occur, so that most texts are never searched.
-_RULES: Final = tuple(
-    (frozenset(needed.split()), re.compile(pattern))
+# By the words of which one must occur, so that most texts are never searched.
+_RULES: Final = {
+    word: re.compile(pattern)
     for needed, pattern in (
         (
             "now here henceforth rest throughout until unless",
@@ -93,7 +94,8 @@ _RULES: Final = tuple(
         ),
         ("момента отныне всегда", r"\bс этого момента\b|\bотныне\b|\bвсегда (?:отвечай|пиши)"),
     )
-)
+    for word in needed.split()
+}
 _RULES_UNSPACED: Final = (
     "从现在开始",
     "从现在起",
@@ -115,8 +117,8 @@ _ASKING_BACK: Final = re.compile(
     r"|\bdo you (?:have|want|need|prefer|mean)\b|\bi['’ a]+m (?:ready|happy|here) to\b"
 )
 _CORRECTING: Final = re.compile(
-    r"^\W*(?:no\b|nope\b|not (?:that|quite|what)|sorry,|wrong\b|i (?:meant|mean|said)|actually\b"
-    r"|wait\b|correction\b|that['’]?s (?:not|wrong)|nein\b|non\b|нет\b|不[是对])|\bi meant\b"
+    r"\W*(?:no\b|nope\b|not (?:that|quite|what)|sorry,|wrong\b|i (?:meant|mean|said)|actually\b"
+    r"|wait\b|correction\b|that['’]?s (?:not|wrong)|nein\b|non\b|нет\b|不[是对])"
 )
 
 
@@ -126,14 +128,16 @@ class Phrases:
     def __init__(self, text: str) -> None:
         self._begin = text[:SPAN].lower()
         self._end = text[SPAN:][-SPAN:].lower()
-        self._words = _WORD.findall(self._begin)
-        self._is_ascii = self._begin.isascii()
+
+    @cached_property
+    def _words(self) -> list[str]:
+        return _WORD.findall(self._begin)
 
     def points_back(self) -> bool:
         """Tell whether a word such as "it" or "those" stands for something said before."""
         if not _POINTING.isdisjoint(self._words):
             return True
-        return not self._is_ascii and any(mark in self._begin for mark in _POINTING_UNSPACED)
+        return not self._begin.isascii() and any(mark in self._begin for mark in _POINTING_UNSPACED)
 
     def goes_on(self) -> bool:
         """Tell whether the text begins as one that continues: "And ...", "What about ..."."""
@@ -142,16 +146,9 @@ class Phrases:
 
     def sets_a_rule(self) -> bool:
         """Tell whether the text asks for something that holds for all answers to come."""
-        parts = [(self._begin, self._words)]
-        if self._end:
-            parts.append((self._end, _WORD.findall(self._end)))
-        for part, words in parts:
-            for needed, pattern in _RULES:
-                if not needed.isdisjoint(words) and pattern.search(part):
-                    return True
-            if not part.isascii() and any(rule in part for rule in _RULES_UNSPACED):
-                return True
-        return False
+        return _has_rule(self._begin, self._words) or (
+            bool(self._end) and _has_rule(self._end, _WORD.findall(self._end))
+        )
 
     def asks_back(self) -> bool:
         """Tell whether an answer ends by asking the user for what is missing."""
@@ -161,4 +158,10 @@ class Phrases:
 
     def corrects(self) -> bool:
         """Tell whether the text sets right what was said just before."""
-        return bool(_CORRECTING.search(self._begin))
+        return "i meant" in self._begin or bool(_CORRECTING.match(self._begin))
+
+
+def _has_rule(text: str, words: list[str]) -> bool:
+    if any(_RULES[word].search(text) for word in words if word in _RULES):
+        return True
+    return not text.isascii() and any(rule in text for rule in _RULES_UNSPACED)
