@@ -7,6 +7,8 @@ Whatever ends the relay (the end, a fault, a client that left), the provider is 
 from __future__ import annotations
 
 import asyncio
+import errno
+import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
@@ -30,6 +32,11 @@ WRITTEN_AT_ONCE = 512 * 1024
 # Enough of an answer's end to hold its usage, whether whole or streamed.
 TAIL_PIECES = 4
 TAIL_BYTES = 16 * 1024
+# Who refuses a connection may be restarting: asked again after about so many seconds.
+WAITS_WHEN_REFUSED = (0.1, 0.3)
+# Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
+SHORTEST_MASKED_KEY = 12
+TOO_LARGE = "The provider's answer is larger than allowed."
 
 
 class ClientGone(Exception):
@@ -75,10 +82,8 @@ async def opened(
     try:
         with _translated():
             async with asyncio.timeout(bounds.first_byte):
-                response = await client.request(
-                    method, url, headers=sent, data=_payload(body), allow_redirects=False
-                )
-        _check(response)
+                response = await _asked(client, method, url, sent, body)
+        _check(response, bounds)
         yield response
     finally:
         if response is not None:
@@ -86,15 +91,40 @@ async def opened(
             response.release() if response.content.at_eof() else response.close()
 
 
+async def _asked(
+    client: aiohttp.ClientSession, method: str, url: URL, sent: CIMultiDict[str], body: bytes | None
+) -> aiohttp.ClientResponse:
+    """Send a request; connect again, within the time for it, to a provider that refuses to.
+
+    Only a failed connection is tried again: of what may have read a byte, nothing is known.
+    """
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + (client.timeout.sock_connect or 0)
+    waits = iter(WAITS_WHEN_REFUSED)
+    while True:
+        try:
+            return await client.request(
+                method, url, headers=sent, data=_payload(body), allow_redirects=False
+            )
+        except aiohttp.ClientConnectorError as error:
+            wait = next(waits, None)
+            is_refused = error.errno in (errno.ECONNREFUSED, errno.ECONNRESET)
+            if wait is None or not is_refused or loop.time() + wait > give_up:
+                raise
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+
+
 def _payload(body: bytes | None) -> bytes | BytesIO | None:
     return BytesIO(body) if body and len(body) > WRITTEN_AT_ONCE else body
 
 
-def _check(response: aiohttp.ClientResponse) -> None:
+def _check(response: aiohttp.ClientResponse, bounds: Bounds) -> None:
     if 300 <= response.status < 400 and response.status != 304:
         raise UpstreamUnreachable("The provider redirects elsewhere; name its final URL.")
     if headers.has_encoding(response.headers):
         raise UpstreamUnreachable("The provider sent an encoding that was not asked for.")
+    if (response.content_length or 0) > bounds.most_bytes:
+        raise UpstreamUnreachable(TOO_LARGE)
 
 
 class _translated:
@@ -121,8 +151,10 @@ async def relay(
     """Pass a provider's answer on, piece by piece, and note in `relayed` how it ended.
 
     A stream that breaks ends with an error event of the dialect; any other answer is cut where it
-    broke, which no client takes for success.
+    broke, which no client takes for success. The provider's key is masked where an error repeats it.
     """
+    if response.status >= 400:
+        send = _masking(send, headers.key_in(response.request_info.headers))
     await send(
         {
             "type": "http.response.start",
@@ -162,9 +194,29 @@ async def _relay_body(
                 return
             left -= len(piece)
             if left < 0:
-                raise UpstreamUnreachable("The provider's answer is larger than allowed.")
+                raise UpstreamUnreachable(TOO_LARGE)
             keep(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+def _masking(send: Send, key: bytes) -> Send:
+    """Return `send` without the key in what it sends, even where two pieces meet; lengths stay."""
+    if len(key) < SHORTEST_MASKED_KEY:
+        return send
+    mask, held = b"*" * len(key), b""
+
+    async def masked(event: MutableMapping[str, Any]) -> None:
+        nonlocal held
+        if event["type"] == "http.response.start":
+            told = [(name, value.replace(key, mask)) for name, value in event["headers"]]
+            await send({**event, "headers": told})
+            return
+        body = (held + event["body"]).replace(key, mask)
+        end = max(len(body) - len(key) + 1, 0) if event.get("more_body") else len(body)
+        held = body[end:]
+        await send({**event, "body": body[:end]})
+
+    return masked
 
 
 @asynccontextmanager

@@ -7,9 +7,12 @@ let a provider speak for our own origin to a browser.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
+
+from proxy.errors import InvalidRequest
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -24,7 +27,17 @@ _NEVER_UP = _HOP_BY_HOP | frozenset(
 )
 # Of the headers that start with x-, only what SDKs and providers are known to mean for providers;
 # the rest is what proxies add about the caller, or ours.
-_X_UP = (b"x-stainless-", b"x-client-request-id", b"x-title", b"x-openrouter-", b"x-session-")
+_X_UP = (
+    b"x-stainless-",
+    b"x-client-request-id",
+    b"x-title",
+    b"x-openrouter-",
+    b"x-session-",
+    b"x-goog-api-client",
+    b"x-goog-user-project",
+    b"x-goog-request-params",
+    b"x-server-timeout",
+)
 _NEVER_UP_PREFIXES = (b"x-", b"sec-", b"cf-")
 
 _NEVER_DOWN = _HOP_BY_HOP | frozenset(
@@ -43,6 +56,14 @@ _ALWAYS_DOWN: RawHeaders = [
 ]
 
 
+def header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
+    """Return a request header's value; a header given twice is one that we don't trust."""
+    values = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        raise InvalidRequest(f"The header {name.decode()} was given more than once.")
+    return values[0].decode("latin-1").strip() if values else None
+
+
 def upward(received: Iterable[tuple[bytes, bytes]], passing: frozenset[bytes]) -> CIMultiDict[str]:
     """Return what a provider gets of the caller's headers; `passing` are the operator's extras."""
     sent: CIMultiDict[str] = CIMultiDict()
@@ -55,12 +76,20 @@ def upward(received: Iterable[tuple[bytes, bytes]], passing: frozenset[bytes]) -
             and name not in passing
         ):
             continue
-        sent.add(name.decode("latin-1"), value.decode("latin-1"))
+        sent.add(name.decode("latin-1"), _text(value))
     # One encoding that needs no decoder: what arrives is what is passed on.
     sent["Accept-Encoding"] = "identity"
     if "Content-Type" not in sent:
         sent["Content-Type"] = "application/json"
     return sent
+
+
+def _text(value: bytes) -> str:
+    """Return what the HTTP client, which writes UTF-8, writes as the bytes that came."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def downward(raw: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
@@ -73,6 +102,13 @@ def downward(raw: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     return kept + _ALWAYS_DOWN
 
 
-def has_encoding(headers: Mapping[str, str]) -> bool:
+def has_encoding(headers: MultiMapping[str]) -> bool:
     """Whether a provider encoded its answer, although asked not to."""
-    return headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
+    said = headers.getall("Content-Encoding", ())
+    return any(value.lower() not in ("", "identity") for value in said)
+
+
+def key_in(sent: Mapping[str, str]) -> bytes:
+    """Return the provider's key that stands in the headers of a request; empty without one."""
+    key = sent.get("X-Goog-Api-Key") or sent.get("Authorization", "").removeprefix("Bearer ")
+    return key.encode()
