@@ -99,8 +99,10 @@ class _Narrowing:
         self._excluded: dict[int, Verdict] = {}
         unwanted = self._whole.look.excluded(frozenset(excluded)) if excluded else {}
         if unwanted:
-            self._excluded = self._gone(self._whole, unwanted)
-            self._whole = self._looked(sorted(self._whole.kept - self._excluded.keys()))
+            gone = self._gone(self._whole, unwanted)
+            named = {i: Verdict(i, "dropped", "excluded") for i in gone if i in excluded}
+            self._excluded = gone | named
+            self._whole = self._looked(sorted(self._whole.kept - gone.keys()))
 
     def at(self, shares: Sequence[float]) -> Iterator[dict[int, Verdict]]:
         """Yield what is dropped at each of the descending `shares`."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .duplicates import repeated
 from .exchanges import taken_apart
-from .features import Memory
+from .features import Features, Memory
 from .likeness import History
 from .messages import Message
 from .scoring import OVERHEAD, scored
@@ -37,7 +37,8 @@ class Look:
         self.ranks: dict[int, float] = {}
         """A score for each message by itself, the larger the more it matters."""
 
-        self._stays = self._needed()
+        self._needed = self._always()
+        self._stays = self._needed
         if self.conversation.exchanges and self.conversation.query is not None:
             self._judge(memory, self.conversation.query)
 
@@ -52,40 +53,34 @@ class Look:
     def excluded(self, indices: frozenset[int]) -> dict[int, str]:
         """Return the exchanges that hold one of `indices` and may go."""
         return {
-            number: "excluded" if len(exchange) == 1 else f"exchange of {min(named)}"
+            number: f"exchange of {min(named)}"
             for number, exchange in enumerate(self.conversation.exchanges)
-            if (named := indices.intersection(exchange)) and number not in self._needed()
+            if (named := indices.intersection(exchange)) and number not in self._needed
         }
 
     def stand(self) -> list[tuple[str, str, float | None]]:
         """Return fate, reason and score of each message, as long as nothing is dropped."""
+        current = self.conversation.current
         standing: list[tuple[str, str, float | None]] = [
-            (
-                "protected",
-                "current turn" if index in self.conversation.current else "system message",
-                None,
-            )
+            ("protected", "current turn" if index in current else "system message", None)
             for index in range(len(self.messages))
         ]
-        needed = self._needed()
         for number, exchange in enumerate(self.conversation.exchanges):
-            fate = "protected" if number in needed else "kept"
-            reason = self._stays.get(number, "relevant")
+            fate = "protected" if number in self._needed else "kept"
+            reason, score = self._stays.get(number, "relevant"), self.shares.get(number)
             for index in exchange:
-                standing[index] = (fate, reason, self.shares.get(number))
+                standing[index] = (fate, reason, score)
         return standing
 
-    def _needed(self) -> dict[int, str]:
-        """Return the exchanges that every mode must keep."""
-        needed = {}
-        for number, exchange in enumerate(self.conversation.exchanges):
-            for index in exchange:
-                if self.messages[index].is_protected:
-                    needed[number] = f"exchange of {index}"
-                    break
-        if self.conversation.last is not None:
-            needed[self.conversation.last] = "last exchange"
-        return needed
+    def _always(self) -> dict[int, str]:
+        """Return the exchanges that every mode keeps."""
+        marked = {
+            number: "protected exchange"
+            for number, exchange in enumerate(self.conversation.exchanges)
+            if any(self.messages[index].is_protected for index in exchange)
+        }
+        last = self.conversation.last
+        return marked if last is None else marked | {last: "last exchange"}
 
     def _judge(self, memory: Memory, query: int) -> None:
         past = self.conversation.exchanges
@@ -106,9 +101,19 @@ class Look:
         shares = raised(scores.exchanges, exchanges, topics)
         self.shares = dict(zip(judged, shares.tolist(), strict=True))
         self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
-        self._stays = {
-            judged[n]: why for n, why in reasons(exchanges, topics).items()
-        } | self._stays
+        standing = {judged[n]: why for n, why in reasons(exchanges, topics).items()}
+        self._stays = self._wordless(features) | standing | self._stays
+
+    def _wordless(self, features: Mapping[int, Features]) -> dict[int, str]:
+        """Return the exchanges in which a user sent an image or the like without a word."""
+        return {
+            number: "not text"
+            for number, exchange in enumerate(self.conversation.exchanges)
+            for index in exchange
+            if self.messages[index].role == "user"
+            and not self.messages[index].is_plain
+            and not len(features[index].ids)
+        }
 
     def _named(self, places: Sequence[int], query: int) -> list[bool]:
         """Tell which messages come from somebody whom the question names."""

@@ -6,7 +6,7 @@ from typing import Final
 
 NAMES: Final = ("very_strict", "strict", "lax", "off")
 
-SHARES: Final = {"very_strict": 0.50, "strict": 0.27, "lax": 0.15}
+SHARES: Final = {"very_strict": 0.48, "strict": 0.27, "lax": 0.15}
 """The share of the best exchange's score that an exchange needs to stay."""
 
 DOWN_TO: Final = {
