@@ -2,8 +2,8 @@
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
-request id -> exceptions become answers -> Bearer and scope -> a free place -> the
-caller's rate -> the proxy.
+request id -> exceptions become answers -> Bearer and scope -> a free place -> the caller's rate ->
+the proxy.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
@@ -37,10 +38,21 @@ class UsageRecordAdmin(LedgerAdmin):
         return f"{record.tokens_after} of {record.tokens_before}"
 
 
+class ProviderForm(forms.ModelForm):
+    def clean_is_shared(self) -> bool:
+        """Refuse to share a second provider of one name: the name itself is no field here."""
+        is_shared: bool = self.cleaned_data["is_shared"]
+        others = Provider.objects.filter(is_shared=True, name=self.instance.name)
+        if is_shared and others.exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError("A provider of this name is shared already.")
+        return is_shared
+
+
 @admin.register(Provider)
 class ProviderAdmin(admin.ModelAdmin):
     """Stored by the API, since a key is sealed there; here one can be shared, or deleted."""
 
+    form = ProviderForm
     list_display = ["name", "owner", "is_shared", "dialect", "base_url", "key", "created"]
     list_select_related = ["owner"]
     list_filter = ["is_shared", "dialect", "created"]

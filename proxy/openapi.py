@@ -12,7 +12,8 @@ _TARGET = {
     "required": True,
     "schema": {"type": "string"},
     "description": (
-        "`default` for the built-in model; or a provider's base URL, written literally or "
+        "`default` for the built-in model; or the name of a stored provider; or a provider's base "
+        "URL, written literally or "
         "percent-encoded, such as `https://api.openai.com/v1`; followed by `/` and the provider's "
         "key unless X-Upstream-Api-Key carries that."
     ),
@@ -97,12 +98,12 @@ _ERROR = {
 _ERRORS = {
     "400": "The body or the target is not valid.",
     "401": "The token is missing, expired or revoked.",
-    "403": "The API key lacks the scope `proxy`.",
+    "403": "The API key lacks the scope `proxy`, or its lists don't name this model or host.",
     "404": "No such endpoint, or no such model on `default`.",
     "413": "The body is too large.",
-    "429": "Too many requests: wait as long as Retry-After says.",
+    "429": "Too many requests, or too many at once: wait as long as Retry-After says.",
     "502": "The provider could not be reached.",
-    "503": "The built-in model is not running.",
+    "503": "The built-in model is not running, or a stored key can't be read.",
     "504": "The provider did not answer in time.",
 }
 

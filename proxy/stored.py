@@ -10,7 +10,6 @@ from proxy import vault
 from proxy.models import Provider
 from proxy.models.provider import NAME
 from proxy.remembered import Stored, memory
-from proxy.target import base_of
 
 is_name = NAME.fullmatch
 
@@ -25,7 +24,7 @@ def _looked_up(user_id: int, name: str) -> Stored | None:
     provider = Provider.objects.meant(user_id, name)
     if provider is None:
         return None
-    found = Stored(base_of(provider.base_url), provider.dialect, vault.opened(provider.sealed_key))
+    found = Stored(provider.base, provider.dialect, vault.opened(provider.sealed_key))
     memory.remember(user_id, name, found, age=age)
     return found
 

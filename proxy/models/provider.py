@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -18,6 +19,7 @@ from django.db.models.functions import Lower
 
 from proxy import vault
 from proxy.remembered import forget
+from proxy.target import Base, base_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 RESERVED = ("default", "http", "https", "models", "preview", "requests")
@@ -110,6 +112,11 @@ class Provider(models.Model):
         deleted = super().delete(*args, **kwargs)
         forget()
         return deleted
+
+    @property
+    def base(self) -> Base:
+        """Where it is, as the proxy's path asks it."""
+        return base_of(unquote(self.base_url))
 
     def seal(self, key: str) -> None:
         """Take a key: what is kept of it is encrypted, but for its last characters."""

@@ -13,6 +13,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from proxy import permits
 from proxy.models import Provider
 from proxy.serializers import ProviderSerializer
 
@@ -31,6 +32,11 @@ def answers(*errors: int, **success: Any) -> dict[int, Any]:
 def caller_id(request: Request) -> int:
     """Return the id of who is calling a view that asks for a token."""
     return cast("int", request.user.pk)
+
+
+def permitted_hosts(request: Request) -> permits.Permitted:
+    """Return the hosts that the caller's API key is limited to, if it is."""
+    return cast("permits.Permitted", cast("Any", request.auth).allowed_hosts)
 
 
 class Conflict(ValidationError):
@@ -72,6 +78,8 @@ class ProvidersView(GenericAPIView[Provider]):
 
     def stored(self, request: Request, *, key: str, **asked: Any) -> Provider:
         provider = Provider(owner_id=caller_id(request), **asked)
+        # Or a key with a list of hosts could put another host behind a name of its owner's.
+        permits.check_host(provider.base.host, permitted_hosts(request))
         provider.seal(key)
         try:
             with transaction.atomic():

@@ -290,6 +290,18 @@ class TestWhoseItIs:
 
         assert response.status_code == 401
 
+    def test_a_key_with_a_list_of_hosts_stores_no_other(self, alice: User):
+        client = APIClient()
+        _, text = ApiKey.make(alice, name="one", scopes=["proxy"], allowed_hosts=["api.openai.com"])
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+        other = SOUND | {"name": "other", "base_url": "https://host.example/v1"}
+
+        assert client.post(PROVIDERS, SOUND, format="json").status_code == 201
+        refused = client.post(PROVIDERS, other, format="json")
+
+        assert refused.status_code == 403
+        assert refused.json()["error"] == "permission_error"
+
     @pytest.mark.parametrize("path", [PROVIDERS, f"{PROVIDERS}/{MISSING}"])
     def test_a_key_without_the_scope_learns_nothing(self, alice: User, path: str):
         client = APIClient()
@@ -329,6 +341,15 @@ class TestByItsName:
         assert response.json()["choices"]
         assert provider.last().path == "/v1/chat/completions"
         assert provider.last().headers["Authorization"] == f"Bearer {CANARY}"
+
+    def test_a_provider_keeps_what_is_encoded_in_its_url(
+        self, ask, as_alice: APIClient, provider: FakeProvider
+    ):
+        body = SOUND | {"name": "mine", "base_url": f"{provider.url}/my%20models/v1"}
+        as_alice.post(PROVIDERS, body, format="json")
+
+        assert ask().status_code == 200
+        assert provider.last().path == "/my%20models/v1/chat/completions"
 
     def test_a_provider_lists_its_models(
         self, http: requests.Session, server: str, at_provider, alice: User
@@ -619,6 +640,18 @@ class TestTheAdmin:
         stored.refresh_from_db()
         assert stored.is_shared
         assert (stored.name, stored.base_url) == ("mine", SOUND["base_url"])
+
+    def test_shares_one_name_once(self, admin_client, alice: User, bob: User):
+        kept(bob, is_shared=True)
+        stored = kept(alice)
+
+        page = admin_client.post(
+            reverse("admin:proxy_provider_change", args=[stored.pk]), {"is_shared": "on"}
+        )
+
+        assert "shared already" in page.content.decode()
+        stored.refresh_from_db()
+        assert not stored.is_shared
 
     def test_takes_no_key(self, admin_client):
         assert admin_client.get(reverse("admin:proxy_provider_add")).status_code == 403
