@@ -29,7 +29,7 @@ VAGUE_WEIGHT: Final = 0.3
 _OVERHEAD: Final = 900
 
 SHORTEST: Final = 12
-"""Characters of a text that is told from "yes", "next" or "the second one"; a wide one counts twice."""
+"""Characters of a text that says more than "yes" or "the second one"; wide ones count twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ class Message:
     """The ids of the tool calls whose results it carries."""
 
     is_plain: bool = True
-    """Nothing but a role and text: it may be joined with a neighbour and compared for duplicates."""
+    """Nothing but a role and text: it may be joined with a neighbour, or be a duplicate."""
 
     is_protected: bool = False
     """The wire says that it must stay, besides what the filter itself protects."""

@@ -14,13 +14,14 @@ END: Final = 240
 
 _WORD = re.compile(r"[^\W\d_]+")
 
-_POINTING: Final = frozenset(
-    """it its itself they them their theirs this that these those he she him his her hers one ones
-    there such same other others another else instead then former latter above previous previously
-    earlier mentioned both either neither again dies diese dieser dieses diesen diesem davon dazu
-    dafür damit darüber er sie es ihn ihm celui celle cela ça eso esto ese esa esos esas это этот
-    эта эти этого этой он она оно они его её их هذا هذه ذلك यह ये वह वे इस उस""".split()
-)
+_POINTING_WORDS = """
+it its itself they them their theirs this that these those he she him his her hers one ones
+there such same other others another else instead then former latter above previous
+previously earlier mentioned both either neither again dies diese dieser dieses diesen
+diesem davon dazu dafür damit darüber er sie es ihn ihm celui celle cela ça eso esto ese esa
+esos esas это этот эта эти этого этой он она оно они его её их هذا هذه ذلك यह ये वह वे इस उस
+"""
+_POINTING: Final = frozenset(_POINTING_WORDS.split())
 _POINTING_UNSPACED: Final = (
     "它",
     "他",
@@ -36,10 +37,11 @@ _POINTING_UNSPACED: Final = (
     "그것",
 )
 
-_GOING_ON: Final = frozenset(
-    """and but or so also then ok okay yes yeah no nope sure really right wow oh hmm thanks great nice
-    cool interesting why anything continue more next und aber et mais y pero а и но""".split()
-)
+_GOING_ON_WORDS = """
+and but or so also then ok okay yes yeah no nope sure really right wow oh hmm thanks great
+nice cool interesting why anything continue more next und aber et mais y pero а и но
+"""
+_GOING_ON: Final = frozenset(_GOING_ON_WORDS.split())
 _GOING_ON_PAIRS: Final = frozenset(
     ("what about", "how about", "what else", "any other", "thank you", "go on")
 )
@@ -55,20 +57,21 @@ _RULES: Final = {
         ),
         (
             "every each all whenever",
-            r"\bin (?:all|every|each) (?:of )?(?:your|future|following)\b|\bwhenever (?:i|you)\b"
-            r"|\bevery time (?:i|you)\b|\b(?:all|every|each) (?:of your )?(?:answers?|repl(?:y|ies)"
-            r"|responses?) (?:must|should|needs?|has|have|to)\b",
+            r"\bin (?:all|every|each) (?:of )?(?:your|future|following)\b"
+            r"|\b(?:every time|whenever) (?:i|you)\b"
+            r"|\b(?:all|every|each) (?:of your )?(?:answers?|repl(?:y|ies)|responses?) "
+            r"(?:must|should|needs?|has|have|to)\b",
         ),
         (
             "always only never",
-            r"\b(?:always|only|never) (?:answer|respond|reply|use|write|include|end|start|begin|give"
-            r"|speak|mention|say|call|add|format|refer|keep|put|sign|return)\b",
+            r"\b(?:always|only|never) (?:answer|respond|reply|use|write|include|end|start|begin"
+            r"|give|speak|mention|say|call|add|format|refer|keep|put|sign|return)\b",
         ),
         (
             "answer answers respond reply write speak",
-            r"\b(?:answers?|respond|reply|write|speak)(?: to me| me| back)? (?:only )?(?:in|with|as) "
-            r"(?:english|french|german|spanish|rhymes?|json|bullet|markdown|one|two|short|haikus?"
-            r"|verses?|the style|plain)\b",
+            r"\b(?:answers?|respond|reply|write|speak)(?: to me| me| back)? (?:only )?"
+            r"(?:in|with|as) (?:english|french|german|spanish|rhymes?|json|bullet|markdown|one|two"
+            r"|short|haikus?|verses?|the style|plain)\b",
         ),
         ("don not", r"\b(?:do not|don['’]t) (?:ever|use|mention|include)\b"),
         (
@@ -89,8 +92,8 @@ _RULES: Final = {
         ("ab an immer", r"\bab (?:jetzt|sofort)\b|\bvon nun an\b|\bimmer auf\b|\bimmer als\b"),
         (
             "partir désormais siempre adelante",
-            r"\bà partir de maintenant\b|\bdésormais\b|\ba partir de ahora\b|\bde ahora en adelante\b"
-            r"|\bsiempre (?:responde|usa|escribe)",
+            r"\bà partir de maintenant\b|\bdésormais\b|\ba partir de ahora\b"
+            r"|\bde ahora en adelante\b|\bsiempre (?:responde|usa|escribe)",
         ),
         ("момента отныне всегда", r"\bс этого момента\b|\bотныне\b|\bвсегда (?:отвечай|пиши)"),
     )

@@ -1,17 +1,28 @@
-"""The filter as the benchmark wants it, and the table that compares it with others."""
+"""The filter as the shared benchmark wants it, and a table that compares it with other ways.
+
+    python tests/bench/relevance.py [--shared DIR] [--tasks t1,t2,...] [--limit N]
+
+The benchmark and its data live outside the repository; where they are missing, it says so and ends.
+"""
 
 from __future__ import annotations
 
+import argparse
+import functools
 import hashlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
 from proxy.relevance import filter as relevance  # noqa: E402
 from proxy.relevance.messages import Message  # noqa: E402
+from tests.bench.rivals import BM25, LastMessages, MiniLM, PlainTfidf  # noqa: E402
 
 ROLES = {"developer": "system", "function": "tool"}
 
@@ -28,12 +39,11 @@ def _read(message: dict[str, Any]) -> Message:
     texts = [part["text"] for part in parts if part.get("type") == "text"]
     texts += [f"{c['function']['name']} {c['function']['arguments']}" for c in calls]
     role = message["role"]
+    written = json.dumps(message, sort_keys=True).encode()
     return Message(
         role=ROLES.get(role, role),
         text="\n".join(texts),
-        digest=hashlib.blake2b(
-            json.dumps(message, sort_keys=True).encode(), digest_size=16
-        ).digest(),
+        digest=hashlib.blake2b(written, digest_size=16).digest(),
         name=message.get("name", ""),
         calls=tuple(call["id"] for call in calls),
         answers=(message["tool_call_id"],) if "tool_call_id" in message else (),
@@ -52,3 +62,39 @@ class Filter:
     def score(self, messages: list[dict[str, Any]], query: str) -> list[float]:
         """Return a number for each message, the larger the more it matters."""
         return relevance.ranked(read([*messages, {"role": "user", "content": query}]))[:-1]
+
+
+def _scorer(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("context_filter_score", path)
+    assert spec
+    assert spec.loader
+    scorer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scorer)
+    return scorer
+
+
+def main() -> None:
+    """Print the whole table, one filter below the other, from one run."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    options.add_argument("--tasks", default="t1,t2,t3,t4,t5,probes,cost,time")
+    options.add_argument("--limit", type=int)
+    asked = options.parse_args()
+    program = asked.shared / "bench" / "context_filter" / "score.py"
+    if not program.exists():
+        sys.exit(f"The benchmark is not at {asked.shared}; name its place with --shared.")
+    scorer = _scorer(program)
+    rivals = [LastMessages, PlainTfidf, BM25]
+    if importlib.util.find_spec("sentence_transformers"):
+        rivals.append(MiniLM)
+    # The scorer loads a filter by name; here they are at hand.
+    found = {kind.__name__: kind() for kind in (*rivals, Filter)}
+    scorer.load_filter = lambda name: (found[name].select, getattr(found[name], "score", None))
+    data = scorer.Data(str(asked.shared / "data" / "context_filter"))
+    run = functools.partial(scorer.run, data=data, tasks=set(asked.tasks.split(",")))
+    results = [run(name, modes=scorer.MODES, limit=asked.limit) for name in found]
+    print(scorer.table(results, scorer.MODES))
+
+
+if __name__ == "__main__":
+    main()

@@ -66,11 +66,9 @@ class TestInstructions:
     def test_a_standing_instruction_stays(self, rule):
         conversation = chat(rule, "All right.", *BREAD, *CHESS, *JAZZ, *CAPITAL)
 
-        assert 0 in stays(conversation, "How hot should the oven be for the rye bread?")
-        assert (
-            reasons(conversation, "How hot is the oven for the rye bread?")[0]
-            == "standing instruction"
-        )
+        question = "How hot should the oven be for the rye bread?"
+        assert 0 in stays(conversation, question)
+        assert reasons(conversation, question)[0] == "standing instruction"
 
     def test_the_request_that_each_new_item_answers_stays(self):
         conversation = chat(
@@ -102,7 +100,7 @@ class TestCorrections:
 
     def test_the_latest_version_stays_where_an_earlier_one_does(self):
         def draft(sum: str) -> str:
-            return f"Dear Mrs Hale, the invoice for the garden shed amounts to {sum} euros. Regards, Ben"
+            return f"Dear Mrs Hale, the invoice for the garden shed says {sum} euros. Regards, Ben"
 
         conversation = chat(
             "Write a letter about the invoice for the garden shed to Mrs Hale.",

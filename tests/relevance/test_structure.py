@@ -16,15 +16,14 @@ from proxy.relevance.joins import BETWEEN, joins
 from proxy.relevance.messages import Message
 from proxy.relevance.modes import NAMES
 
-STRICT_FIRST = NAMES
 MODES = NAMES[:-1]
 
-WORDS = (
+VOCABULARY = (
     "sourdough bread oven flour starter proof tcp window congestion packet rome capital france "
     "paris it that more explain always answer from now on invoice parse_config retryBackoffMs "
     "4711 4712 куда дом 巧克力蛋糕 yes no next the of"
-).split()
-SENTENCES = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
+)
+SENTENCES = st.lists(st.sampled_from(VOCABULARY.split()), max_size=12).map(" ".join)
 IDS = st.sampled_from(["c1", "c2", "c3"])
 
 
@@ -87,7 +86,7 @@ def test_the_same_conversation_gets_the_same_verdicts(conversation, mode):
 @many
 @given(CONVERSATIONS)
 def test_a_stricter_mode_keeps_nothing_that_a_milder_one_drops(conversation):
-    results = [set(kept(decide(conversation, mode))) for mode in STRICT_FIRST]
+    results = [set(kept(decide(conversation, mode))) for mode in NAMES]
 
     assert all(a <= b for a, b in pairwise(results))
     assert results[-1] == set(range(len(conversation)))
