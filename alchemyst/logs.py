@@ -34,8 +34,10 @@ _count = itertools.count(1)
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _PROXY_PATH = re.compile(r"/api/v1/proxy/[^\s\"'<>?]+")
-_PROXY_TAILS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
-_SCHEME = re.compile(r"https?(?::|%3A)(?:/|%2F)+", re.IGNORECASE)
+_TAIL = re.compile(r"(/(?:chat/)?(?:completions|embeddings|responses|models))/*$")
+_ORIGIN = re.compile(
+    r"(?P<kind>https?)(?::|%3A)(?:/|%2F)+(?P<authority>(?:(?!%2F)[^/])*)", re.IGNORECASE
+)
 _OWN_ROUTES = re.compile(r"(?:default|preview|requests)(?:/|$)")
 _SECRETS = re.compile(
     r"""
@@ -65,13 +67,13 @@ def masked_path(path: str) -> str:
     rest = path.removeprefix(PROXY_PREFIX)
     if _OWN_ROUTES.match(rest):
         return path
-    tail = next((t for t in _PROXY_TAILS if rest.rstrip("/").endswith(t)), "")
-    scheme = _SCHEME.match(rest)
-    if not scheme:
+    end = _TAIL.search(rest)
+    tail = end[1] if end else ""
+    origin = _ORIGIN.match(rest)
+    if not origin:
         return f"{PROXY_PREFIX}{MASK}{tail}"
-    authority = re.split(r"/|%2F", rest[scheme.end() :], maxsplit=1, flags=re.IGNORECASE)[0]
-    kind = "https" if scheme[0][:5].lower() == "https" else "http"
-    return f"{PROXY_PREFIX}{kind}://{authority.rpartition('@')[2]}/{MASK}{tail}"
+    authority = origin["authority"].rpartition("@")[2]
+    return f"{PROXY_PREFIX}{origin['kind'].lower()}://{authority}/{MASK}{tail}"
 
 
 class MaskingFormatter(logging.Formatter):

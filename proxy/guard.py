@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -70,19 +71,23 @@ def check(base: Base, allowed: Allowed, own_host: str) -> None:
     A target that is this application would only come back to us: `own_host` is where the caller
     reached us, and ALLOWED_HOSTS are all the names that we answer to.
     """
-    if (base.host, base.port) in allowed and base.authority != own_host:
-        return
-    own_names = [name for name in settings.ALLOWED_HOSTS if name != "*"]
-    if validate_host(base.host, own_names):
+    if (base.host, base.port) in allowed:
+        if base.authority == own_host:
+            raise InvalidTarget
+    elif not _may_be_asked(base, tuple(settings.ALLOWED_HOSTS)):
         raise InvalidTarget
+
+
+@lru_cache(maxsize=2048)
+def _may_be_asked(base: Base, own_names: tuple[str, ...]) -> bool:
     if base.scheme != "https" or base.port != 443:
-        raise InvalidTarget
+        return False
+    if validate_host(base.host, [name for name in own_names if name != "*"]):
+        return False
     try:
-        address = ip_address(base.host)
+        return is_public(ip_address(base.host))
     except ValueError:
-        return
-    if not is_public(address):
-        raise InvalidTarget
+        return True
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:

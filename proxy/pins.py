@@ -16,6 +16,8 @@ def places(text: str, count: int, *, header: str) -> frozenset[int]:
     Places outside are ignored, as histories grow and shrink; what is no place raises
     InvalidRequest.
     """
+    if not text:
+        return frozenset()
     found: set[int] = set()
     for word in filter(None, (word.strip() for word in text.split(","))):
         span = _RANGE.fullmatch(word)

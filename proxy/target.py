@@ -67,7 +67,7 @@ def read(path: str, header_key: str | None) -> Target:
     Raises InvalidTarget, with a message that names the part that wasn't understood.
     """
     if header_key is not None:
-        return Target(base_of(unquote(path)), _checked_key(header_key))
+        return Target(base_in(path), _checked_key(header_key))
     # A client that encodes the whole target leaves no slash to split at.
     url, slash, key = (path if "/" in path.strip("/") else unquote(path)).rpartition("/")
     if not slash or url.lower() in ("", "http:", "https:", "http:/", "https:/"):
@@ -76,7 +76,7 @@ def read(path: str, header_key: str | None) -> Target:
             "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions. "
             "Or send the key in the header X-Upstream-Api-Key."
         )
-    return Target(base_of(unquote(url)), _checked_key(unquote(key)))
+    return Target(base_in(url), _checked_key(unquote(key)))
 
 
 def _checked_key(key: str) -> str:
@@ -88,6 +88,11 @@ def _checked_key(key: str) -> str:
 
 
 @lru_cache(maxsize=2048)
+def base_in(path: str) -> Base:
+    """Return the base URL in a percent-encoded part of a path; raises InvalidTarget."""
+    return base_of(unquote(path))
+
+
 def base_of(text: str) -> Base:
     """Return the base URL written in `text`: https://host/v1, https:/host/v1, host/v1.
 
