@@ -151,7 +151,7 @@ async def relay(
     """Pass a provider's answer on, piece by piece, and note in `relayed` how it ended.
 
     A stream that breaks ends with an error event of the dialect; any other answer is cut where it
-    broke, which no client takes for success. The provider's key is masked where an error repeats it.
+    broke, which no client takes for success. A key that an error repeats is masked.
     """
     if response.status >= 400:
         send = _masking(send, headers.key_in(response.request_info.headers))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -44,16 +45,17 @@ class Received:
 class FakeProvider:
     """An OpenAI-compatible server in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.port = 0
+        self.ssl_context = ssl_context
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.ssl_context else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         self._thread.start()
@@ -88,7 +90,7 @@ class FakeProvider:
             app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.ssl_context)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -110,7 +112,7 @@ async def well(request: web.Request, received: Received) -> web.StreamResponse:
     if request.path.endswith("/models"):
         return web.json_response({"object": "list", "data": [{"id": "gpt-test"}]})
     if received.json.get("stream"):
-        return await _stream(request, deltas())
+        return await stream(request, deltas())
     return web.json_response(completion(), headers={"x-request-id": "up-1", "set-cookie": "a=b"})
 
 
@@ -146,7 +148,7 @@ def deltas() -> list[bytes]:
     return pieces
 
 
-async def _stream(
+async def stream(
     request: web.Request, pieces: list[bytes], pause: float = 0
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
@@ -160,7 +162,7 @@ async def _stream(
 
 async def slow(request: web.Request, received: Received) -> web.StreamResponse:
     """Stream a piece every 50 ms, for 20 seconds."""
-    return await _stream(request, [chunk({"content": f"{n} "}) for n in range(400)], pause=0.05)
+    return await stream(request, [chunk({"content": f"{n} "}) for n in range(400)], pause=0.05)
 
 
 async def stall(request: web.Request, received: Received) -> web.StreamResponse:
@@ -171,7 +173,7 @@ async def stall(request: web.Request, received: Received) -> web.StreamResponse:
 
 async def stall_after_one(request: web.Request, received: Received) -> web.StreamResponse:
     """Send one piece, then nothing."""
-    return await _stream(request, [chunk({"content": "One"}), b""], pause=30)
+    return await stream(request, [chunk({"content": "One"}), b""], pause=30)
 
 
 async def cut(request: web.Request, received: Received) -> web.StreamResponse:
