@@ -1,8 +1,8 @@
 """The one place where an exception becomes an API answer.
 
 Every fault is first a `ProxyError` (status, type, code, message), then bytes in the shape that
-the path's callers read: OpenAI's on the proxy, `{"message", "error", "details"?}` elsewhere under
-/api/. Pages keep Django's HTML.
+the caller reads: OpenAI's or Google's on the proxy, `{"message", "error", "details"?}` elsewhere
+under /api/. Pages keep Django's HTML.
 """
 
 from __future__ import annotations
@@ -125,9 +125,9 @@ def api_body(made: ProxyError, details: Any = None) -> dict[str, Any]:
     return body | {"details": details} if details else body
 
 
-def body_for(path: str, made: ProxyError) -> bytes:
-    """Return the bytes of an error in the shape that the callers of `path` read."""
-    if dialect := wire.for_path(path):
+def body_for(scope: Scope, made: ProxyError) -> bytes:
+    """Return the bytes of an error in the shape that the caller of a request reads."""
+    if dialect := wire.spoken_in(scope):
         return dialect.error(made)
     return msgspec.json.encode(api_body(made))
 
@@ -155,7 +155,7 @@ class Answered:
 
 
 async def _send(scope: Scope, send: Send, made: ProxyError) -> None:
-    body = body_for(scope["path"], made)
+    body = body_for(scope, made)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -171,7 +171,9 @@ def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> H
         answer: HttpResponse = page(request, *args)
         return answer
     return HttpResponse(
-        body_for(request.path, fault(status)), status=status, content_type="application/json"
+        body_for({"path": request.path}, fault(status)),
+        status=status,
+        content_type="application/json",
     )
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from types import ModuleType
 
 from proxy import tokens
 from proxy.relevance import filter as relevance
 from proxy.relevance.look import TooSlow
-from proxy.wire.openai import Request
+from proxy.wire.dialect import Dialect, Request
 
 logger = logging.getLogger("proxy.context")
 
@@ -54,10 +53,10 @@ class Context:
         )
 
 
-def filtered(request: Request, dialect: ModuleType, wish: Wish) -> Context:
-    """Return what is forwarded of `request`; if nothing was dropped, its own bytes."""
+def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
+    """Return what is forwarded of `request`; its own bytes where nothing was dropped or may be."""
     began = time.perf_counter()
-    if wish.mode == "off":
+    if wish.mode == "off" or not request.may_be_filtered:
         return _whole(request, wish.mode, "off", began)
     try:
         verdicts = relevance.decide(
@@ -71,6 +70,8 @@ def filtered(request: Request, dialect: ModuleType, wish: Wish) -> Context:
         if len(kept) == len(request.messages):
             return _whole(request, wish.mode, "unchanged", began)
         body = dialect.written(request, relevance.joins(request.messages, kept))
+        if body is None:
+            return _whole(request, wish.mode, "unchanged", began)
     except TooSlow:
         logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
         return _whole(request, wish.mode, "too_slow", began)

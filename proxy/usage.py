@@ -2,26 +2,26 @@
 
 Calls are noted in memory, bounded, and written in batches by one task; when the database is slower
 than the calls, rows are lost and counted, never requests delayed. What a provider says of its own
-usage is read here too, from the last bytes of its answer, after the answer has gone.
+usage is read then too, from the last bytes of its answer, after the answer has gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-import msgspec
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connection
 
 from proxy.models import UsageRecord
+from proxy.wire.dialect import Counts
 
 logger = logging.getLogger("proxy.usage")
 
@@ -30,16 +30,15 @@ BATCH = 500
 PAUSE_SECONDS = 1.0
 TRIES = 3
 
-_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
-
 
 @dataclass(slots=True)
 class Noted:
-    """One call: the row's fields, and the end of the provider's answer."""
+    """One call: the row's fields, the end of the provider's answer, and what reads usage in it."""
 
     created: datetime
     fields: dict[str, Any]
-    tail: list[bytes] = field(default_factory=list)
+    tail: list[bytes]
+    reported: Callable[[bytes], Counts]
 
 
 _waiting: deque[Noted] = deque()
@@ -114,7 +113,7 @@ def _insert(batch: list[Noted]) -> None:
 
 def _row(call: Noted) -> list[Any]:
     created = connection.ops.adapt_datetimefield_value(call.created)
-    known = call.fields | reported(b"".join(call.tail)) | {"created": created}
+    known = {**call.fields, **call.reported(b"".join(call.tail)), "created": created}
     return [known.get(column, default) for column, default in _columns().items()]
 
 
@@ -132,39 +131,3 @@ def _statement() -> str:
     values = ", ".join(["%s"] * len(_columns()))
     # A batch that was written just before its task was cancelled comes a second time.
     return f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
-
-
-def reported(tail: bytes) -> dict[str, int | None]:
-    """Return the provider's own token counts from the end of its answer, where it gave them.
-
-    The last `usage` that is an object counts: in a stream, earlier ones are null or partial.
-    """
-    found: dict[str, Any] = {}
-    for place in _USAGE.finditer(tail):
-        found = _object_at(tail, place.end()) or found
-    details = found.get("prompt_tokens_details")
-    return {
-        "prompt_tokens": _counted(found.get("prompt_tokens")),
-        "completion_tokens": _counted(found.get("completion_tokens")),
-        "cached_tokens": _counted(
-            details.get("cached_tokens") if isinstance(details, dict) else None
-        ),
-    }
-
-
-def _object_at(text: bytes, start: int) -> dict[str, Any] | None:
-    """Return the JSON object that begins at `start`, if it is whole."""
-    depth = 0
-    for end in range(start, min(len(text), start + 4096)):
-        depth += {0x7B: 1, 0x7D: -1}.get(text[end], 0)
-        if not depth:
-            try:
-                found: dict[str, Any] = msgspec.json.decode(text[start : end + 1])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return None
-            return found
-    return None
-
-
-def _counted(value: Any) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None

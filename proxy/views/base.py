@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 
 import aiohttp
 from django.conf import settings
@@ -15,13 +13,12 @@ from yarl import URL
 
 from proxy import builtin, connections, guard, permits, stored, target, usage
 from proxy.context import Context
-from proxy.errors import InvalidRequest, InvalidTarget, RequestTooLarge
+from proxy.errors import InvalidTarget, RequestTooLarge
 from proxy.forward import Bounds, ClientGone, Receive, Relayed
-from proxy.headers import RawHeaders
-from proxy.models import Provider as StoredProvider
+from proxy.headers import RawHeaders, header
 from proxy.models import UsageRecord
+from proxy.wire.dialect import Dialect, Route, Scope
 
-Scope = MutableMapping[str, Any]
 Outcome = UsageRecord.Outcome
 
 DEFAULT = "default"
@@ -39,7 +36,7 @@ class Provider:
     """The name that the provider knows the model by, where it differs from the caller's."""
 
     def url(self, endpoint: str) -> URL:
-        return self.base.url(f"/{endpoint}")
+        return self.base.url(endpoint)
 
 
 @dataclass(slots=True)
@@ -47,7 +44,8 @@ class Call:
     """One call on its way: what its usage row and its response headers are made of."""
 
     scope: Scope
-    endpoint: str
+    dialect: Dialect
+    route: Route
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = field(default_factory=time.perf_counter)
     target: str = ""
@@ -77,7 +75,7 @@ class Call:
             "request_id": self.scope["request_id"],
             "caller_id": access.user.pk,
             "key_id": str(access.key_id or ""),
-            "endpoint": self.endpoint,
+            "endpoint": self.route.name,
             "target": self.target,
             "model": self.model[:200],
             "status": self.status,
@@ -94,19 +92,12 @@ class Call:
                 "tokens_before": context.tokens_before,
                 "tokens_after": context.tokens_after,
             }
-        usage.note(usage.Noted(self.created, fields, self.relayed.end()))
+        tail, reported = self.relayed.end(), self.dialect.reported
+        usage.note(usage.Noted(self.created, fields, tail, reported))
 
 
 def _since(began: float, ended: float) -> int:
     return round((ended - began) * 1000)
-
-
-def header(scope: Scope, name: bytes) -> str | None:
-    """Return a request header's value; a header given twice is one that we don't trust."""
-    values = [value for key, value in scope["headers"] if key == name]
-    if len(values) > 1:
-        raise InvalidRequest(f"The header {name.decode()} was given more than once.")
-    return values[0].decode("latin-1").strip() if values else None
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
@@ -135,22 +126,20 @@ def _too_large(most: int) -> RequestTooLarge:
     )
 
 
-async def provider_of(
-    path: str, scope: Scope, *, dialect: str = StoredProvider.Dialect.OPENAI
-) -> Provider | None:
+async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider | None:
     """Return the provider that a path names, if it may be asked; None for the built-in model.
 
     A name is looked up among the caller's stored providers; anything else is a URL with its key.
-    Raises InvalidTarget, TargetNotAllowed or KeyUnreadable.
+    Raises InvalidRequest, InvalidTarget, TargetNotAllowed or KeyUnreadable.
     """
     permitted = scope["access"].allowed_hosts
     if path == DEFAULT:
         permits.check_host(DEFAULT, permitted)
         return None
     if stored.is_name(path):
-        base, key = await _stored(path, scope, dialect)
+        base, key = await _stored(path, scope, dialect.NAME)
     else:
-        named = target.read(path, header(scope, b"x-upstream-api-key"))
+        named = target.read(path, header(scope, b"x-upstream-api-key") or dialect.key(scope))
         base, key = named.base, named.key
     guard.check(base, _allowed(tuple(settings.PROXY_ALLOWED_TARGETS)), header(scope, b"host") or "")
     permits.check_host(base.host, permitted)

@@ -1,4 +1,4 @@
-"""Which of the proxy's views answers a path: split while it is still percent-encoded.
+"""What becomes of a request under the proxy's path: its dialect and its route tell.
 
 Everything between the prefix and the endpoint is the target, which has slashes, schemes and keys
 of its own, so no URL pattern of Django's describes it.
@@ -6,37 +6,22 @@ of its own, so no URL pattern of Django's describes it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-from urllib.parse import quote
-
+from proxy import wire
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.forward import Receive, Send
-from proxy.views import openai
-from proxy.wire import PREFIX
-
-Scope = MutableMapping[str, Any]
-View = Callable[[str, Scope, Receive, Send], Awaitable[None]]
-
-# endpoint: (method, view)
-ENDPOINTS: dict[str, tuple[str, View]] = {
-    "chat/completions": ("POST", openai.completions),
-    "models": ("GET", openai.models),
-}
+from proxy.views import flow
+from proxy.views.base import Call, Scope
 
 
 async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer whatever stands under /api/v1/proxy/; faults are raised for the layers outside."""
-    raw = scope.get("raw_path")
-    path = raw.decode("latin-1") if raw else quote(scope["path"])
-    rest = path[len(PREFIX) :].rstrip("/")
-    for endpoint, (method, view) in ENDPOINTS.items():
-        if rest.endswith(f"/{endpoint}"):
-            if scope["method"] != method:
-                raise MethodNotAllowed(f"Use {method} here.", headers=(("allow", method),))
-            await view(rest[: -len(endpoint) - 1], scope, receive, send)
-            return
-    raise NotFound(
-        f"There is no such endpoint here. Use POST {PREFIX}{{target}}/chat/completions or "
-        f"GET {PREFIX}{{target}}/models, where the target is https://api.openai.com/v1, or default."
-    )
+    path = wire.path_of(scope)
+    dialect = wire.spoken_at(path, scope)
+    route = dialect.route(path, scope)
+    if route is None:
+        raise NotFound(f"There is no such endpoint here. {dialect.SUPPORTED}")
+    if scope["method"] != route.method:
+        allowed = (("allow", route.method),)
+        raise MethodNotAllowed(f"Use {route.method} here.", headers=allowed)
+    answer = flow.completed if route.is_filtered else flow.passed
+    await answer(Call(scope, dialect, route), receive, send)

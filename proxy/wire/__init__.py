@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from urllib.parse import quote
 
-from proxy.wire import openai
+from proxy.wire import gemini, openai
+from proxy.wire.dialect import Dialect, Scope
 
 PREFIX = "/api/v1/proxy/"
 
+# In the order in which they are asked whether a path is theirs; the last one takes what is left.
+DIALECTS: tuple[Dialect, ...] = (gemini, openai)
 
-def for_path(path: str) -> ModuleType | None:
-    """Return the dialect that the callers of `path` speak; None off the proxy."""
-    return openai if path.startswith(PREFIX) else None
+
+def path_of(scope: Scope) -> str:
+    """Return a request's path after the prefix, percent-encoded as it came."""
+    raw = scope.get("raw_path")
+    path = raw.decode("latin-1") if raw else quote(scope["path"])
+    return path[len(PREFIX) :].rstrip("/")
+
+
+def spoken_at(path: str, scope: Scope) -> Dialect:
+    """Return the dialect that the callers of `path`, as `path_of` gives it, speak."""
+    return next(dialect for dialect in DIALECTS if dialect.claims(path, scope))
+
+
+def spoken_in(scope: Scope) -> Dialect | None:
+    """Return the dialect that a request's caller speaks; None off the proxy."""
+    if not scope["path"].startswith(PREFIX):
+        return None
+    return spoken_at(path_of(scope), scope)

@@ -8,8 +8,8 @@ seen in the previous turn is found again by its digest alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections import deque
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Raw
@@ -17,7 +17,21 @@ from msgspec import Meta, Raw
 from proxy import tokens
 from proxy.errors import InvalidMessages, InvalidRequest, ProxyError
 from proxy.memory import BoundedMemory, digest_of
+from proxy.relevance.joins import BETWEEN
 from proxy.relevance.messages import Message
+from proxy.wire.checks import check_number, explained
+from proxy.wire.counts import counted, objects_after
+from proxy.wire.dialect import Counts, Request, Route, Scope
+
+COMPLETIONS: Final = "chat/completions"
+NAME = "openai"
+SUPPORTED = (
+    "Use POST /api/v1/proxy/{target}/chat/completions or GET /api/v1/proxy/{target}/models, "
+    "where the target is https://api.openai.com/v1, or default."
+)
+
+# endpoint: (method, whether its body holds a conversation)
+_ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
 
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
@@ -32,6 +46,7 @@ _ROLES = {
 _TEXT_PARTS = ("text", "refusal")
 _PLAIN_FIELDS = {"role", "content"}
 _MAY_LACK_CONTENT = ("assistant", "function")
+_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 
 # Messages of earlier requests, by digest: of a history of a hundred, a new turn brings two.
 _seen: BoundedMemory[Message] = BoundedMemory(size=16 * 1024 * 1024)
@@ -54,38 +69,41 @@ _decoder = msgspec.json.Decoder(_Completion)
 _fields_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A sound request: its own bytes, and what the proxy needs to know of it."""
-
-    body: bytes
-    model: str
-    is_streamed: bool
-    raw_messages: list[bytes]
-    messages: list[Message]
+def claims(path: str, scope: Scope) -> bool:
+    """Whether the callers of `path` speak this dialect: what no other one claims is OpenAI's."""
+    return True
 
 
-def read(body: bytes, *, most_messages: int) -> Request:
+def route(path: str, scope: Scope) -> Route | None:
+    """Return what `path` asks for; the query is ours alone."""
+    for endpoint, (method, is_filtered) in _ENDPOINTS.items():
+        if path.endswith(f"/{endpoint}"):
+            target = path[: -len(endpoint) - 1]
+            return Route(target, f"/{endpoint}", endpoint, method, is_filtered)
+    return None
+
+
+def key(scope: Scope) -> str | None:
+    """Return None: the provider's key is the last segment of the path."""
+    return None
+
+
+def credential(key: str) -> tuple[str, str]:
+    """Return the header by which the provider is shown its key."""
+    return "Authorization", f"Bearer {key}"
+
+
+def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     """Check a body and read its messages.
 
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
-    try:
+    with explained("messages"):
         asked = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise _explained(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidRequest("The body is not valid JSON.") from None
-    except RecursionError:
-        raise InvalidRequest("The body is nested too deeply.") from None
-    if len(asked.messages) > most_messages:
-        raise InvalidMessages(
-            f"There are {len(asked.messages)} messages; at most {most_messages} are taken.",
-            param="messages",
-        )
+    check_number(asked.messages, most_messages, field="messages")
     raw = [bytes(message) for message in asked.messages]
     messages = [_message(each, place) for place, each in enumerate(raw)]
-    return Request(body, asked.model, bool(asked.stream), raw, messages)
+    return Request(body, asked.model, raw, messages)
 
 
 def written(request: Request, runs: list[list[int]]) -> bytes:
@@ -108,11 +126,27 @@ def with_model(body: bytes, model: str) -> bytes:
 
 def has_media(request: Request) -> bool:
     """Whether any message has a part that is no text: an image, audio, a file."""
-    for raw, message in zip(request.raw_messages, request.messages, strict=True):
-        content = None if message.is_plain else msgspec.json.decode(raw).get("content")
-        if isinstance(content, list) and any(p["type"] not in _TEXT_PARTS for p in content):
-            return True
-    return False
+    return any(
+        _has_media(msgspec.json.decode(raw))
+        for raw, message in zip(request.raw_messages, request.messages, strict=True)
+        if not message.is_plain
+    )
+
+
+def reported(tail: bytes) -> Counts:
+    """Return the provider's own token counts from the end of its answer, where it gave them.
+
+    The last `usage` that is an object counts: in a stream, earlier ones are null or partial.
+    """
+    found = deque(objects_after(_USAGE, tail), maxlen=1)
+    last = found[0] if found else {}
+    details = last.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return {
+        "prompt_tokens": counted(last.get("prompt_tokens")),
+        "completion_tokens": counted(last.get("completion_tokens")),
+        "cached_tokens": counted(cached),
+    }
 
 
 def error(made: ProxyError) -> bytes:
@@ -128,6 +162,11 @@ def broken(made: ProxyError) -> bytes:
     return b"\n\ndata: " + msgspec.json.encode(_error(made)) + b"\n\n"
 
 
+def closing(tail: bytes, made: ProxyError) -> bytes | None:
+    """Return None: an answer that broke off is cut, which no client takes for success."""
+    return None
+
+
 def _error(made: ProxyError) -> dict[str, Any]:
     return {
         "error": {
@@ -137,24 +176,6 @@ def _error(made: ProxyError) -> dict[str, Any]:
             "param": made.param,
         }
     }
-
-
-def _explained(said: str) -> InvalidRequest:
-    """Return our error for a validation error of msgspec's ("Expected `x`, got `y` - at `$.z`")."""
-    what, _, where = said.partition(" - at ")
-    missing = re.search(r"missing required field `(\w+)`", what)
-    param = missing[1] if missing else where.strip("`").removeprefix("$").lstrip(".")
-    if missing:
-        message = f"'{param}' is required."
-    elif param:
-        message = f"'{param}' is not valid: {what[:1].lower()}{what[1:]}."
-    else:
-        message = "The body must be a JSON object."
-    if param == "messages":
-        if not missing:
-            message = "'messages' must be a non-empty array of messages."
-        return InvalidMessages(message, param=param)
-    return InvalidRequest(message, param=param or None)
 
 
 def _message(raw: bytes, place: int) -> Message:
@@ -194,7 +215,7 @@ def _read_message(raw: bytes, digest: bytes, place: str) -> Message:
         calls=tuple(id for id, _ in calls if id),
         answers=_answers(message),
         is_plain=is_plain,
-        is_protected=_has_cache_mark(message),
+        is_protected=_has_cache_mark(message) or _has_media(message),
         tokens=tokens.PER_MESSAGE + (tokens.PER_NAME if name else 0) + tokens.count(text),
     )
 
@@ -261,10 +282,16 @@ def _has_cache_mark(message: dict[str, Any]) -> bool:
     return "cache_control" in message or any("cache_control" in part for part in parts)
 
 
+def _has_media(message: dict[str, Any]) -> bool:
+    """Whether a part of the message is no text."""
+    content = message.get("content")
+    return isinstance(content, list) and any(part["type"] not in _TEXT_PARTS for part in content)
+
+
 def _joined(request: Request, run: list[int]) -> bytes:
     """Return one message for a run: itself byte for byte, or the join of several plain ones."""
     if len(run) == 1:
         return request.raw_messages[run[0]]
     said = [msgspec.json.decode(request.raw_messages[index]) for index in run]
-    content = "\n\n".join(message["content"] for message in said)
+    content = BETWEEN.join(message["content"] for message in said)
     return msgspec.json.encode({"role": said[0]["role"], "content": content})

@@ -138,7 +138,7 @@ class TestAPlaceIsFree:
 
     def test_when_the_filter_failed(self, one_place, ask, monkeypatch):
         """A fault of ours costs no place."""
-        monkeypatch.setattr("proxy.views.openai._wished", None)
+        monkeypatch.setattr("proxy.views.flow._wished", None)
         assert ask().status_code == 500
         monkeypatch.undo()
 

@@ -10,6 +10,7 @@ from django.db import models
 
 from proxy import usage
 from proxy.models import UsageRecord
+from proxy.wire import openai
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import completion
 
@@ -128,6 +129,6 @@ def test_a_call_is_never_delayed_by_rows_that_cannot_be_written(
     ],
 )
 def test_the_providers_own_count_is_read_from_the_end_of_its_answer(tail, prompt, completed):
-    counts = usage.reported(tail)
+    counts = openai.reported(tail)
 
     assert (counts["prompt_tokens"], counts["completion_tokens"]) == (prompt, completed)

@@ -1,0 +1,55 @@
+"""What a decoder says of a bad body, told as a fault of the caller's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sized
+from typing import Any
+
+import msgspec
+
+from proxy.errors import InvalidMessages, InvalidRequest
+
+
+class explained:
+    """Turns what msgspec raises into our errors; `messages` is the field that holds them."""
+
+    def __init__(self, messages: str) -> None:
+        self.messages = messages
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        if isinstance(error, msgspec.ValidationError):
+            raise _explained(str(error), self.messages) from None
+        if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
+            raise InvalidRequest("The body is not valid JSON.") from None
+        if isinstance(error, RecursionError):
+            raise InvalidRequest("The body is nested too deeply.") from None
+
+
+def check_number(items: Sized, most: int, *, field: str) -> None:
+    """Refuse more messages than are taken."""
+    if len(items) > most:
+        raise InvalidMessages(
+            f"There are {len(items)} messages; at most {most} are taken.", param=field
+        )
+
+
+def _explained(said: str, messages: str) -> InvalidRequest:
+    """Return our error for a validation error of msgspec's ("Expected `x`, got `y` - at `$.z`")."""
+    what, _, where = said.partition(" - at ")
+    missing = re.search(r"missing required field `(\w+)`", what)
+    param = missing[1] if missing else where.strip("`").removeprefix("$").lstrip(".")
+    if missing:
+        message = f"'{param}' is required."
+    elif param:
+        message = f"'{param}' is not valid: {what[:1].lower()}{what[1:]}."
+    else:
+        message = "The body must be a JSON object."
+    if param == messages:
+        if not missing:
+            message = f"'{messages}' must be a non-empty array of messages."
+        return InvalidMessages(message, param=param)
+    return InvalidRequest(message, param=param or None)

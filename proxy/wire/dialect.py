@@ -1,0 +1,103 @@
+"""What a wire format offers, so that one way leads through the proxy for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypedDict
+
+from proxy.errors import ProxyError
+from proxy.relevance.messages import Message
+
+Scope = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a path asks for: where it goes, and what becomes of its body."""
+
+    target: str
+    """The provider as the path names it, percent-encoded as it came."""
+
+    endpoint: str
+    """What is asked of the provider, after its base URL; with the query, where that goes along."""
+
+    name: str
+    """The endpoint as usage rows name it."""
+
+    method: str = "POST"
+    is_filtered: bool = False
+    """Whether the body holds a conversation; any other body passes as it came."""
+
+    model: str = ""
+    """The model, where the path names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A sound request: its own bytes, and what the proxy needs to know of it."""
+
+    body: bytes
+    model: str
+    raw_messages: list[bytes]
+    messages: list[Message]
+    may_be_filtered: bool = True
+    """False where the messages are only the tail of a conversation that the provider holds."""
+
+
+class Counts(TypedDict):
+    """A provider's own count of tokens, as far as it gave one."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+
+
+class Dialect(Protocol):
+    """One wire format; each module of this package that stands in the table is one."""
+
+    NAME: str
+    """What stored providers call it."""
+
+    SUPPORTED: str
+    """What a 404 tells: the endpoints that there are."""
+
+    def claims(self, path: str, scope: Scope) -> bool:
+        """Whether the callers of `path` (without the proxy's prefix) speak this dialect."""
+
+    def route(self, path: str, scope: Scope) -> Route | None:
+        """Return what `path` asks for, percent-encoded as it came; None for no known endpoint."""
+
+    def key(self, scope: Scope) -> str | None:
+        """Return the provider's key where the dialect's clients send it; None: in the path.
+
+        Raises InvalidRequest where there is none and the path cannot hold it.
+        """
+
+    def credential(self, key: str) -> tuple[str, str]:
+        """Return the header by which the provider is shown its key."""
+
+    def read(self, body: bytes, route: Route, *, most_messages: int) -> Request:
+        """Check a body and read its messages; raises InvalidRequest or InvalidMessages."""
+
+    def written(self, request: Request, runs: list[list[int]]) -> bytes | None:
+        """Return the body with only the messages in `runs`, each run joined to one.
+
+        All other fields keep their bytes. None where the rest would break a rule of the provider's
+        that held before.
+        """
+
+    def reported(self, tail: bytes) -> Counts:
+        """Return the provider's own token counts from the end of its answer."""
+
+    def error(self, made: ProxyError) -> bytes:
+        """Return an error's body."""
+
+    def broken(self, made: ProxyError) -> bytes:
+        """Return the event that ends an event stream which broke after it began."""
+
+    def closing(self, tail: bytes, made: ProxyError) -> bytes | None:
+        """Return what ends a broken answer that is no event stream so that it can be read.
+
+        None where only a cut tells the client.
+        """

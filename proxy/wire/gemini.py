@@ -1,0 +1,254 @@
+"""Gemini's generateContent: read a request, write the kept contents back, its errors.
+
+A request is taken apart without decoding its contents: each stays the bytes that came, so that
+what is kept is sent on byte for byte, signatures and unknown fields included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
+from msgspec import Meta, Raw
+
+from proxy.errors import InvalidRequest, ProxyError
+from proxy.headers import header
+from proxy.wire.checks import check_number, explained
+from proxy.wire.counts import counted, objects_after
+from proxy.wire.dialect import Counts, Request, Route, Scope
+from proxy.wire.gemini_contents import broken_rules, content_of, tied
+
+NAME = "gemini"
+SUPPORTED = (
+    "Use POST /api/v1/proxy/{target}/v1beta/models/{model}:{task} with a task such as "
+    "generateContent, streamGenerateContent, countTokens or batchEmbedContents, or GET "
+    "/api/v1/proxy/{target}/v1beta/models, where the target is "
+    "https://generativelanguage.googleapis.com."
+)
+
+_FILTERED = ("generateContent", "streamGenerateContent")
+_KEY_HEADER = b"x-goog-api-key"
+
+# Where the provider's own path begins.
+_RESOURCE = re.compile(r"/(v1|v1alpha|v1beta)/(?=(?:models|tunedModels|projects)(?:/|:|%3A|$))")
+_TASK = re.compile(r"(?::|%3A)([a-z]{1,40})$", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9._~%@!$&'()*+,;=/:-]+")
+# Google's other resources, which are not served; its OpenAI-compatible endpoints are OpenAI's.
+_ELSEWHERE = re.compile(r"/(?:v1alpha|v1beta)/(?!openai/)")
+
+_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_USAGE = re.compile(rb'"usageMetadata"\s*:\s*(?=\{)')
+# How an element of an array stream begins.
+_ELEMENT = re.compile(
+    rb'[\[,]\s*(\{\s*"(?:candidates|promptFeedback|usageMetadata|modelVersion|responseId|error)")'
+)
+_MOST_ELEMENTS = 8
+
+_Object = dict[str, Raw] | None
+_camel = msgspec.field
+
+
+class _Generation(msgspec.Struct):
+    """What is checked of a request, in both spellings; every other field passes untouched."""
+
+    contents: Annotated[list[Raw], Meta(min_length=1)]
+    generation_config: _Object = None
+    generation_config_camel: _Object = _camel(default=None, name="generationConfig")
+    safety_settings: list[Raw] | None = None
+    safety_settings_camel: list[Raw] | None = _camel(default=None, name="safetySettings")
+    system_instruction: dict[str, Raw] | str | None = None
+    system_instruction_camel: dict[str, Raw] | str | None = _camel(
+        default=None, name="systemInstruction"
+    )
+    cached_content: Any = None
+    cached_content_camel: Any = _camel(default=None, name="cachedContent")
+
+
+class _PlainContent(msgspec.Struct):
+    parts: list[Raw]
+
+
+_decoder = msgspec.json.Decoder(_Generation)
+_fields_decoder = msgspec.json.Decoder(dict[str, Raw])
+_plain_decoder = msgspec.json.Decoder(_PlainContent)
+
+
+def claims(path: str, scope: Scope) -> bool:
+    """Whether the callers of `path` speak Gemini's dialect.
+
+    `/v1/models` is OpenAI's as well: there the way in which the key is shown decides.
+    """
+    if path.endswith("/chat/completions"):
+        return False
+    found = _RESOURCE.search(path)
+    if not found:
+        return _ELSEWHERE.search(path) is not None
+    return found[1] != "v1" or _TASK.search(path) is not None or _shows_key(scope)
+
+
+def route(path: str, scope: Scope) -> Route | None:
+    """Return what `path` asks for: a task of a model, or what is known of one or of all."""
+    found = _RESOURCE.search(path)
+    if not found:
+        return None
+    asked = path[found.end() :]
+    task = _TASK.search(asked)
+    model = asked[: task.start()] if task else asked
+    if not _NAME.fullmatch(asked) or {".", ".."} & set(unquote(model).split("/")):
+        return None
+    query = _query(scope)
+    endpoint = f"/{found[1]}/{model}{f':{task[1]}' if task else ''}{f'?{query}' if query else ''}"
+    name = unquote(model).removeprefix("models").removeprefix("/")
+    target = path[: found.start()]
+    if task:
+        return Route(target, endpoint, task[1], "POST", task[1] in _FILTERED, name)
+    return Route(target, endpoint, "models", "GET", model=name)
+
+
+def _query(scope: Scope) -> str:
+    """Return the query as it came, without the provider's key."""
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    if not query:
+        return ""
+    if not query.isascii() or not query.isprintable():
+        raise InvalidRequest("The query has characters that no URL may hold.")
+    return "&".join(pair for pair in query.split("&") if not _is_key(pair))
+
+
+def _is_key(pair: str) -> bool:
+    return unquote_plus(pair.partition("=")[0]) == "key"
+
+
+def _key_in_query(scope: Scope) -> str | None:
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    pairs = (pair for pair in query.split("&") if _is_key(pair))
+    return next((unquote_plus(pair.partition("=")[2]) for pair in pairs), None)
+
+
+def _shows_key(scope: Scope) -> bool:
+    named = any(name == _KEY_HEADER for name, _ in scope.get("headers", ()))
+    return named or _key_in_query(scope) is not None
+
+
+def key(scope: Scope) -> str:
+    """Return the provider's key from its header or the query; raises InvalidRequest without one."""
+    key = header(scope, _KEY_HEADER) or _key_in_query(scope)
+    if not key:
+        raise InvalidRequest(
+            "The provider's key is missing. Send it in the header x-goog-api-key, or as ?key=."
+        )
+    return key
+
+
+def credential(key: str) -> tuple[str, str]:
+    """Return the header by which Gemini is shown its key: never the URL, which ends up in logs."""
+    return "x-goog-api-key", key
+
+
+def read(body: bytes, route: Route, *, most_messages: int) -> Request:
+    """Check a body and read its contents.
+
+    Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
+    """
+    with explained("contents"):
+        asked = _decoder.decode(body)
+    check_number(asked.contents, most_messages, field="contents")
+    raw = [bytes(content) for content in asked.contents]
+    messages = tied([content_of(each, f"contents[{place}]") for place, each in enumerate(raw)])
+    is_tail = bool(asked.cached_content or asked.cached_content_camel)
+    return Request(body, route.model, raw, messages, may_be_filtered=not is_tail)
+
+
+def written(request: Request, runs: list[list[int]]) -> bytes | None:
+    """Return the request's body with only the contents in `runs`, each run joined to one.
+
+    None where the rest would break a rule of turns that held before.
+    """
+    rest = [request.messages[run[0]] for run in runs]
+    if broken_rules(rest) - broken_rules(request.messages):
+        return None
+    fields = _fields_decoder.decode(request.body)
+    kept = b",".join(_joined(request, run) for run in runs)
+    fields["contents"] = Raw(b"[" + kept + b"]")
+    return msgspec.json.encode(fields)
+
+
+def _joined(request: Request, run: list[int]) -> bytes:
+    """Return one content for a run: itself byte for byte, or the parts of several plain ones."""
+    if len(run) == 1:
+        return request.raw_messages[run[0]]
+    role = "user" if request.messages[run[0]].role == "user" else "model"
+    parts = [part for i in run for part in _plain_decoder.decode(request.raw_messages[i]).parts]
+    return msgspec.json.encode({"role": role, "parts": parts})
+
+
+def reported(tail: bytes) -> Counts:
+    """Return the provider's own token counts from the end of its answer, where it gave them.
+
+    In a stream they are cumulative: the last ones count. Thoughts are billed as output.
+    """
+    found: dict[str, Any] = {}
+    for each in objects_after(_USAGE, tail):
+        found |= each
+    candidates = counted(found.get("candidatesTokenCount"))
+    thoughts = counted(found.get("thoughtsTokenCount"))
+    return {
+        "prompt_tokens": counted(found.get("promptTokenCount")),
+        "completion_tokens": (
+            None if candidates is None and thoughts is None else (candidates or 0) + (thoughts or 0)
+        ),
+        "cached_tokens": counted(found.get("cachedContentTokenCount")),
+    }
+
+
+def error(made: ProxyError) -> bytes:
+    """Return an error's body."""
+    status = _STATUSES.get(made.status, "INTERNAL" if made.status >= 500 else "INVALID_ARGUMENT")
+    said = {"code": made.status, "message": made.message, "status": status}
+    return msgspec.json.encode({"error": said})
+
+
+def broken(made: ProxyError) -> bytes:
+    """Return the event that ends a stream which broke after it began.
+
+    The blank line before it ends a half-sent event, so that this one is read on its own.
+    """
+    return b"\n\ndata: " + error(made) + b"\n\n"
+
+
+def closing(tail: bytes, made: ProxyError) -> bytes | None:
+    """Return an error as the last element of an array stream, and its end.
+
+    None where the stream broke within an element, or is no array: nothing makes that readable.
+    """
+    sent = tail.strip()
+    if sent == b"[":
+        return error(made) + b"]"
+    between = b"" if sent.endswith(b",") else b","
+    return between + error(made) + b"]" if _ends_an_element(sent.rstrip(b", \r\n")) else None
+
+
+def _ends_an_element(sent: bytes) -> bool:
+    if not sent.endswith(b"}"):
+        return False
+    starts = [found.start(1) for found in _ELEMENT.finditer(sent)]
+    return any(_is_object(sent[start:]) for start in starts[: -_MOST_ELEMENTS - 1 : -1])
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
