@@ -91,3 +91,11 @@ def test_a_database_that_is_down_is_503_and_worth_another_try(
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
         assert "secret-host" not in answer.text
+
+
+@pytest.mark.django_db
+def test_the_front_page_says_what_to_do_first(client: Client):
+    page = client.get("/", headers={"host": "127.0.0.1:8000"}).content.decode()
+
+    assert "http://127.0.0.1:8000/api/v1/proxy/default" in page
+    assert 'href="/api/docs"' in page
