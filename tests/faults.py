@@ -48,7 +48,9 @@ async def write_raw(
 
 
 def head(*lines: str, status: str = "200 OK") -> bytes:
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
+    """Return the head of an answer after which the connection is closed."""
+    lines = (f"HTTP/1.1 {status}", *lines, "Connection: close", "", "")
+    return "\r\n".join(lines).encode("latin-1")
 
 
 def wants_stream(received: Received) -> bool:
@@ -206,7 +208,6 @@ async def odd_headers(request: web.Request, received: Received) -> web.StreamRes
         "Access-Control-Allow-Origin: *",
         "Location: https://elsewhere.example/",
         "X-Alchemyst-Context: forged",
-        "Connection: close",
         "Keep-Alive: timeout=600",
         "X-Ratelimit-Remaining-Tokens: 149984",
         "OpenAI-Processing-Ms: 17",
@@ -251,3 +252,7 @@ async def huge_and_says_so(request: web.Request, received: Received) -> web.Stre
     for _ in range(HUGE):
         await response.write(MEGABYTE)
     return response
+
+
+NAMES = sorted(BEHAVIOURS)
+"""Every behaviour that a base URL can choose, the faults of `tests.fakes` included."""

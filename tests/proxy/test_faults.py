@@ -112,7 +112,7 @@ class TestNoConnection:
 
     def test_refused_by_a_provider_that_is_just_starting_is_tried_again(self, ask_at):
         body = json.dumps(the_answer()).encode()
-        head = faults.head(faults.JSON, f"Content-Length: {len(body)}", "Connection: close")
+        head = faults.head(faults.JSON, f"Content-Length: {len(body)}")
 
         def late(listener: socket.socket) -> None:
             time.sleep(0.04)
@@ -423,7 +423,7 @@ class TestWhatIsPassedOnAsItIs:
     ):
         """A provider that says no to a large body at once is heard, not taken for a fault."""
         said = b'{"error": {"message": "Too large", "type": "t", "code": null}}'
-        lines = (faults.JSON, f"Content-Length: {len(said)}", "Connection: close")
+        lines = (faults.JSON, f"Content-Length: {len(said)}")
         head = faults.head(*lines, status="413 Too Large")
 
         def hasty(listener: socket.socket) -> None:

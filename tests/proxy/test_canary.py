@@ -1,0 +1,162 @@
+"""A provider's key goes through every endpoint, fault and way of naming it; then it is nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+import requests
+from django.contrib import admin
+from django.db import connection
+from django.test import Client
+
+from alchemyst.accounts.models import User
+from tests import faults
+from tests.conftest import Server
+from tests.fakes import FakeProvider
+from tests.proxy.conftest import HISTORY, completion
+from tests.proxy.test_secrets import log  # noqa: F401
+
+Places = Callable[[list[str]], list[str]]
+
+CANARY = "canary-7Zq4-secret"
+# What sends for long shows nothing that a shorter fault does not.
+LONG = {"slow", "endless", "endless-line", "huge"}
+FAULTS = ["", "fail/401", "fail/500", *(name for name in faults.NAMES if name not in LONG)]
+FEW = ["", "fail/401", "echo", "cut", "redirect"]
+# Faults of the provider's side, and of ours: each of them passes the key by another way out.
+FAILING_STEPS = ["proxy.forward._asked", "proxy.forward._relay_body", "proxy.headers.downward"]
+
+
+@pytest.fixture
+def places(
+    the_server: Server,
+    log: Callable[[], str],  # noqa: F811
+) -> Callable[[list[str]], list[str]]:
+    """Looks for the key in what callers were told, and everywhere else; tells where it is."""
+
+    def with_the_key(told: list[str]) -> list[str]:
+        the_server.write_usage()
+        logged = log()
+        assert "~masked~" in logged
+        looked = {"answer": told, "log": [logged], "table": rows(), "page": admin_pages()}
+        return [place for place, texts in looked.items() if CANARY in "\n".join(texts)]
+
+    return with_the_key
+
+
+def rows() -> list[str]:
+    """Every row of every table, as text."""
+    with connection.cursor() as cursor:
+        found = []
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            found += [str(row) for row in cursor.fetchall()]
+    return found
+
+
+def admin_pages() -> list[str]:
+    """Every list in the admin, and the pages of a few objects of each kind."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("root", password="correct-horse-battery"))
+    pages = [client.get("/admin/")]
+    for model in admin.site._registry:
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        pages.append(client.get(base))
+        pages += [
+            client.get(f"{base}{quote(str(each.pk))}/change/") for each in model.objects.all()
+        ]
+    assert {page.status_code for page in pages} == {200}
+    return [page.content.decode() for page in pages]
+
+
+def heard(session: requests.Session, method: str, url: str, **more) -> str:
+    """All that a caller hears, whether the answer came whole or not."""
+    try:
+        answer = session.request(method, url, stream=True, **more)
+        return f"{answer.status_code} {answer.headers} " + "".join(
+            piece.decode("latin-1") for piece in answer.iter_content(None)
+        )
+    except requests.RequestException:
+        return ""
+
+
+@pytest.fixture
+def quick(settings) -> None:
+    settings.PROXY_FIRST_BYTE_TIMEOUT = settings.PROXY_IDLE_TIMEOUT = 0.3
+
+
+@pytest.mark.parametrize(
+    ("way", "ways_to_fail"),
+    [("path", FAULTS), ("encoded", FEW), ("header", FEW), ("stored", FEW)],
+    ids=["path", "encoded", "header", "stored"],
+)
+def test_the_key_is_nowhere_after_every_fault(
+    http: requests.Session,
+    server: str,
+    provider: FakeProvider,
+    places: Places,
+    quick: None,
+    way: str,
+    ways_to_fail: list[str],
+):
+    told = []
+    for place, fault in enumerate(ways_to_fail):
+        base, headers = f"{provider.url}/{fault}/v1", {}
+        if way == "stored":
+            asked = {"name": f"p{place}", "base_url": base, "key": CANARY}
+            told.append(http.post(f"{server}/api/v1/providers", json=asked).text)
+            base = f"p{place}"
+        elif way == "header":
+            headers = {"X-Upstream-Api-Key": CANARY}
+        else:
+            base = quote(base, safe="") if way == "encoded" else base
+            base = f"{base}/{CANARY}"
+        url = f"{server}/api/v1/proxy/{base}"
+        for is_streamed in (False, True):
+            body = completion(HISTORY, stream=is_streamed)
+            told.append(heard(http, "POST", f"{url}/chat/completions", json=body, headers=headers))
+        told.append(heard(http, "GET", f"{url}/models", headers=headers))
+
+    shown = [each.headers.get("Authorization") for each in provider.received]
+    assert set(shown) == {f"Bearer {CANARY}"}
+    assert len(shown) >= 3 * len(ways_to_fail)
+    assert places(told) == []
+
+
+@pytest.mark.parametrize("step", FAILING_STEPS)
+def test_the_key_is_nowhere_after_a_fault_of_ours(
+    http: requests.Session,
+    server: str,
+    provider: FakeProvider,
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+):
+    def fail(*args: object) -> None:
+        raise RuntimeError(f"Bearer {CANARY} {args}")
+
+    monkeypatch.setattr(step, fail)
+    url = f"{server}/api/v1/proxy/{provider.url}/v1/{CANARY}/chat/completions"
+
+    told = [
+        heard(http, "POST", url, json=completion(HISTORY)),
+        heard(http, "POST", url, json=completion(HISTORY, stream=True)),
+    ]
+
+    assert places(told) == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"])
+def test_the_key_is_nowhere_after_a_request_that_is_refused(
+    http: requests.Session, server: str, provider: FakeProvider, places: Places, method: str
+):
+    told = []
+    for tail in ("chat/completions", "responses", "embeddings", "models/x", "", "x?key=" + CANARY):
+        url = f"{server}/api/v1/proxy/{provider.url}/v1/{CANARY}/{tail}"
+        told.append(heard(http, method, url))
+        told.append(heard(requests.Session(), method, url))
+
+    assert not provider.received
+    assert places(told) == []
