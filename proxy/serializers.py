@@ -24,7 +24,9 @@ class ProviderSerializer(serializers.ModelSerializer[Provider]):
 
     name = serializers.CharField(max_length=40, validators=[valid_name])
     base_url = serializers.CharField(
-        max_length=LONGEST_URL, help_text="Such as https://api.openai.com/v1, without the endpoint."
+        max_length=LONGEST_URL,
+        help_text="Such as https://api.openai.com/v1 or "
+        "https://generativelanguage.googleapis.com, without the endpoint.",
     )
     key = serializers.CharField(write_only=True, max_length=1000)
     key_hint = serializers.CharField(
@@ -74,6 +76,13 @@ class ProviderSerializer(serializers.ModelSerializer[Provider]):
         if len(url) > LONGEST_URL:
             raise serializers.ValidationError("This URL is too long.")
         return url
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse the version at the end of a Gemini URL: callers' paths bring their own."""
+        is_gemini = attrs.get("dialect") == Provider.Dialect.GEMINI
+        if is_gemini and re.search(r"/v1[a-z]*$", attrs["base_url"]):
+            raise serializers.ValidationError({"base_url": ["Leave the version out at the end."]})
+        return attrs
 
     def validate_key(self, key: str) -> str:
         if not _KEY.fullmatch(key):

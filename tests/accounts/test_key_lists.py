@@ -65,6 +65,23 @@ class TestModels:
 
         assert error_of(response) == (403, "permission_error", "model_not_allowed")
 
+    @pytest.mark.parametrize(("model", "status"), [("gemini-2.0-flash", 200), ("gemini-3", 403)])
+    @pytest.mark.parametrize("task", ["generateContent", "countTokens", "embedContent"])
+    def test_in_the_path_are_asked_as_well(
+        self, make_key, server: str, provider: FakeProvider, model: str, status: int, task: str
+    ):
+        key = make_key(allowed_models=["gemini-2*"])
+
+        response = requests.post(
+            f"{server}/api/v1/proxy/{provider.url}/v1beta/models/{model}:{task}",
+            json={"contents": [{"parts": [{"text": "Hello"}]}]},
+            headers={"Authorization": f"Bearer {key}", "x-goog-api-key": "own"},
+        )
+
+        assert response.status_code == status
+        if status == 403:
+            assert response.json()["error"]["status"] == "PERMISSION_DENIED"
+
 
 class TestHosts:
     @pytest.mark.parametrize("allowed", [None, ["127.0.0.1"], ["127.*"], ["*"]])

@@ -32,6 +32,7 @@ MISSING = "00000000-0000-4000-8000-000000000000"
 CANARY = "provider-canary-7Zq4-secret"
 SOUND = {"name": "openai", "base_url": "https://api.openai.com/v1", "key": CANARY}
 QUESTION = HISTORY[-1:]
+CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "How long does bread bake?"}]}]}
 
 pytestmark = pytest.mark.django_db
 
@@ -156,6 +157,7 @@ class TestStoring:
             ({"base_url": "https://host.example/" + "ü" * 200}, "base_url"),
             ({"base_url": "https://host.example/\ud800"}, "base_url"),
             ({"base_url": ["https://host.example"]}, "base_url"),
+            ({"base_url": "https://host.example/v1beta", "dialect": "gemini"}, "base_url"),
             ({"dialect": "soap"}, "dialect"),
             ({"key": ""}, "key"),
             ({"key": None}, "key"),
@@ -463,6 +465,37 @@ class TestByItsName:
 
         assert response.status_code == 400
         assert "'gemini'" in response.json()["error"]["message"]
+        assert not provider.received
+
+    def test_a_gemini_provider_gets_the_stored_key_alone(
+        self, http: requests.Session, server: str, alice: User, provider: FakeProvider
+    ):
+        """Google's clients always send a key of their own."""
+        kept(alice, base_url=provider.url, dialect="gemini")
+
+        response = http.post(
+            f"{server}/api/v1/proxy/mine/v1beta/models/gemini-2.0-flash:generateContent?key=own",
+            json=CONTENTS,
+            headers={"x-goog-api-key": "own"},
+        )
+
+        assert response.status_code == 200
+        assert provider.last().path == "/v1beta/models/gemini-2.0-flash:generateContent"
+        assert provider.last().headers["x-goog-api-key"] == CANARY
+        assert "own" not in provider.last().headers.values()
+
+    def test_an_openai_provider_is_not_asked_in_geminis_dialect(
+        self, http: requests.Session, server: str, at_provider, alice: User, provider: FakeProvider
+    ):
+        at_provider(alice)
+
+        response = http.post(
+            f"{server}/api/v1/proxy/mine/v1beta/models/gemini-2.0-flash:generateContent",
+            json=CONTENTS,
+        )
+
+        assert response.status_code == 400
+        assert response.json()["error"]["status"] == "INVALID_ARGUMENT"
         assert not provider.received
 
     def test_the_usage_row_names_the_host(

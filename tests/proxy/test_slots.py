@@ -72,6 +72,21 @@ class TestWhoFindsNoPlace:
         assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
         assert "under way" in error["message"]
 
+    def test_is_told_in_geminis_shape_where_that_is_spoken(
+        self, one_place, begun, http: requests.Session, server: str, provider: FakeProvider
+    ):
+        begun()
+
+        response = http.post(
+            f"{server}/api/v1/proxy/{provider.url}/v1beta/models/gemini-2.0-flash:generateContent",
+            json={"contents": [{"parts": [{"text": "Hello"}]}]},
+            headers={"x-goog-api-key": "own"},
+        )
+
+        assert response.status_code == 429
+        assert int(response.headers["retry-after"]) >= 1
+        assert response.json()["error"]["status"] == "RESOURCE_EXHAUSTED"
+
     def test_asks_no_provider(self, one_place, begun, ask, provider: FakeProvider):
         begun()
 
@@ -136,7 +151,7 @@ class TestAPlaceIsFree:
         assert ask(messages=[]).status_code == 400
         assert ask().status_code == 200
 
-    def test_when_the_filter_failed(self, one_place, ask, monkeypatch):
+    def test_when_we_have_failed(self, one_place, ask, monkeypatch):
         """A fault of ours costs no place."""
         monkeypatch.setattr("proxy.views.flow._wished", None)
         assert ask().status_code == 500
