@@ -35,8 +35,10 @@ STEPS: Final = 2
 TOPIC: Final = 0.7
 """What of the score is the best score of the same topic, rather than its own."""
 
-RECENCY: Final = 0.6
-DECAY: Final = 0.85
+RECENCY: Final = 0.3
+DECAY: Final = 0.9
+"""What the last exchange wins if the question goes on with it; each one before it wins less."""
+
 THRIFT: Final = 0.2
 MOST_THRIFT: Final = 1.5
 """How much a short exchange is preferred to a long one, and the most that it may win by that."""

@@ -64,7 +64,7 @@ def filtered(conversation: Sequence[Message], mode: str) -> list[Message]:
     ]
 
 
-many = settings(max_examples=400, deadline=None)
+many = settings(max_examples=300, deadline=None)
 
 
 @many
