@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy import tokens
 from proxy.relevance import filter as relevance
+from proxy.relevance.filter import Verdict
 from proxy.relevance.look import TooSlow
 from proxy.wire.dialect import Dialect, Request
 
@@ -26,6 +27,8 @@ class Wish:
     pinned: frozenset[int] = frozenset()
     excluded: frozenset[int] = frozenset()
     seconds: float = 1.0
+    is_shadow: bool = False
+    """Whether the original is forwarded all the same, with the account of what would have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,16 @@ class Context:
     body: bytes
     mode: str
     filtering: str
-    """filtered, unchanged, off, failed, too_slow; undone when the provider refused the filtered."""
+    """filtered, unchanged, shadow, off, failed, too_slow; undone when the provider refused the
+    filtered."""
     messages_before: int
     messages_after: int
     tokens_before: int
     tokens_after: int
     milliseconds: float
+    request: Request = field(repr=False)
+    verdicts: list[Verdict] | None = field(default=None, repr=False)
+    """What the filter decided of each message; None where that is not what was done."""
 
     @property
     def header(self) -> str:
@@ -54,10 +61,14 @@ class Context:
 
 
 def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
-    """Return what is forwarded of `request`; its own bytes where nothing was dropped or may be."""
+    """Return what is forwarded of `request`.
+
+    Its own bytes are, where nothing was dropped or may be, and in shadow.
+    """
     began = time.perf_counter()
     if wish.mode == "off" or not request.may_be_filtered:
         return _whole(request, wish.mode, "off", began)
+    shadow = "shadow" if wish.is_shadow else ""
     try:
         verdicts = relevance.decide(
             request.messages,
@@ -68,10 +79,10 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
         )
         kept = relevance.kept(verdicts)
         if len(kept) == len(request.messages):
-            return _whole(request, wish.mode, "unchanged", began)
+            return _whole(request, wish.mode, shadow or "unchanged", began, verdicts)
         body = dialect.written(request, relevance.joins(request.messages, kept))
         if body is None:
-            return _whole(request, wish.mode, "unchanged", began)
+            return _whole(request, wish.mode, shadow or "unchanged", began)
     except TooSlow:
         logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
         return _whole(request, wish.mode, "too_slow", began)
@@ -79,14 +90,16 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
         logger.exception("The filter failed; forwarded whole")
         return _whole(request, wish.mode, "failed", began)
     return Context(
-        body=body,
+        body=request.body if shadow else body,
         mode=wish.mode,
-        filtering="filtered",
+        filtering=shadow or "filtered",
         messages_before=len(request.messages),
         messages_after=len(kept),
         tokens_before=_tokens(request, range(len(request.messages))),
         tokens_after=_tokens(request, kept),
         milliseconds=_since(began),
+        request=request,
+        verdicts=verdicts,
     )
 
 
@@ -95,10 +108,27 @@ def whole(request: Request, mode: str, filtering: str) -> Context:
     return _whole(request, mode, filtering, time.perf_counter())
 
 
-def _whole(request: Request, mode: str, filtering: str, began: float) -> Context:
+def _whole(
+    request: Request,
+    mode: str,
+    filtering: str,
+    began: float,
+    verdicts: list[Verdict] | None = None,
+) -> Context:
     count = len(request.messages)
     total = _tokens(request, range(count))
-    return Context(request.body, mode, filtering, count, count, total, total, _since(began))
+    return Context(
+        body=request.body,
+        mode=mode,
+        filtering=filtering,
+        messages_before=count,
+        messages_after=count,
+        tokens_before=total,
+        tokens_after=total,
+        milliseconds=_since(began),
+        request=request,
+        verdicts=verdicts,
+    )
 
 
 def _tokens(request: Request, places: range | list[int]) -> int:

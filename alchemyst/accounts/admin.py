@@ -71,6 +71,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
         "relevance",
         "allowed_models",
         "allowed_hosts",
+        "records",
         "created",
         "last_used",
         "expires_at",

@@ -38,6 +38,8 @@ class Access:
     # What the key's own lists permit on the proxy; None permits everything.
     allowed_models: tuple[str, ...] | None = None
     allowed_hosts: tuple[str, ...] | None = None
+    # What is kept of the filter's decisions: "" for nothing, "scores", or "texts" for all.
+    records: str = ""
 
 
 def access_of(token: bytes) -> Access:
@@ -86,6 +88,7 @@ def _of_key(text: str) -> Access:
         expires=key.expires_at.timestamp() if key.expires_at else float("inf"),
         allowed_models=None if key.allowed_models is None else tuple(key.allowed_models),
         allowed_hosts=None if key.allowed_hosts is None else tuple(key.allowed_hosts),
+        records=key.records,
     )
 
 

@@ -23,6 +23,7 @@ from django.db.models.functions import Lower
 from alchemyst.accounts.memory import forget
 
 SCOPES = ("proxy", "chat", "internal", "external")
+RECORDS = [("scores", "digests and scores"), ("texts", "digests, scores and texts")]
 KEY_PREFIX = "alk_"
 # How much of a key is shown, to tell it from others: the prefix and six of its 43 characters.
 SHOWN = len(KEY_PREFIX) + 6
@@ -144,6 +145,12 @@ class ApiKey(models.Model):
     allowed_hosts = models.JSONField(
         null=True, blank=True, help_text="The same for hosts; the built-in model's is 'default'."
     )
+    records = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=RECORDS,
+        help_text="What is kept of the filter's decisions on this key's requests; empty: nothing.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     created = models.DateTimeField(auto_now_add=True)
     last_used = models.DateTimeField(null=True, blank=True, editable=False)
@@ -178,6 +185,7 @@ class ApiKey(models.Model):
         relevance: str = "",
         allowed_models: list[str] | None = None,
         allowed_hosts: list[str] | None = None,
+        records: str = "",
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
         """Return a new key and its text, which can never be had again."""
@@ -191,6 +199,7 @@ class ApiKey(models.Model):
             relevance=relevance,
             allowed_models=allowed_models,
             allowed_hosts=allowed_hosts,
+            records=records,
             expires_at=expires_at,
         )
         return key, text

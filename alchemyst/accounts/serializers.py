@@ -9,7 +9,7 @@ from django.core import exceptions as django
 from django.utils import timezone
 from rest_framework import serializers
 
-from alchemyst.accounts.models import SCOPES, ApiKey, User, relevance_modes
+from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, relevance_modes
 from alchemyst.accounts.tokens import LONGEST
 
 LONGEST_PASSWORD = 1024
@@ -116,6 +116,14 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     allowed_hosts = PatternsField(
         help_text="The same for providers' hosts; `default` is the built-in model's."
     )
+    records = ChoiceField(
+        choices=RECORDS,
+        allow_blank=True,
+        required=False,
+        default="",
+        help_text="What is kept of the filter's decisions on each message of the key's requests: "
+        "nothing, digests and scores, or the texts too.",
+    )
 
     class Meta:
         model = ApiKey
@@ -127,6 +135,7 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
             "relevance",
             "allowed_models",
             "allowed_hosts",
+            "records",
             "expires_at",
             "created",
             "last_used",

@@ -31,6 +31,9 @@ from proxy.views.base import (
 )
 from proxy.wire.dialect import Dialect, Request, Route
 
+# In place of a mode: what the mode chosen otherwise would do is told, and the original forwarded.
+SHADOW = "shadow"
+
 # A body up to this size is read and filtered where it arrives; larger ones on a thread, so that
 # the others' streams flow on.
 INLINE_BYTES = 64 * 1024
@@ -46,7 +49,7 @@ async def completed(call: Call, receive: Receive, send: Send) -> None:
         if named is None:
             openai.check_dialect(call.dialect)
         body = await read_body(scope, receive)
-        request, sent = await _prepared(body, call)
+        request, sent = await prepared(body, call)
         call.model, call.context = request.model, sent
         permits.check_model(request.model, scope["access"].allowed_models)
         if named is None:
@@ -91,7 +94,7 @@ async def _accounted(call: Call) -> AsyncIterator[None]:
         call.note()
 
 
-async def _prepared(body: bytes, call: Call) -> tuple[Request, Context]:
+async def prepared(body: bytes, call: Call) -> tuple[Request, Context]:
     """Return the request, checked, and what of it goes to the provider."""
     wished = _wished(call.scope)
     if len(body) <= INLINE_BYTES:
@@ -102,24 +105,32 @@ async def _prepared(body: bytes, call: Call) -> tuple[Request, Context]:
     )
 
 
-def _wished(scope: Scope) -> tuple[str, str, str]:
-    """Return the mode, pins and exclusions that a caller's headers ask for.
+def _wished(scope: Scope) -> tuple[str, bool, str, str]:
+    """Return the mode, whether in shadow, pins and exclusions that a caller's headers ask for.
 
     The mode comes from the header, else from the key or the user, else from the operator.
     """
     mode = header(scope, b"x-alchemyst-relevance")
-    if mode is not None and mode not in modes.NAMES:
+    is_shadow = mode == SHADOW
+    if mode is not None and mode not in modes.NAMES and not is_shadow:
         raise InvalidRequest(
-            f"X-Alchemyst-Relevance must be one of {', '.join(modes.NAMES)}.",
+            f"X-Alchemyst-Relevance must be one of {', '.join((*modes.NAMES, SHADOW))}.",
             param="X-Alchemyst-Relevance",
         )
-    mode = mode or scope["access"].relevance or settings.PROXY_RELEVANCE
+    if mode is None or is_shadow:
+        mode = scope["access"].relevance or settings.PROXY_RELEVANCE
     pinned = header(scope, b"x-alchemyst-pin") or ""
-    return mode, pinned, header(scope, b"x-alchemyst-exclude") or ""
+    return mode, is_shadow, pinned, header(scope, b"x-alchemyst-exclude") or ""
 
 
 def _read_and_filtered(
-    body: bytes, dialect: Dialect, route: Route, mode: str, pinned: str, excluded: str
+    body: bytes,
+    dialect: Dialect,
+    route: Route,
+    mode: str,
+    is_shadow: bool,
+    pinned: str,
+    excluded: str,
 ) -> tuple[Request, Context]:
     request = dialect.read(body, route, most_messages=settings.PROXY_MAX_MESSAGES)
     count = len(request.messages)
@@ -128,6 +139,7 @@ def _read_and_filtered(
         pins.places(pinned, count, header="X-Alchemyst-Pin"),
         pins.places(excluded, count, header="X-Alchemyst-Exclude"),
         settings.PROXY_FILTER_SECONDS,
+        is_shadow,
     )
     return request, context.filtered(request, dialect, wish)
 

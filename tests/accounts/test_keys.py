@@ -128,7 +128,7 @@ class TestListing:
         assert [key["name"] for key in listed] == ["new", "old"]
         assert sorted(listed[0]) == [
             "allowed_hosts", "allowed_models", "created", "expires_at", "id", "last_used", "name",
-            "prefix", "relevance", "scopes",
+            "prefix", "records", "relevance", "scopes",
         ]  # fmt: skip
 
     def test_tells_when_a_key_was_used_last(self, as_alice, bearing, make_key):
