@@ -34,7 +34,10 @@ _count = itertools.count(1)
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _PROXY_PATH = re.compile(r"/api/v1/proxy/[^\s\"'<>?]+")
-_TAIL = re.compile(r"(/(?:chat/)?(?:completions|embeddings|responses|models))/*$")
+_TAIL = re.compile(
+    r"(/(?:chat/)?(?:completions|embeddings|responses|models)"
+    r"|/v1(?:alpha|beta)?/models/[\w.-]{1,100}(?::|%3A)[A-Za-z]{1,40})/*$"
+)
 _ORIGIN = re.compile(
     r"(?P<kind>https?)(?::|%3A)(?:/|%2F)+(?P<authority>(?:(?!%2F)[^/])*)", re.IGNORECASE
 )
