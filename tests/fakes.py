@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 ANSWER = "Sourdough rises slowly."
+CITIES = ((0, "Paris"), (1, "Rome"))
 USAGE = {
     "prompt_tokens": 21,
     "completion_tokens": 4,
@@ -111,21 +112,53 @@ async def well(request: web.Request, received: Received) -> web.StreamResponse:
     """Answer as OpenAI does: a list of models, a completion, or a stream."""
     if request.path.endswith("/models"):
         return web.json_response({"object": "list", "data": [{"id": "gpt-test"}]})
-    if received.json.get("stream"):
-        return await stream(request, deltas())
-    return web.json_response(completion(), headers={"x-request-id": "up-1", "set-cookie": "a=b"})
+    asked = received.json
+    if asked.get("stream"):
+        return await stream(request, deltas(asked))
+    told = {"x-request-id": "up-1", "set-cookie": "a=b"}
+    return web.json_response(completion(asked), headers=told)
 
 
-def completion() -> dict[str, Any]:
-    message = {"role": "assistant", "content": ANSWER}
+def completion(asked: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what is answered to a request: words, JSON where asked, or calls of its tool."""
+    asked = asked or {}
+    message: dict[str, Any] = {"role": "assistant", "content": _text(asked)}
+    finish = "stop"
+    if _calls_tools(asked):
+        name = asked["tools"][0]["function"]["name"]
+        calls = [_call(place, name, json.dumps({"city": city})) for place, city in CITIES]
+        message, finish = {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
+    choice = {"message": message, "finish_reason": finish}
+    if asked.get("logprobs"):
+        choice["logprobs"] = _logprobs(_text(asked))
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": "gpt-test",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": index} | choice for index in range(asked.get("n") or 1)],
         "usage": USAGE,
     }
+
+
+def _text(asked: dict[str, Any]) -> str:
+    wants_json = (asked.get("response_format") or {}).get("type") == "json_schema"
+    return json.dumps({"city": "Paris"}) if wants_json else ANSWER
+
+
+def _calls_tools(asked: dict[str, Any]) -> bool:
+    return bool(asked.get("tools")) and asked["messages"][-1]["role"] != "tool"
+
+
+def _call(place: int, name: str, arguments: str) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"id": f"call_{place}", "type": "function", "function": function}
+
+
+def _logprobs(text: str) -> dict[str, Any]:
+    other = {"token": "Rye", "logprob": -2.25, "bytes": [82, 121, 101]}
+    said = {"token": text, "logprob": -0.125, "bytes": list(text.encode()), "top_logprobs": [other]}
+    return {"content": [said], "refusal": None}
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
@@ -140,17 +173,43 @@ def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> byte
     return b"data: " + json.dumps(body | more).encode() + b"\n\n"
 
 
-def deltas() -> list[bytes]:
-    words = ANSWER.split(" ")
-    pieces = [chunk({"role": "assistant", "content": ""})]
-    pieces += [chunk({"content": w if n == 0 else f" {w}"}) for n, w in enumerate(words)]
-    pieces += [chunk({}, "stop"), chunk({}, choices=[], usage=USAGE), b"data: [DONE]\n\n"]
-    return pieces
+def deltas(asked: dict[str, Any] | None = None) -> list[bytes]:
+    """Return the events of a stream; choices and calls of tools come in turns."""
+    asked = asked or {}
+    usage = [chunk({}, choices=[], usage=USAGE), b"data: [DONE]\n\n"]
+    first = chunk({"role": "assistant", "content": ""})
+    if _calls_tools(asked):
+        return [first, *_call_deltas(asked), chunk({}, "tool_calls"), *usage]
+    words = _text(asked).split(" ")
+    pieces = [w if place == 0 else f" {w}" for place, w in enumerate(words)]
+    indices = range(asked.get("n") or 1)
+    said = [_said(index, piece, asked) for piece in pieces for index in indices]
+    ends = [_choice_chunk(index, {}, finish_reason="stop") for index in indices]
+    return [first, *said, *ends, *usage]
 
 
-async def stream(
-    request: web.Request, pieces: list[bytes], pause: float = 0
-) -> web.StreamResponse:
+def _call_deltas(asked: dict[str, Any]) -> list[bytes]:
+    name = asked["tools"][0]["function"]["name"]
+    begun = [[{"index": place} | _call(place, name, "")] for place, _ in CITIES]
+    pieces = [['{"city": ', f'"{city}"}}'] for _, city in CITIES]
+    more = [
+        [{"index": place, "function": {"arguments": pieces[place][part]}}]
+        for part in (0, 1)
+        for place, _ in CITIES
+    ]
+    return [chunk({"tool_calls": calls}) for calls in begun + more]
+
+
+def _said(index: int, piece: str, asked: dict[str, Any]) -> bytes:
+    more = {"logprobs": _logprobs(piece)} if asked.get("logprobs") else {}
+    return _choice_chunk(index, {"content": piece}, finish_reason=None, **more)
+
+
+def _choice_chunk(index: int, delta: dict[str, Any], **more: Any) -> bytes:
+    return chunk({}, choices=[{"index": index, "delta": delta, **more}])
+
+
+async def stream(request: web.Request, pieces: list[bytes], pause: float = 0) -> web.StreamResponse:
     response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
     await response.prepare(request)
     for piece in pieces:
