@@ -9,8 +9,8 @@ from proxy.wire.dialect import Dialect, Scope
 
 PREFIX = "/api/v1/proxy/"
 
-# In the order in which they are asked whether a path is theirs; the last one takes what is left.
-DIALECTS: tuple[Dialect, ...] = (gemini, openai)
+# In the order in which they are asked whether a path is theirs; what none claims is OpenAI's.
+DIALECTS: tuple[Dialect, ...] = (openai, gemini)
 
 
 def path_of(scope: Scope) -> str:
@@ -22,7 +22,10 @@ def path_of(scope: Scope) -> str:
 
 def spoken_at(path: str, scope: Scope) -> Dialect:
     """Return the dialect that the callers of `path`, as `path_of` gives it, speak."""
-    return next(dialect for dialect in DIALECTS if dialect.claims(path, scope))
+    for dialect in DIALECTS:
+        if dialect.claims(path, scope):
+            return dialect
+    return openai
 
 
 def spoken_in(scope: Scope) -> Dialect | None:

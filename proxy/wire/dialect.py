@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from proxy.errors import ProxyError
 from proxy.relevance.messages import Message
@@ -12,8 +12,7 @@ from proxy.relevance.messages import Message
 Scope = MutableMapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """What a path asks for: where it goes, and what becomes of its body."""
 
     target: str

@@ -90,8 +90,6 @@ def claims(path: str, scope: Scope) -> bool:
 
     `/v1/models` is OpenAI's as well: there the way in which the key is shown decides.
     """
-    if path.endswith("/chat/completions"):
-        return False
     found = _RESOURCE.search(path)
     if not found:
         return _ELSEWHERE.search(path) is not None

@@ -70,8 +70,8 @@ _fields_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
 def claims(path: str, scope: Scope) -> bool:
-    """Whether the callers of `path` speak this dialect: what no other one claims is OpenAI's."""
-    return True
+    """Whether the callers of `path` speak this dialect for certain; lists of models others have."""
+    return path.endswith("/chat/completions")
 
 
 def route(path: str, scope: Scope) -> Route | None:
