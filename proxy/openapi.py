@@ -95,6 +95,100 @@ _ERROR = {
         }
     },
 }
+_GEMINI_TARGET = _TARGET | {
+    "description": (
+        "The provider's base URL, written literally or percent-encoded, up to the version: "
+        "`https://generativelanguage.googleapis.com`; or the name of a stored provider."
+    )
+}
+_VERSION = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "enum": ["v1beta", "v1", "v1alpha"]},
+}
+_MODEL = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "The model's name, such as `gemini-2.5-flash`.",
+}
+_TASK = {
+    "name": "task",
+    "in": "path",
+    "required": True,
+    "schema": {
+        "type": "string",
+        "enum": [
+            "generateContent",
+            "streamGenerateContent",
+            "countTokens",
+            "embedContent",
+            "batchEmbedContents",
+        ],
+    },
+    "description": "Any task of the provider's. Only the first two have their history filtered.",
+}
+_GEMINI_KEYS: list[dict[str, Any]] = [
+    {
+        "name": "x-goog-api-key",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The provider's key; X-Upstream-Api-Key is taken too.",
+    },
+    {
+        "name": "key",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "The provider's key, as some clients send it; forwarded in the header.",
+    },
+]
+_ALT = {
+    "name": "alt",
+    "in": "query",
+    "schema": {"type": "string"},
+    "description": "`sse` streams events; without it a stream is one JSON array.",
+}
+_GENERATION = {
+    "type": "object",
+    "required": ["contents"],
+    "properties": {
+        "contents": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "role": {"type": "string", "enum": ["user", "model", "function"]},
+                    "parts": {"type": "array", "items": {"type": "object"}},
+                },
+                "additionalProperties": True,
+            },
+        },
+        "generationConfig": {"type": "object"},
+        "safetySettings": {"type": "array", "items": {"type": "object"}},
+        "systemInstruction": {"oneOf": [{"type": "object"}, {"type": "string"}]},
+        "cachedContent": {"type": "string", "description": "With it, nothing is filtered."},
+    },
+    "additionalProperties": True,
+    "description": "Every other field, and either spelling, goes to the provider as it came.",
+}
+_GEMINI_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "status"],
+            "properties": {
+                "code": {"type": "integer"},
+                "message": {"type": "string"},
+                "status": {"type": "string"},
+            },
+        }
+    },
+}
 _ERRORS = {
     "400": "The body or the target is not valid.",
     "401": "The token is missing, expired or revoked.",
@@ -106,6 +200,24 @@ _ERRORS = {
     "503": "The built-in model is not running, or a stored key can't be read.",
     "504": "The provider did not answer in time.",
 }
+_ANSWER = {
+    "description": "The provider's answer as it is, streamed when asked for.",
+    "headers": {
+        "X-Alchemyst-Context": {
+            "schema": {"type": "string"},
+            "description": "Mode; messages kept and dropped; tokens before and after; ms.",
+        },
+        "X-Alchemyst-Request-Id": {"schema": {"type": "string"}},
+    },
+    "content": {
+        "application/json": {"schema": {"type": "object"}},
+        "text/event-stream": {"schema": {"type": "string"}},
+    },
+}
+_LIST = {
+    "description": "The provider's answer as it is.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
 
 
 def with_proxy_paths(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -113,56 +225,72 @@ def with_proxy_paths(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     schemas["ProxyError"] = _ERROR
     schemas["CompletionRequest"] = _COMPLETION
+    schemas["GeminiError"] = _GEMINI_ERROR
+    schemas["GenerateContentRequest"] = _GENERATION
     paths = result.setdefault("paths", {})
     paths["/api/v1/proxy/{target}/chat/completions"] = {"post": _completions()}
     paths["/api/v1/proxy/{target}/models"] = {"get": _models()}
+    resource = "/api/v1/proxy/{target}/{version}/models"
+    paths[f"{resource}/{{model}}:{{task}}"] = {"post": _gemini_task()}
+    paths[resource] = {"get": _gemini_models("proxy_gemini_models", "List Gemini's models")}
+    paths[f"{resource}/{{model}}"] = {
+        "get": _gemini_models("proxy_gemini_model", "Describe a model of Gemini's", _MODEL)
+    }
     return result
 
 
 def _completions() -> dict[str, Any]:
-    answer = {
-        "description": "The provider's answer as it is, streamed when asked for.",
-        "headers": {
-            "X-Alchemyst-Context": {
-                "schema": {"type": "string"},
-                "description": "Mode; messages kept and dropped; tokens before and after; ms.",
-            },
-            "X-Alchemyst-Request-Id": {"schema": {"type": "string"}},
-        },
-        "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
-        },
-    }
     return {
         "operationId": "proxy_chat_completions",
         "summary": "Complete a chat, with irrelevant and repeated history left out",
         "tags": ["proxy"],
         "security": [{"bearer": []}],
         "parameters": [_TARGET, *_HEADERS],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}
-            },
-        },
-        "responses": {"200": answer} | _errors(),
+        "requestBody": _body("CompletionRequest"),
+        "responses": {"200": _ANSWER} | _errors("ProxyError"),
+    }
+
+
+def _gemini_task() -> dict[str, Any]:
+    parameters = [_GEMINI_TARGET, _VERSION, _MODEL, _TASK, *_GEMINI_KEYS, _ALT, *_HEADERS[1:]]
+    return {
+        "operationId": "proxy_gemini",
+        "summary": "Ask Gemini, with irrelevant and repeated history left out",
+        "tags": ["proxy"],
+        "security": [{"bearer": []}],
+        "parameters": parameters,
+        "requestBody": _body("GenerateContentRequest"),
+        "responses": {"200": _ANSWER} | _errors("GeminiError"),
     }
 
 
 def _models() -> dict[str, Any]:
-    content = {"application/json": {"schema": {"type": "object"}}}
     return {
         "operationId": "proxy_models",
         "summary": "List a provider's models",
         "tags": ["proxy"],
         "security": [{"bearer": []}],
         "parameters": [_TARGET, _HEADERS[0]],
-        "responses": {"200": {"description": "The provider's list.", "content": content}}
-        | _errors(),
+        "responses": {"200": _LIST} | _errors("ProxyError"),
     }
 
 
-def _errors() -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ProxyError"}}}
+def _gemini_models(operation: str, summary: str, *more: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "tags": ["proxy"],
+        "security": [{"bearer": []}],
+        "parameters": [_GEMINI_TARGET, _VERSION, *more, *_GEMINI_KEYS],
+        "responses": {"200": _LIST} | _errors("GeminiError"),
+    }
+
+
+def _body(schema: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"required": True, "content": content}
+
+
+def _errors(schema: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {status: {"description": said, "content": content} for status, said in _ERRORS.items()}
