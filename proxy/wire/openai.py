@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -63,6 +64,7 @@ class _Completion(msgspec.Struct):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     frequency_penalty: _Penalty | None = None
     presence_penalty: _Penalty | None = None
+    response_format: Raw = Raw()
 
 
 _decoder = msgspec.json.Decoder(_Completion)
@@ -103,6 +105,8 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     check_number(asked.messages, most_messages, field="messages")
     raw = [bytes(message) for message in asked.messages]
     messages = [_message(each, place) for place, each in enumerate(raw)]
+    if b"json_object" in bytes(asked.response_format):
+        _protect_last_naming_json(messages)
     return Request(body, asked.model, raw, messages)
 
 
@@ -176,6 +180,14 @@ def _error(made: ProxyError) -> dict[str, Any]:
             "param": made.param,
         }
     }
+
+
+def _protect_last_naming_json(messages: list[Message]) -> None:
+    """Keep a message with the word: without one, OpenAI refuses the format `json_object`."""
+    for place in reversed(range(len(messages))):
+        if "json" in messages[place].text.lower():
+            messages[place] = replace(messages[place], is_protected=True)
+            return
 
 
 def _message(raw: bytes, place: int) -> Message:
