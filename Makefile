@@ -28,8 +28,18 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PIP) install -r requirements-dev.txt
 	@touch $@
 
+# Clients on Node, for the tests, where Node is found; without them those tests are skipped.
+NPM_TESTS := tests/clients/npm
+ifneq ($(shell command -v node >/dev/null 2>&1 && command -v npm 2>/dev/null),)
+NODE_CLIENTS := $(NPM_TESTS)/node_modules/.installed
+endif
+
+$(NPM_TESTS)/node_modules/.installed: $(NPM_TESTS)/package-lock.json
+	@if npm ci --prefix $(NPM_TESTS) --loglevel error; then touch $@; \
+		else echo "The clients on Node could not be installed: their tests are skipped."; fi
+
 # The suite, on SQLite; and again on PostgreSQL and Redis where they answer.
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(NODE_CLIENTS)
 	@$(BIN)/python -m tests.everywhere
 
 check: $(VENV)/.installed-dev

@@ -177,15 +177,16 @@ def deltas(asked: dict[str, Any] | None = None) -> list[bytes]:
     """Return the events of a stream; choices and calls of tools come in turns."""
     asked = asked or {}
     usage = [chunk({}, choices=[], usage=USAGE), b"data: [DONE]\n\n"]
-    first = chunk({"role": "assistant", "content": ""})
     if _calls_tools(asked):
+        first = chunk({"role": "assistant", "content": ""})
         return [first, *_call_deltas(asked), chunk({}, "tool_calls"), *usage]
     words = _text(asked).split(" ")
     pieces = [w if place == 0 else f" {w}" for place, w in enumerate(words)]
     indices = range(asked.get("n") or 1)
     said = [_said(index, piece, asked) for piece in pieces for index in indices]
+    begun = [_choice_chunk(index, {"role": "assistant", "content": ""}) for index in indices]
     ends = [_choice_chunk(index, {}, finish_reason="stop") for index in indices]
-    return [first, *said, *ends, *usage]
+    return [*begun, *said, *ends, *usage]
 
 
 def _call_deltas(asked: dict[str, Any]) -> list[bytes]:
@@ -202,11 +203,14 @@ def _call_deltas(asked: dict[str, Any]) -> list[bytes]:
 
 def _said(index: int, piece: str, asked: dict[str, Any]) -> bytes:
     more = {"logprobs": _logprobs(piece)} if asked.get("logprobs") else {}
-    return _choice_chunk(index, {"content": piece}, finish_reason=None, **more)
+    return _choice_chunk(index, {"content": piece}, **more)
 
 
-def _choice_chunk(index: int, delta: dict[str, Any], **more: Any) -> bytes:
-    return chunk({}, choices=[{"index": index, "delta": delta, **more}])
+def _choice_chunk(
+    index: int, delta: dict[str, Any], *, finish_reason: str | None = None, **more: Any
+) -> bytes:
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    return chunk({}, choices=[choice | more])
 
 
 async def stream(request: web.Request, pieces: list[bytes], pause: float = 0) -> web.StreamResponse:

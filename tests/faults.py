@@ -168,7 +168,7 @@ async def wrong_type(request: web.Request, received: Received) -> web.StreamResp
 async def overloaded(request: web.Request, received: Received) -> web.StreamResponse:
     """Answer 503, and when to come again."""
     error = {"error": {"message": "Overloaded", "type": "server_error", "code": None}}
-    waits = {"retry-after": "2", "retry-after-ms": "1500"}
+    waits = {"retry-after": "2", "retry-after-ms": "800"}
     return web.json_response(error, status=503, headers=waits)
 
 

@@ -198,5 +198,5 @@ class TestErrors:
             )
 
         assert "Overloaded" in raised.value.message
-        assert waits == [1.5, 1.5]
+        assert waits == [0.8, 0.8]
         assert len(provider.received) == 3

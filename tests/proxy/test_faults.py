@@ -393,7 +393,7 @@ class TestWhatIsPassedOnAsItIs:
         ("fault", "status", "told"),
         [
             ("limited", 429, {"retry-after": "7", "x-ratelimit-remaining-requests": "0"}),
-            ("overloaded", 503, {"retry-after": "2", "retry-after-ms": "1500"}),
+            ("overloaded", 503, {"retry-after": "2", "retry-after-ms": "800"}),
             ("refuses-the-body", 413, {}),
             ("fail/400", 400, {}),
             ("fail/401", 401, {}),
