@@ -58,10 +58,13 @@ _ALWAYS_DOWN: RawHeaders = [
 
 def header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
     """Return a request header's value; a header given twice is one that we don't trust."""
-    values = [value for key, value in scope["headers"] if key == name]
-    if len(values) > 1:
-        raise InvalidRequest(f"The header {name.decode()} was given more than once.")
-    return values[0].decode("latin-1").strip() if values else None
+    found = None
+    for key, value in scope["headers"]:
+        if key == name:
+            if found is not None:
+                raise InvalidRequest(f"The header {name.decode()} was given more than once.")
+            found = value
+    return None if found is None else found.decode("latin-1").strip()
 
 
 def upward(received: Iterable[tuple[bytes, bytes]], passing: frozenset[bytes]) -> CIMultiDict[str]:

@@ -49,9 +49,24 @@ def decide(
     """
     if mode == "off":
         return [Verdict(index, "kept", "filter off") for index in range(len(messages))]
+    roles = [message.role for message in messages]
+    if roles.count("user") < 2 and not excluded and not pinned:
+        return _with_one_question(roles)
     narrowing = _Narrowing(messages, pinned, excluded, deadline)
     *_, dropped = narrowing.at([modes.SHARES[name] for name in modes.DOWN_TO[mode]])
     return narrowing.verdicts(dropped)
+
+
+def _with_one_question(roles: list[str]) -> list[Verdict]:
+    """Return the verdicts where at most one exchange stands before the question: nothing goes."""
+    query = roles.index("user") if "user" in roles else 0
+    before = {"system": "system message"}
+    return [
+        Verdict(index, "protected", before.get(role, "last exchange"))
+        if index < query
+        else Verdict(index, "protected", "current turn")
+        for index, role in enumerate(roles)
+    ]
 
 
 def kept(verdicts: Iterable[Verdict]) -> list[int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import cache
 
 import aiohttp
 from django.conf import settings
@@ -24,7 +25,6 @@ from proxy.views.base import (
     Outcome,
     Provider,
     Scope,
-    bounds,
     builtin_provider,
     provider_of,
     read_body,
@@ -157,24 +157,23 @@ async def _forward_completion(call: Call, provider: Provider, request: Request, 
         await _relay(call, response, send)
 
 
-@asynccontextmanager
-async def _opened(
+def _opened(
     call: Call, provider: Provider, body: bytes | None
-) -> AsyncIterator[aiohttp.ClientResponse]:
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
     """Open the provider on the call's endpoint."""
-    sent: CIMultiDict[str] = headers.upward(call.scope["headers"], _passing())
+    passing = _passing(tuple(settings.PROXY_PASS_HEADERS))
+    sent: CIMultiDict[str] = headers.upward(call.scope["headers"], passing)
     name, value = call.dialect.credential(provider.key)
     sent[name] = value
     if body is not None and provider.model and provider.model != call.model:
         body = openai.with_model(body, provider.model)
     url = provider.url(call.route.endpoint)
-    method = call.route.method
-    async with forward.opened(provider.client, method, url, sent, body, bounds()) as response:
-        yield response
+    return forward.opened(provider.client, call.route.method, url, sent, body, call.bounds)
 
 
-def _passing() -> frozenset[bytes]:
-    return frozenset(name.lower().encode() for name in settings.PROXY_PASS_HEADERS)
+@cache
+def _passing(names: tuple[str, ...]) -> frozenset[bytes]:
+    return frozenset(name.lower().encode() for name in names)
 
 
 async def _relay(call: Call, response: aiohttp.ClientResponse, send: Send) -> None:
@@ -186,7 +185,7 @@ async def _relay(call: Call, response: aiohttp.ClientResponse, send: Send) -> No
         send,
         call.own_headers(),
         call.dialect,  # type: ignore[arg-type]  # a module, which `relay` asks for by its class
-        bounds(),
+        call.bounds,
         call.relayed,
     )
     if call.relayed.is_complete:
