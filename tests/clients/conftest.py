@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests import faults
+from tests.clients.node import Node
 from tests.proxy.conftest import async_sdk, bounds, leaving, rows, sdk, through
 
 __all__ = ["async_sdk", "bounds", "faults", "leaving", "rows", "sdk", "through"]
@@ -27,3 +31,11 @@ WEATHER: dict[str, Any] = {
         },
     },
 }
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    """The clients on Node, which take their time to start."""
+    running = Node()
+    yield running
+    running.end()

@@ -3,69 +3,32 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.clients.conftest import PICTURE
+from tests.clients.node import Node, where_node_is
 from tests.fakes import ANSWER, FakeProvider
 
-FOLDER = Path(__file__).parent / "npm"
-NODE = shutil.which("node")
 # script, and the provider that the AI SDK speaks through
 OPENAI, AI, COMPATIBLE = ("openai", ""), ("ai", "openai"), ("ai", "openai-compatible")
 
-pytestmark = [
-    pytest.mark.skipif(not NODE, reason="Node is not found"),
-    pytest.mark.skipif(
-        not (FOLDER / "node_modules" / ".installed").exists(),
-        reason="no npm clients; `make test` installs them",
-    ),
-]
-
+pytestmark = where_node_is
 
 Run = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """The scripts that run cases, by name: each is started once, as Node takes its time."""
-    running: dict[str, subprocess.Popen[str]] = {}
-    yield running
-    for process in running.values():
-        process.communicate(timeout=10)
-
-
 @pytest.fixture
-def run(
-    scripts: dict[str, subprocess.Popen[str]],
-    client: tuple[str, str],
-    through: Callable[..., str],
-    token: str,
-) -> Run:
+def run(node: Node, client: tuple[str, str], through: Callable[..., str], token: str) -> Run:
     """Runs a case of a client, and tells what it came to."""
     script, by = client
-    if script not in scripts:
-        scripts[script] = subprocess.Popen(
-            [str(NODE), f"{script}.mjs"],
-            cwd=FOLDER,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-    process = scripts[script]
 
     def run(case: str, behaviour: str = "", retries: int = 0) -> dict[str, Any]:
-        asked = {"case": case, "by": by, "url": through(behaviour), "token": token}
-        line = json.dumps(asked | {"picture": PICTURE, "retries": retries})
-        assert process.stdin is not None
-        assert process.stdout is not None
-        print(line, file=process.stdin, flush=True)
-        return json.loads(process.stdout.readline())
+        url = through(behaviour)
+        asked = {"by": by, "picture": PICTURE, "retries": retries}
+        return node.run(script, case, url=url, token=token, **asked)
 
     return run
 
