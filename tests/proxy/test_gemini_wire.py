@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from alchemyst.logs import masked_path
+from alchemyst.logs import MaskingFormatter, masked_path
 from proxy.models import UsageRecord
 from proxy.wire import gemini
 from tests import gemini as fake
@@ -54,6 +54,7 @@ def is_ours(answer: requests.Response, code: int, status: str) -> bool:
         answer.status_code == error["code"] == code
         and error["status"] == status
         and error.keys() == {"code", "message", "status"}
+        and answer.headers["x-alchemyst-error-source"] == "proxy"
         and bool(error["message"])
     )
 
@@ -503,9 +504,27 @@ class TestOurErrors:
 
 
 class TestTheLog:
-    def test_names_the_task_and_neither_key(self):
+    def test_names_the_task_and_no_key(self):
         path = "/api/v1/proxy/https://g.example/secret/v1beta/models/gemini-2.0:generateContent"
 
         assert masked_path(path) == (
             "/api/v1/proxy/https://g.example/~masked~/v1beta/models/gemini-2.0:generateContent"
         )
+
+    @pytest.mark.parametrize(
+        "behaviour", ["gemini", "gemini-fail/500", "gemini-cut", "stall", "redirect", "gzipped"]
+    )
+    @pytest.mark.parametrize("is_in_query", [True, False])
+    def test_no_log_and_no_answer_shows_the_key(
+        self, ask: Ask, bounds, caplog: pytest.LogCaptureFixture, behaviour: str, is_in_query: bool
+    ):
+        caplog.set_level("DEBUG")
+        canary = "canary-7Zq4-secret"
+        query = f"?alt=sse&key={canary}" if is_in_query else "?alt=sse"
+        shown = {} if is_in_query else {"x-goog-api-key": canary}
+
+        answer = ask(task="streamGenerateContent", query=query, behaviour=behaviour, headers=shown)
+
+        assert canary not in answer.text + str(answer.headers)
+        formatter = MaskingFormatter()
+        assert canary not in "\n".join(formatter.format(record) for record in caplog.records)
