@@ -216,6 +216,8 @@ PROXY_MAX_CONCURRENT = env.integer("ALCHEMYST_PROXY_MAX_CONCURRENT", 64)
 PROXY_MAX_BODY = env.integer("ALCHEMYST_PROXY_MAX_BODY", 32 * 1024 * 1024)
 PROXY_MAX_RESPONSE = env.integer("ALCHEMYST_PROXY_MAX_RESPONSE", 50 * 1024 * 1024)
 PROXY_MAX_MESSAGES = env.integer("ALCHEMYST_PROXY_MAX_MESSAGES", 2000, least=1)
+# How long the filter's decisions are kept, for the API keys that want it.
+PROXY_RECORD_DAYS = min(env.number("ALCHEMYST_PROXY_RECORD_DAYS", 7), 36_500)
 
 # The built-in model: an OpenAI-compatible server of the operator's, or one that we start.
 C1_BASE_URL = env.text("ALCHEMYST_C1_BASE_URL")

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
-from proxy.models import Provider, UsageRecord
+from proxy.models import DecisionRecord, Provider, UsageRecord
 
 
 class LedgerAdmin(admin.ModelAdmin):
@@ -46,6 +46,27 @@ class ProviderForm(forms.ModelForm):
         if is_shared and others.exclude(pk=self.instance.pk).exists():
             raise forms.ValidationError("A provider of this name is shared already.")
         return is_shared
+
+
+@admin.register(DecisionRecord)
+class DecisionRecordAdmin(LedgerAdmin):
+    """That there is a record, and its numbers; what it holds, its owner alone may read."""
+
+    list_display = ["created", "owner", "model", "mode", "result", "messages", "tokens"]
+    list_select_related = ["owner"]
+    list_filter = ["result", "mode", "created"]
+    search_fields = ["request_id", "owner__username", "model"]
+    date_hierarchy = "created"
+    show_full_result_count = False
+    exclude = ["packed"]
+
+    @admin.display(description="Messages (sent of received)", ordering="messages_before")
+    def messages(self, record: DecisionRecord) -> str:
+        return f"{record.messages_after} of {record.messages_before}"
+
+    @admin.display(description="Tokens (sent of received)", ordering="tokens_before")
+    def tokens(self, record: DecisionRecord) -> str:
+        return f"{record.tokens_after} of {record.tokens_before}"
 
 
 @admin.register(Provider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy import builtin, connections, tokens, usage
+from proxy import builtin, connections, records, tokens, usage
 
 
 def warm_up() -> None:
@@ -11,7 +11,8 @@ def warm_up() -> None:
 
 
 async def close() -> None:
-    """Close providers' connections, end the built-in model, write the last usage rows."""
+    """Close providers' connections, end the built-in model, write the last rows."""
     await connections.close()
     await builtin.close()
     await usage.close()
+    await records.close()

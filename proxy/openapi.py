@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from proxy.openapi_decisions import add_decisions
 from proxy.relevance import modes
 
 _TARGET = {
@@ -28,8 +29,9 @@ _HEADERS: list[dict[str, Any]] = [
     {
         "name": "X-Alchemyst-Relevance",
         "in": "header",
-        "schema": {"type": "string", "enum": list(modes.NAMES)},
-        "description": "How strictly history is filtered; else the key's, user's or operator's.",
+        "schema": {"type": "string", "enum": [*modes.NAMES, "shadow"]},
+        "description": "How strictly history is filtered; else the key's, user's or operator's. "
+        "`shadow` tells what that one would do, and forwards the original.",
     },
     {
         "name": "X-Alchemyst-Pin",
@@ -236,6 +238,7 @@ def with_proxy_paths(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     paths[f"{resource}/{{model}}"] = {
         "get": _gemini_models("proxy_gemini_model", "Describe a model of Gemini's", _MODEL)
     }
+    add_decisions(result, _errors, _HEADERS[1:])
     return result
 
 

@@ -1,8 +1,9 @@
-"""What the proxy keeps: usage of each call, and the providers that people have stored."""
+"""What the proxy keeps: usage of each call, decisions where wanted, the providers stored."""
 
 from __future__ import annotations
 
+from proxy.models.decision import DecisionRecord
 from proxy.models.provider import Provider
 from proxy.models.usage import UsageRecord
 
-__all__ = ["Provider", "UsageRecord"]
+__all__ = ["DecisionRecord", "Provider", "UsageRecord"]

@@ -11,10 +11,10 @@ import aiohttp
 from django.conf import settings
 from yarl import URL
 
-from proxy import builtin, connections, guard, permits, stored, target, usage
+from proxy import builtin, connections, guard, permits, records, stored, target, usage
 from proxy.context import Context
 from proxy.errors import InvalidTarget, RequestTooLarge
-from proxy.forward import Bounds, ClientGone, Receive, Relayed
+from proxy.forward import Bounds, ClientGone, Receive, Relayed, Send
 from proxy.headers import RawHeaders, header
 from proxy.models import UsageRecord
 from proxy.wire.dialect import Dialect, Route, Scope
@@ -102,8 +102,24 @@ class Call:
                 "tokens_before": context.tokens_before,
                 "tokens_after": context.tokens_after,
             }
+        if access.records and context:
+            self._record(context)
         tail, reported = self.relayed.end(), self.dialect.reported
         usage.note(usage.Noted(self.created, fields, tail, reported))
+
+    def _record(self, context: Context) -> None:
+        access = self.scope["access"]
+        records.note(
+            records.Noted(
+                request_id=self.scope["request_id"],
+                owner_id=access.user.pk,
+                key_id=str(access.key_id),
+                setting=access.records,
+                created=self.created,
+                model=self.model,
+                context=context,
+            )
+        )
 
 
 def _since(began: float, ended: float) -> int:
@@ -128,6 +144,14 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
         pieces.append(piece)
         if not event.get("more_body"):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def send_json(send: Send, body: bytes, told: RawHeaders) -> None:
+    """Answer with a body of our own making."""
+    sized = (b"content-length", str(len(body)).encode())
+    headers = [(b"content-type", b"application/json"), sized, *told]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _too_large(most: int) -> RequestTooLarge:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import cache
+from typing import Any, TypeVar
 
 import aiohttp
 from django.conf import settings
@@ -30,6 +31,8 @@ from proxy.views.base import (
     read_body,
 )
 from proxy.wire.dialect import Dialect, Request, Route
+
+Result = TypeVar("Result")
 
 # In place of a mode: what the mode chosen otherwise would do is told, and the original forwarded.
 SHADOW = "shadow"
@@ -97,12 +100,14 @@ async def _accounted(call: Call) -> AsyncIterator[None]:
 async def prepared(body: bytes, call: Call) -> tuple[Request, Context]:
     """Return the request, checked, and what of it goes to the provider."""
     wished = _wished(call.scope)
-    if len(body) <= INLINE_BYTES:
-        return _read_and_filtered(body, call.dialect, call.route, *wished)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(
-        _threads, _read_and_filtered, body, call.dialect, call.route, *wished
-    )
+    return await beside(len(body), _read_and_filtered, body, call.dialect, call.route, *wished)
+
+
+async def beside(size: int, work: Callable[..., Result], *args: Any) -> Result:
+    """Do work on a body of that size: here if it is small, else on a thread of the filter's."""
+    if size <= INLINE_BYTES:
+        return work(*args)
+    return await asyncio.get_running_loop().run_in_executor(_threads, work, *args)
 
 
 def _wished(scope: Scope) -> tuple[str, bool, str, str]:

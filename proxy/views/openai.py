@@ -11,7 +11,7 @@ from django.conf import settings
 from proxy import builtin
 from proxy.errors import InvalidMessages, ModelNotFound, NotFound
 from proxy.forward import Send
-from proxy.views.base import DEFAULT, Call, Outcome
+from proxy.views.base import DEFAULT, Call, Outcome, send_json
 from proxy.wire import openai as wire
 from proxy.wire.dialect import Dialect, Request
 
@@ -43,8 +43,4 @@ async def send_models(call: Call, send: Send) -> None:
     """Answer with the list of the built-in model."""
     call.target = DEFAULT
     call.status, call.outcome = 200, Outcome.COMPLETE
-    body = msgspec.json.encode(builtin.models())
-    sized = (b"content-length", str(len(body)).encode())
-    told = [(b"content-type", b"application/json"), sized, *call.own_headers()]
-    await send({"type": "http.response.start", "status": 200, "headers": told})
-    await send({"type": "http.response.body", "body": body})
+    await send_json(send, msgspec.json.encode(builtin.models()), call.own_headers())

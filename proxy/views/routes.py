@@ -9,19 +9,24 @@ from __future__ import annotations
 from proxy import wire
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.forward import Receive, Send
-from proxy.views import flow
+from proxy.views import flow, preview, requests
 from proxy.views.base import Call, Scope
 
 
 async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer whatever stands under /api/v1/proxy/; faults are raised for the layers outside."""
     path = wire.path_of(scope)
+    if path.startswith(requests.PREFIX):
+        await requests.recorded(path, scope, send)
+        return
     dialect = wire.spoken_at(path, scope)
-    route = dialect.route(path, scope)
+    route = dialect.route(preview.spelled_out(path), scope)
     if route is None:
         raise NotFound(f"There is no such endpoint here. {dialect.SUPPORTED}")
     if scope["method"] != route.method:
         allowed = (("allow", route.method),)
         raise MethodNotAllowed(f"Use {route.method} here.", headers=allowed)
     answer = flow.completed if route.is_filtered else flow.passed
+    if route.target == preview.NAME:
+        answer = preview.previewed
     await answer(Call(scope, dialect, route), receive, send)
