@@ -1,0 +1,80 @@
+"""Conversations as they stand in files: whole request bodies, bare lists, JSON lines."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+
+import msgspec
+
+from proxy.errors import InvalidMessages, InvalidRequest
+from proxy.wire import gemini, openai
+from proxy.wire.dialect import Dialect, Request, Route
+
+MOST_MESSAGES = 1_000_000
+
+_any = msgspec.json.Decoder(msgspec.Raw)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation read in the dialect that it is written in."""
+
+    request: Request
+    dialect: Dialect
+
+
+def read(text: bytes) -> list[Conversation]:
+    """Return the conversations in a file's text.
+
+    A line of its own can be a conversation, or all lines the messages of one. Raises
+    InvalidRequest, saying what is wrong, for what holds none.
+    """
+    try:
+        found = _values(text.removeprefix(codecs.BOM_UTF8))
+        if found and all(_is_message(each) for each in found):
+            found = [msgspec.Raw(b"[" + b",".join(map(bytes, found)) + b"]")]
+        return [_conversation(bytes(each)) for each in found]
+    except RecursionError:
+        raise InvalidRequest("It is nested too deeply.") from None
+
+
+def _values(text: bytes) -> list[msgspec.Raw]:
+    """Return the one JSON value that a text is, or that of each of its lines."""
+    try:
+        return [_any.decode(text)]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        found = _any.decode_lines(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = []
+    if not found:
+        raise InvalidRequest("It is neither JSON nor JSON lines.")
+    return found
+
+
+def _is_message(raw: msgspec.Raw) -> bool:
+    try:
+        fields = _fields.decode(raw)
+    except msgspec.ValidationError:
+        return False
+    return "role" in fields and not {"messages", "contents"} & fields.keys()
+
+
+def _conversation(raw: bytes) -> Conversation:
+    if raw.lstrip().startswith(b"["):
+        raw = b'{"messages":' + raw + b"}"
+    try:
+        fields = _fields.decode(raw)
+    except msgspec.ValidationError:
+        raise InvalidMessages("It must be an object with messages, or a list of them.") from None
+    dialect: Dialect = gemini if "contents" in fields and "messages" not in fields else openai
+    name = "contents" if dialect is gemini else "messages"
+    if name not in fields:
+        raise InvalidMessages("It has no 'messages'.")
+    # Only the messages matter: a file may have any other fields, or none.
+    body = msgspec.json.encode({"model": "any", name: fields[name]})
+    route = Route("", "", "", is_filtered=True)
+    return Conversation(dialect.read(body, route, most_messages=MOST_MESSAGES), dialect)
