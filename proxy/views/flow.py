@@ -201,7 +201,8 @@ async def _relay(call: Call, response: aiohttp.ClientResponse, send: Send) -> No
 
 async def _close_readably(call: Call, response: aiohttp.ClientResponse, send: Send) -> None:
     """End an answer that broke, and that is no event stream, so that a client can read why."""
-    if response.content_type == "text/event-stream" or response.content_length is not None:
+    is_json = response.status == 200 and response.content_type == "application/json"
+    if not is_json or response.content_length is not None:
         return
     broke = UpstreamUnreachable("The provider's answer broke off. Try again.")
     end = call.dialect.closing(b"".join(call.relayed.tail), broke)

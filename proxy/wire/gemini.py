@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, field
 
 from proxy.errors import InvalidRequest, ProxyError
 from proxy.headers import header
@@ -57,7 +57,6 @@ _ELEMENT = re.compile(
 _MOST_ELEMENTS = 8
 
 _Object = dict[str, Raw] | None
-_camel = msgspec.field
 
 
 class _Generation(msgspec.Struct):
@@ -65,15 +64,15 @@ class _Generation(msgspec.Struct):
 
     contents: Annotated[list[Raw], Meta(min_length=1)]
     generation_config: _Object = None
-    generation_config_camel: _Object = _camel(default=None, name="generationConfig")
+    generation_config_camel: _Object = field(default=None, name="generationConfig")
     safety_settings: list[Raw] | None = None
-    safety_settings_camel: list[Raw] | None = _camel(default=None, name="safetySettings")
+    safety_settings_camel: list[Raw] | None = field(default=None, name="safetySettings")
     system_instruction: dict[str, Raw] | str | None = None
-    system_instruction_camel: dict[str, Raw] | str | None = _camel(
+    system_instruction_camel: dict[str, Raw] | str | None = field(
         default=None, name="systemInstruction"
     )
     cached_content: Any = None
-    cached_content_camel: Any = _camel(default=None, name="cachedContent")
+    cached_content_camel: Any = field(default=None, name="cachedContent")
 
 
 class _PlainContent(msgspec.Struct):
