@@ -181,7 +181,8 @@ async def refuses_the_body(request: web.Request, received: Received) -> web.Stre
 @fault("echo")
 async def echo(request: web.Request, received: Received) -> web.StreamResponse:
     """Answer 401 and repeat the key that was shown, in a header and across two pieces."""
-    key = request.headers["Authorization"].removeprefix("Bearer ")
+    shown = request.headers.get("x-goog-api-key") or request.headers["Authorization"]
+    key = shown.removeprefix("Bearer ")
     body = json.dumps({"error": {"message": f"Incorrect API key provided: {key}."}}).encode()
     half = body.index(key.encode()) + len(key) // 2
     lines = (JSON, f"Content-Length: {len(body)}", f"X-Refused: {key}", "WWW-Authenticate: Bearer")

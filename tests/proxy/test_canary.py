@@ -15,6 +15,7 @@ from alchemyst.accounts.models import User
 from tests import faults
 from tests.conftest import Server
 from tests.fakes import FakeProvider
+from tests.gemini import base_of
 from tests.proxy.conftest import HISTORY, completion
 from tests.proxy.test_secrets import log  # noqa: F401
 
@@ -24,6 +25,7 @@ CANARY = "canary-7Zq4-secret"
 # What sends for long shows nothing that a shorter fault does not.
 LONG = {"slow", "endless", "endless-line", "huge"}
 FAULTS = ["", "fail/401", "fail/500", *(name for name in faults.NAMES if name not in LONG)]
+GEMINI = ["gemini", "gemini-fail/429", "gemini-cut", "echo", "reset"]
 FEW = ["", "fail/401", "echo", "cut", "redirect"]
 # Faults of the provider's side, and of ours: each of them passes the key by another way out.
 FAILING_STEPS = ["proxy.forward._asked", "proxy.forward._relay_body", "proxy.headers.downward"]
@@ -122,6 +124,34 @@ def test_the_key_is_nowhere_after_every_fault(
     shown = [each.headers.get("Authorization") for each in provider.received]
     assert set(shown) == {f"Bearer {CANARY}"}
     assert len(shown) >= 3 * len(ways_to_fail)
+    assert places(told) == []
+
+
+@pytest.mark.parametrize("behaviour", GEMINI)
+def test_the_key_of_a_gemini_call_is_nowhere(
+    http: requests.Session,
+    server: str,
+    provider: FakeProvider,
+    places: Places,
+    quick: None,
+    behaviour: str,
+):
+    models = f"{base_of(server, provider, behaviour)}/v1beta/models"
+    body = {"contents": [{"role": "user", "parts": [{"text": "How is bread made?"}]}]}
+    tasks = ("generateContent", "streamGenerateContent?alt=sse", "streamGenerateContent")
+    headers = {"X-Goog-Api-Key": CANARY}
+    told = [
+        heard(http, "GET", models, headers=headers),
+        heard(http, "GET", f"{models}?key={CANARY}"),
+    ]
+    for task in (*tasks, "countTokens", "batchEmbedContents", "unknownTask"):
+        url = f"{models}/gemini-test:{task}"
+        joined = f"{url}{'&' if '?' in url else '?'}key={CANARY}"
+        told.append(heard(http, "POST", url, json=body, headers=headers))
+        told.append(heard(http, "POST", joined, json=body))
+
+    assert {each.headers["x-goog-api-key"] for each in provider.received} == {CANARY}
+    assert CANARY not in "".join(each.path for each in provider.received)
     assert places(told) == []
 
 
