@@ -18,7 +18,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from proxy.models import UsageRecord
 from proxy.wire.dialect import Counts
@@ -99,7 +99,10 @@ async def _written(batch: list[Noted]) -> None:
 
 
 def _insert(batch: list[Noted]) -> None:
-    """Write the rows in one statement: the ORM would take ten times as long over them."""
+    """Write the rows by one statement, in one transaction: the ORM would take ten times as long.
+
+    Without the transaction each row would be one, with a write of every page that it touches.
+    """
     callers = {call.fields["caller_id"] for call in batch}
     there = set(get_user_model().objects.filter(pk__in=callers).values_list("pk", flat=True))
     for call in batch:
@@ -107,7 +110,7 @@ def _insert(batch: list[Noted]) -> None:
             # The account was deleted since: one such row must not take its batch along.
             call.fields["caller_id"] = None
     rows = [_row(call) for call in batch]
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(_statement(), rows)
 
 
