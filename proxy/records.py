@@ -71,6 +71,9 @@ def note(noted: Noted) -> None:
     global _waiting_bytes, _writer, lost
     if _waiting_bytes + noted.size > MOST_WAITING_BYTES:
         lost += 1
+        # At 1, 2, 4, 8, ...: who loses many need not read of each.
+        if lost.bit_count() == 1:
+            logger.error("%d decision records were lost: too many wait to be written", lost)
         return
     _waiting.append(noted)
     _waiting_bytes += noted.size
