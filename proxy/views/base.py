@@ -87,7 +87,8 @@ class Call:
             "key_id": str(access.key_id or ""),
             "endpoint": self.route.name,
             "target": self.target,
-            "model": self.model[:200],
+            # PostgreSQL takes no NUL in a text, and would refuse the whole batch.
+            "model": self.model.replace("\0", "")[:200],
             "status": self.status,
             "outcome": self.outcome,
             "milliseconds": _since(self.began, time.perf_counter()),

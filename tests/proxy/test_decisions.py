@@ -232,6 +232,14 @@ class TestARecord:
 
         assert told.json()["messages"][0]["text"] == "\0 куда \U0001f600"
 
+    def test_and_its_row_take_any_name_of_a_model(self, keyed, through: Through, written, rows):
+        url = f"{through()}/chat/completions"
+
+        keyed().post(url, json=completion(HISTORY) | {"model": "gpt\0-" + "x" * 300})
+        written()
+
+        assert DecisionRecord.objects.get().model == rows()[0].model == "gpt-" + "x" * 196
+
     def test_never_has_the_providers_key(self, keyed, ask):
         ask(keyed("texts"))
 
