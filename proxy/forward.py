@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -23,24 +23,20 @@ from yarl import URL
 
 from proxy import headers
 from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
+from proxy.watch import Watch
+from proxy.wire.dialect import Dialect
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # A body beyond this is written in pieces, so that the loop serves others meanwhile.
 WRITTEN_AT_ONCE = 512 * 1024
 # Enough of an answer's end to hold its usage, whether whole or streamed.
-TAIL_PIECES = 4
-TAIL_BYTES = 16 * 1024
+TAIL_BYTES = 8 * 1024
 # Who refuses a connection may be restarting: asked again after about so many seconds.
 WAITS_WHEN_REFUSED = (0.1, 0.3)
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
 SHORTEST_MASKED_KEY = 12
 TOO_LARGE = "The provider's answer is larger than allowed."
-
-
-class ClientGone(Exception):
-    """The caller went away before the answer's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,17 @@ class Relayed:
     """What became of an answer on its way down."""
 
     is_complete: bool = False
-    tail: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_PIECES))
+    tail: deque[bytes] = field(default_factory=deque)
+    """The last pieces of the answer, as many as hold TAIL_BYTES."""
+    _held: int = 0
+
+    def keep(self, piece: bytes) -> None:
+        """Remember a piece, and forget those that are no longer of the end."""
+        tail = self.tail
+        tail.append(piece)
+        self._held += len(piece)
+        while self._held - len(tail[0]) >= TAIL_BYTES:
+            self._held -= len(tail.popleft())
 
     def end(self) -> list[bytes]:
         """The last bytes of the answer, in pieces, bounded."""
@@ -73,6 +79,7 @@ async def opened(
     sent: CIMultiDict[str],
     body: bytes | None,
     bounds: Bounds,
+    watch: Watch,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Send a request and give the provider's answer, its head read and its body not.
 
@@ -80,9 +87,9 @@ async def opened(
     """
     response: aiohttp.ClientResponse | None = None
     try:
-        with _translated():
-            async with asyncio.timeout(bounds.first_byte):
-                response = await _asked(client, method, url, sent, body)
+        watch.allow(bounds.first_byte)
+        with _Translated(watch):
+            response = await _asked(client, method, url, sent, body)
         _check(response, bounds)
         yield response
     finally:
@@ -98,8 +105,7 @@ async def _asked(
 
     Only a failed connection is tried again: of what may have read a byte, nothing is known.
     """
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + (client.timeout.sock_connect or 0)
+    give_up = time.monotonic() + (client.timeout.sock_connect or 0)
     waits = iter(WAITS_WHEN_REFUSED)
     while True:
         try:
@@ -109,7 +115,7 @@ async def _asked(
         except aiohttp.ClientConnectorError as error:
             wait = next(waits, None)
             is_refused = error.errno in (errno.ECONNREFUSED, errno.ECONNRESET)
-            if wait is None or not is_refused or loop.time() + wait > give_up:
+            if wait is None or not is_refused or time.monotonic() + wait > give_up:
                 raise
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))
 
@@ -127,13 +133,19 @@ def _check(response: aiohttp.ClientResponse, bounds: Bounds) -> None:
         raise UpstreamUnreachable(TOO_LARGE)
 
 
-class _translated:
+class _Translated:
     """Turns what the HTTP client raises into faults of ours, which hold nothing of its text."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        if isinstance(error, asyncio.CancelledError) and self.watch.is_late:
+            self.watch.forgive()
+            raise UpstreamTimeout from None
         if isinstance(error, TimeoutError):
             raise UpstreamTimeout from None
         if isinstance(error, aiohttp.ClientError | OSError | ValueError):
@@ -144,9 +156,10 @@ async def relay(
     response: aiohttp.ClientResponse,
     send: Send,
     own_headers: headers.RawHeaders,
-    dialect: ModuleType,
+    dialect: Dialect,
     bounds: Bounds,
     relayed: Relayed,
+    watch: Watch,
 ) -> None:
     """Pass a provider's answer on, piece by piece, and note in `relayed` how it ended.
 
@@ -163,8 +176,8 @@ async def relay(
         }
     )
     try:
-        with _translated():
-            await _relay_body(response, send, relayed, bounds)
+        with _Translated(watch):
+            await _relay_body(response, send, relayed, bounds, watch)
     except ProxyError as error:
         if not response.content_type.startswith("text/event-stream"):
             return
@@ -175,28 +188,21 @@ async def relay(
 
 
 async def _relay_body(
-    response: aiohttp.ClientResponse, send: Send, relayed: Relayed, bounds: Bounds
+    response: aiohttp.ClientResponse, send: Send, relayed: Relayed, bounds: Bounds, watch: Watch
 ) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + bounds.total
+    end = time.monotonic() + bounds.total
     left = bounds.most_bytes
-    read, keep = response.content.readany, relayed.tail.append
-    # A timer for each piece would cost a tenth of relaying it, so the limit is moved rarely and
-    # silence is noticed up to a tenth early.
-    moved, slack = 0.0, bounds.idle / 10
-    async with asyncio.timeout(None) as limit:
-        while True:
-            if (now := loop.time()) > moved + slack:
-                limit.reschedule(min(now + bounds.idle, end))
-                moved = now
-            piece = await read()
-            if not piece:
-                return
-            left -= len(piece)
-            if left < 0:
-                raise UpstreamUnreachable(TOO_LARGE)
-            keep(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    read, keep = response.content.readany, relayed.keep
+    while True:
+        watch.allow(min(bounds.idle, end - time.monotonic()))
+        piece = await read()
+        if not piece:
+            return
+        left -= len(piece)
+        if left < 0:
+            raise UpstreamUnreachable(TOO_LARGE)
+        keep(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 def _masking(send: Send, key: bytes) -> Send:
@@ -217,32 +223,3 @@ def _masking(send: Send, key: bytes) -> Send:
         await send({**event, "body": body[:end]})
 
     return masked
-
-
-@asynccontextmanager
-async def while_connected(receive: Receive) -> AsyncIterator[None]:
-    """Run the block only as long as the client is there; raises ClientGone when it leaves.
-
-    The block is cancelled where it waits: for the provider's first byte, for its next one, or for
-    a client that reads slowly.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    is_gone = False
-
-    async def watch() -> None:
-        nonlocal is_gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        is_gone = True
-        task.cancel()
-
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not is_gone or task.uncancel():
-            raise
-        raise ClientGone from None
-    finally:
-        watcher.cancel()

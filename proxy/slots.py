@@ -12,7 +12,8 @@ from typing import Any
 from django.conf import settings
 
 from proxy.errors import TooManyAtOnce
-from proxy.forward import Receive, Send
+from proxy.forward import Send
+from proxy.watch import Receive
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]

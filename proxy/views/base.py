@@ -14,9 +14,10 @@ from yarl import URL
 from proxy import builtin, connections, guard, permits, records, stored, target, usage
 from proxy.context import Context
 from proxy.errors import InvalidTarget, RequestTooLarge
-from proxy.forward import Bounds, ClientGone, Receive, Relayed, Send
+from proxy.forward import Bounds, Relayed, Send
 from proxy.headers import RawHeaders, header
 from proxy.models import UsageRecord
+from proxy.watch import ClientGone, Receive, Watch
 from proxy.wire.dialect import Dialect, Route, Scope
 
 Outcome = UsageRecord.Outcome
@@ -52,6 +53,8 @@ def bounds() -> Bounds:
 class Call:
     """One call on its way: what its usage row and its response headers are made of."""
 
+    watch: Watch = field(init=False)
+    """Set as soon as the provider is asked."""
     scope: Scope
     dialect: Dialect
     route: Route

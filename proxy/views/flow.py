@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from proxy import context, forward, headers, permits, pins
 from proxy.context import Context, Wish
 from proxy.errors import InvalidRequest, ProxyError, UpstreamUnreachable
-from proxy.forward import ClientGone, Receive, Send
+from proxy.forward import Send
 from proxy.headers import header
 from proxy.relevance import modes
 from proxy.views import openai
@@ -30,6 +30,7 @@ from proxy.views.base import (
     provider_of,
     read_body,
 )
+from proxy.watch import ClientGone, Receive, Watch
 from proxy.wire.dialect import Dialect, Request, Route
 
 Result = TypeVar("Result")
@@ -57,7 +58,7 @@ async def completed(call: Call, receive: Receive, send: Send) -> None:
         permits.check_model(request.model, scope["access"].allowed_models)
         if named is None:
             openai.check_for_builtin(request)
-        async with forward.while_connected(receive):
+        async with Watch(receive) as call.watch:
             provider = named or await builtin_provider()
             call.target = provider.name
             await _forward_completion(call, provider, request, send)
@@ -76,7 +77,7 @@ async def passed(call: Call, receive: Receive, send: Send) -> None:
             return
         call.target = provider.name
         body = await read_body(call.scope, receive) if call.route.method == "POST" else None
-        async with forward.while_connected(receive), _opened(call, provider, body) as response:
+        async with Watch(receive) as call.watch, _opened(call, provider, body) as response:
             await _relay(call, response, send)
 
 
@@ -173,7 +174,8 @@ def _opened(
     if body is not None and provider.model and provider.model != call.model:
         body = openai.with_model(body, provider.model)
     url = provider.url(call.route.endpoint)
-    return forward.opened(provider.client, call.route.method, url, sent, body, call.bounds)
+    client, method = provider.client, call.route.method
+    return forward.opened(client, method, url, sent, body, call.bounds, call.watch)
 
 
 @cache
@@ -189,9 +191,10 @@ async def _relay(call: Call, response: aiohttp.ClientResponse, send: Send) -> No
         response,
         send,
         call.own_headers(),
-        call.dialect,  # type: ignore[arg-type]  # a module, which `relay` asks for by its class
+        call.dialect,
         call.bounds,
         call.relayed,
+        call.watch,
     )
     if call.relayed.is_complete:
         call.outcome = Outcome.COMPLETE

@@ -9,9 +9,10 @@ import msgspec
 from proxy.context import Context
 from proxy.decisions import told
 from proxy.errors import NotFound
-from proxy.forward import ClientGone, Receive, Send
+from proxy.forward import Send
 from proxy.views.base import Call, read_body, send_json
 from proxy.views.flow import beside, prepared
+from proxy.watch import ClientGone, Receive
 from proxy.wire import openai
 
 NAME = "preview"

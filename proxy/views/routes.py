@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from proxy import wire
 from proxy.errors import MethodNotAllowed, NotFound
-from proxy.forward import Receive, Send
+from proxy.forward import Send
 from proxy.views import flow, preview, requests
 from proxy.views.base import Call, Scope
+from proxy.watch import Receive
 
 
 async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
