@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -62,6 +63,7 @@ def masked(text: str) -> str:
     return _SECRETS.sub(lambda found: (found["named"] or found["query"] or "") + MASK, text)
 
 
+@lru_cache(maxsize=512)
 def masked_path(path: str) -> str:
     """Return a proxy path that names the target's host and the endpoint, and nothing between.
 

@@ -61,6 +61,7 @@ class Target:
     key: str = field(repr=False)
 
 
+@lru_cache(maxsize=512)
 def read(path: str, header_key: str | None) -> Target:
     """Return the target that stands in `path`, percent-encoded as it came, without its endpoint.
 

@@ -37,13 +37,17 @@ class Watch:
         assert task is not None
         self._task = task
         self._loop = task.get_loop()
-        self._watcher = self._loop.create_task(self._wait_for_leaving())
+        self._leaving = self._loop.create_task(self._wait_for_leaving())
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        self._watcher.cancel()
+        self._leaving.cancel()
+        # A cancelled task keeps its last frame, and that this watch: without the cut both, and the
+        # request with them, would wait for the garbage collector.
+        del self._leaving
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if (
             isinstance(error, asyncio.CancelledError)
             and self._is_gone

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 # Longer than any provider's usage with all its details.
 LONGEST = 4096
+_decoder = json.JSONDecoder()
 
 
 def objects_after(mark: re.Pattern[bytes], tail: bytes) -> Iterator[dict[str, Any]]:
@@ -25,13 +25,10 @@ def counted(value: Any) -> int | None:
 
 
 def _object_at(text: bytes, start: int) -> dict[str, Any] | None:
-    depth = 0
-    for end in range(start, min(len(text), start + LONGEST)):
-        depth += {0x7B: 1, 0x7D: -1}.get(text[end], 0)
-        if not depth:
-            try:
-                found: dict[str, Any] = msgspec.json.decode(text[start : end + 1])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return None
-            return found
-    return None
+    piece = text[start : start + LONGEST].decode("utf-8", "replace")
+    try:
+        # Reads one value and leaves what follows it, which msgspec has no way to do.
+        found, _ = _decoder.raw_decode(piece)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
