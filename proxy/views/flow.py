@@ -40,7 +40,7 @@ SHADOW = "shadow"
 
 # A body up to this size is read and filtered where it arrives; larger ones on a thread, so that
 # the others' streams flow on.
-INLINE_BYTES = 64 * 1024
+INLINE_BYTES = 16 * 1024
 _threads = ThreadPoolExecutor(2, thread_name_prefix="filter")
 
 
