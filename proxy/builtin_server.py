@@ -26,6 +26,8 @@ MOST_TOKENS = 1024
 # Where a request names none: what the model's makers recommend. At 1, as OpenAI has it, a model
 # this small rambles. Source: the model card of SmolLM2-135M-Instruct.
 TEMPERATURE, TOP_P = 0.2, 0.9
+# And a little against saying the same again, which it would do for ever.
+PENALTY = 1.1
 # More threads wait for one another longer than they calculate: the model is small.
 MOST_THREADS = 8
 # Turns of waiting before a thread sleeps. OpenMP's own 300,000 cost nothing on idle cores, but make
@@ -69,6 +71,7 @@ def _started(asked: dict[str, str]) -> Any:
     params.n_batch = params.n_ubatch = STEP
     params.n_predict = MOST_TOKENS
     params.sampling.temp, params.sampling.top_p = TEMPERATURE, TOP_P
+    params.sampling.penalty_repeat = PENALTY
     params.cpuparams.n_threads = min(_cores(), MOST_THREADS)
     # Would keep up to 8 GB of past prompts.
     params.cache_ram_mib = 0
