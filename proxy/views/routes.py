@@ -7,7 +7,7 @@ of its own, so no URL pattern of Django's describes it.
 from __future__ import annotations
 
 from proxy import wire
-from proxy.errors import MethodNotAllowed, NotFound
+from proxy.errors import InvalidTarget, MethodNotAllowed, NotFound
 from proxy.forward import Send
 from proxy.views import flow, preview, requests
 from proxy.views.base import Call, Scope
@@ -23,6 +23,9 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     dialect = wire.spoken_at(path, scope)
     route = dialect.route(preview.spelled_out(path), scope)
     if route is None:
+        if b"/chat/completions" in scope["query_string"]:
+            # A question mark in the target's URL ends the path: what follows it is no target.
+            raise InvalidTarget("The target's URL may have no query.")
         raise NotFound(f"There is no such endpoint here. {dialect.SUPPORTED}")
     if scope["method"] != route.method:
         allowed = (("allow", route.method),)

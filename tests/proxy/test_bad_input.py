@@ -157,6 +157,17 @@ def test_an_unknown_endpoint_is_404_and_names_the_known_one(
     assert "/chat/completions" in error["message"]
 
 
+def test_a_query_in_the_target_is_400_and_said_so(http: requests.Session, server: str):
+    target = "https://api.example.com/v1?version=2/sk-1"
+
+    response = http.post(f"{server}/api/v1/proxy/{target}/chat/completions", json=completion())
+
+    assert response.status_code == 400
+    error = error_of(response)
+    assert error["code"] == "invalid_target"
+    assert "query" in error["message"]
+
+
 @pytest.mark.parametrize(
     "header",
     [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer nonsense", "Bearer a.b.c", "bearer alk_x"],
