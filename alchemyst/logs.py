@@ -34,7 +34,9 @@ _count = itertools.count(1)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
-_PROXY_PATH = re.compile(r"/api/v1/proxy/[^\s\"'<>?]+")
+_PROXY_PATH = re.compile(r"(?P<path>/api/v1/proxy/[^\s\"'<>?]+)(?P<query>\?[^\s\"'<>]*)?")
+# A target with a question mark has the rest of itself, its key included, in the query.
+_HARMLESS_QUERIES = ("", "?", "?alt=sse")
 _TAIL = re.compile(
     r"(/(?:chat/)?(?:completions|embeddings|responses|models)"
     r"|/v1(?:alpha|beta)?/models/[\w.-]{1,100}(?::|%3A)[A-Za-z]{1,40})/*$"
@@ -59,8 +61,14 @@ _SECRETS = re.compile(
 def masked(text: str) -> str:
     """Return `text` without provider keys, tokens and passwords."""
     if PROXY_PREFIX in text:
-        text = _PROXY_PATH.sub(lambda found: masked_path(found[0]), text)
+        text = _PROXY_PATH.sub(
+            lambda found: masked_path(found["path"]) + _masked_query(found["query"] or ""), text
+        )
     return _SECRETS.sub(lambda found: (found["named"] or found["query"] or "") + MASK, text)
+
+
+def _masked_query(query: str) -> str:
+    return query if query in _HARMLESS_QUERIES else f"?{MASK}"
 
 
 @lru_cache(maxsize=512)
@@ -134,7 +142,9 @@ class MaskedPaths:
         if scope["path"].startswith(PROXY_PREFIX):
             scope["path"] = masked_path(scope["path"])
             scope["raw_path"] = scope["path"].encode()
-        if scope["query_string"]:
+            query = _masked_query(f"?{scope['query_string'].decode('latin-1')}")
+            scope["query_string"] = query[1:].encode()
+        elif scope["query_string"]:
             query = masked(f"?{scope['query_string'].decode('latin-1')}")
             scope["query_string"] = query[1:].encode("latin-1")
         named = (b"x-alchemyst-request-id", name.encode())

@@ -118,11 +118,12 @@ def test_it_streams_and_its_log_has_no_key(
         served(f"{provider.url}/fail/500/v1/{CANARY}/chat/completions?key={CANARY}", json=question),
         served(f"http://10.0.0.1/v1/{CANARY}/chat/completions", json=question),
         served(f"{target}/unknown", json=question),
+        served(f"{provider.url}/v1?a=b/{CANARY}/chat/completions", json=question),
         served(f"{target}/chat/completions", data=b"{"),
     ]
 
     assert first.count(b"data: ") == 1
-    assert [answer.status_code for answer in refused] == [500, 400, 404, 400]
+    assert [answer.status_code for answer in refused] == [500, 400, 404, 400, 400]
     time.sleep(0.2)
     assert CANARY not in installation.log.read_text()
     assert installation.key not in installation.log.read_text()
