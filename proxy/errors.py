@@ -4,6 +4,7 @@
     +- InvalidRequest          400 invalid_request
     |  +- InvalidMessages      400 invalid_messages
     |  +- InvalidTarget        400 invalid_target
+    +- AccessEnded             401 access_ended
     +- NotFound                404 not_found
     |  +- ModelNotFound        404 model_not_found
     +- NotAllowed              403
@@ -12,8 +13,11 @@
     +- MethodNotAllowed        405 method_not_allowed
     +- RequestTooLarge         413 request_too_large
     +- TooManyAtOnce           429 rate_limit_exceeded
+    +- BudgetSpent             429 insufficient_quota
     +- UpstreamUnreachable     502 upstream_unreachable
     +- UpstreamTimeout         504 upstream_timeout
+    +- UpstreamRefused         502 upstream_refused; 429 or 503 as the provider said
+    +- UpstreamBroken          502 upstream_broken
     +- ModelUnavailable        503 model_unavailable
     +- KeyUnreadable           503 key_unreadable
 
@@ -23,6 +27,8 @@ and no text of a library. `wire/` gives an error its dialect's shape.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ProxyError(Exception):
     """A fault that becomes an answer in the shape of the caller's dialect."""
@@ -31,6 +37,8 @@ class ProxyError(Exception):
     type = "server_error"
     code = "internal_error"
     message = "Something went wrong on our side. Try again; if it stays, tell the operator."
+    details: dict[str, Any] | None = None
+    """More for programs, where the shape of an answer has room for it."""
 
     def __init__(
         self,
@@ -60,6 +68,13 @@ class InvalidTarget(InvalidRequest):
         "This target can't be used. Name a public provider by https and port 443, "
         "such as https://api.openai.com/v1, or ask the operator to allow its host and port."
     )
+
+
+class AccessEnded(ProxyError):
+    """The caller was blocked, or signed out everywhere, while the answer came."""
+
+    status, type, code = 401, "authentication_error", "access_ended"
+    message = "Your access has ended. Sign in again, or ask the operator."
 
 
 class NotFound(ProxyError):
@@ -96,6 +111,10 @@ class TooManyAtOnce(ProxyError):
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
 
+class BudgetSpent(ProxyError):
+    status, type, code = 429, "rate_limit_error", "insufficient_quota"
+
+
 class UpstreamUnreachable(ProxyError):
     status, code = 502, "upstream_unreachable"
     message = "The provider could not be reached. Check the target's address, or try again."
@@ -104,6 +123,20 @@ class UpstreamUnreachable(ProxyError):
 class UpstreamTimeout(ProxyError):
     status, code = 504, "upstream_timeout"
     message = "The provider did not answer in time. Try again."
+
+
+class UpstreamRefused(ProxyError):
+    """For answers of our own making: the proxy passes a provider's refusal on as it is."""
+
+    status, code = 502, "upstream_refused"
+    message = "The model's provider refused the request. Tell the operator if it stays."
+
+
+class UpstreamBroken(ProxyError):
+    """The provider's answer broke off, or is none."""
+
+    status, code = 502, "upstream_broken"
+    message = "The model's answer broke off. Try again."
 
 
 class ModelUnavailable(ProxyError):

@@ -1,68 +1,67 @@
 """Open a provider, and relay its bytes: each piece as it comes, nothing held, nothing parsed.
 
 The provider is opened before our status line is sent, so that a refusal is still a status code.
-Whatever ends the relay (the end, a fault, a client that left), the provider is let go with it.
+Whoever opens it releases it, whatever ends the relay: the end, a fault, a client that left.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import random
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
-
 from proxy import headers
-from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import (
+    AccessEnded,
+    InvalidRequest,
+    ProxyError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from proxy.http1 import Broken, Connection, head_of
+from proxy.options import Bounds
+from proxy.provider import Provider
 from proxy.watch import Watch
 from proxy.wire.dialect import Dialect
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# A body beyond this is written in pieces, so that the loop serves others meanwhile.
-WRITTEN_AT_ONCE = 512 * 1024
 # Enough of an answer's end to hold its usage, whether whole or streamed.
 TAIL_BYTES = 8 * 1024
-# Who refuses a connection may be restarting: asked again after about so many seconds.
-WAITS_WHEN_REFUSED = (0.1, 0.3)
+MOST_WHOLE = 1024 * 1024
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
 SHORTEST_MASKED_KEY = 12
+WITHOUT_BODY = (204, 304)
 TOO_LARGE = "The provider's answer is larger than allowed."
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How long a provider may take, in seconds, and how much it may send, in bytes."""
-
-    first_byte: float
-    idle: float
-    total: float
-    most_bytes: int
+BROKE_OFF = "The provider's answer broke off. Try again."
 
 
 @dataclass(slots=True)
 class Relayed:
     """What became of an answer on its way down."""
 
-    is_complete: bool = False
+    broke: ProxyError | None = None
+    """Why it broke off."""
     tail: deque[bytes] = field(default_factory=deque)
     """The last pieces of the answer, as many as hold TAIL_BYTES."""
+    size: int = 0
+    """Of all pieces, in bytes."""
+    whole: list[bytes] | None = None
+    """All pieces, where somebody keeps the conversation; None also for what is too much."""
     _held: int = 0
 
     def keep(self, piece: bytes) -> None:
         """Remember a piece, and forget those that are no longer of the end."""
         tail = self.tail
         tail.append(piece)
+        self.size += len(piece)
         self._held += len(piece)
+        if self.whole is not None:
+            self.whole.append(piece)
+            if self.size > MOST_WHOLE:
+                self.whole = None
         while self._held - len(tail[0]) >= TAIL_BYTES:
             self._held -= len(tail.popleft())
 
@@ -71,141 +70,123 @@ class Relayed:
         return [piece[-TAIL_BYTES:] for piece in self.tail]
 
 
-@asynccontextmanager
 async def opened(
-    client: aiohttp.ClientSession,
+    provider: Provider,
     method: str,
-    url: URL,
-    sent: CIMultiDict[str],
+    endpoint: str,
+    sent: headers.RawHeaders,
     body: bytes | None,
-    bounds: Bounds,
     watch: Watch,
-) -> AsyncIterator[aiohttp.ClientResponse]:
-    """Send a request and give the provider's answer, its head read and its body not.
+) -> Connection:
+    """Send a request and return the provider's answer, its head read and its body not.
 
-    Raises UpstreamTimeout or UpstreamUnreachable before the first byte; closes the provider.
+    Whoever has it gives it to `release`, whatever happens. Raises UpstreamTimeout,
+    UpstreamUnreachable, or InvalidRequest for what no head of a request may hold.
     """
-    response: aiohttp.ClientResponse | None = None
+    base = provider.base
+    path = (base.path + endpoint).encode()
+    length = None if body is None else len(body)
     try:
-        watch.allow(bounds.first_byte)
-        with _Translated(watch):
-            response = await _asked(client, method, url, sent, body)
-        _check(response, bounds)
-        yield response
-    finally:
-        if response is not None:
-            # Gives a connection back when the answer was read to its end, closes it otherwise.
-            response.release() if response.content.at_eof() else response.close()
+        head = head_of(method, path, base.header, sent, length)
+    except ValueError:
+        raise InvalidRequest("A header or the URL has characters that none may have.") from None
+    watch.allow(watch.bounds.first_byte)
+    try:
+        return await provider.pool.ask(base.origin, head, body, is_safe=method == "GET")
+    except BaseException as error:
+        raise _told(error, watch) from None
 
 
-async def _asked(
-    client: aiohttp.ClientSession, method: str, url: URL, sent: CIMultiDict[str], body: bytes | None
-) -> aiohttp.ClientResponse:
-    """Send a request; connect again, within the time for it, to a provider that refuses to.
+async def read(answer: Connection, watch: Watch) -> bytes:
+    """Return the next piece of an answer, empty at its end.
 
-    Only a failed connection is tried again: of what may have read a byte, nothing is known.
+    Raises UpstreamTimeout or UpstreamUnreachable.
     """
-    give_up = time.monotonic() + (client.timeout.sock_connect or 0)
-    waits = iter(WAITS_WHEN_REFUSED)
-    while True:
-        try:
-            return await client.request(
-                method, url, headers=sent, data=_payload(body), allow_redirects=False
-            )
-        except aiohttp.ClientConnectorError as error:
-            wait = next(waits, None)
-            is_refused = error.errno in (errno.ECONNREFUSED, errno.ECONNRESET)
-            if wait is None or not is_refused or time.monotonic() + wait > give_up:
-                raise
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+    watch.allow(watch.bounds.idle)
+    try:
+        return await answer.read()
+    except BaseException as error:
+        raise _told(error, watch, BROKE_OFF) from None
 
 
-def _payload(body: bytes | None) -> bytes | BytesIO | None:
-    return BytesIO(body) if body and len(body) > WRITTEN_AT_ONCE else body
+def release(provider: Provider, answer: Connection) -> None:
+    """Let go of an answer: hang up, unless it came to its end."""
+    provider.pool.release(provider.base.origin, answer)
 
 
-def _check(response: aiohttp.ClientResponse, bounds: Bounds) -> None:
-    if 300 <= response.status < 400 and response.status != 304:
-        raise UpstreamUnreachable("The provider redirects elsewhere; name its final URL.")
-    if headers.has_encoding(response.headers):
-        raise UpstreamUnreachable("The provider sent an encoding that was not asked for.")
-    if (response.content_length or 0) > bounds.most_bytes:
-        raise UpstreamUnreachable(TOO_LARGE)
-
-
-class _Translated:
-    """Turns what the HTTP client raises into faults of ours, which hold nothing of its text."""
-
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, asyncio.CancelledError) and self.watch.is_late:
-            self.watch.forgive()
-            raise UpstreamTimeout from None
-        if isinstance(error, TimeoutError):
-            raise UpstreamTimeout from None
-        if isinstance(error, aiohttp.ClientError | OSError | ValueError):
-            raise UpstreamUnreachable from None
+def _told(error: BaseException, watch: Watch, message: str = "") -> BaseException:
+    """Return the fault of ours for one on the way to a provider, with nothing of its text."""
+    if isinstance(error, asyncio.CancelledError) and (watch.is_late or watch.is_ended):
+        is_late = watch.is_late
+        watch.forgive()
+        return UpstreamTimeout() if is_late else AccessEnded()
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout()
+    if isinstance(error, Broken | OSError):
+        return UpstreamUnreachable(message)
+    return error
 
 
 async def relay(
-    response: aiohttp.ClientResponse,
+    answer: Connection,
+    told: headers.RawHeaders,
     send: Send,
-    own_headers: headers.RawHeaders,
     dialect: Dialect,
-    bounds: Bounds,
     relayed: Relayed,
     watch: Watch,
 ) -> None:
-    """Pass a provider's answer on, piece by piece, and note in `relayed` how it ended.
+    """Pass a provider's answer on under the headers `told`; note in `relayed` how it ended.
 
     A stream that breaks ends with an error event of the dialect; any other answer is cut where it
-    broke, which no client takes for success. A key that an error repeats is masked.
+    broke, which no client takes for success.
     """
-    if response.status >= 400:
-        send = _masking(send, headers.key_in(response.request_info.headers))
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status,
-            "headers": headers.downward(response.raw_headers) + own_headers,
-        }
-    )
+    await send({"type": "http.response.start", "status": answer.status, "headers": told})
     try:
-        with _Translated(watch):
-            await _relay_body(response, send, relayed, bounds, watch)
+        await _relay_body(answer, send, relayed, watch)
     except ProxyError as error:
-        if not response.content_type.startswith("text/event-stream"):
-            return
-        await send({"type": "http.response.body", "body": dialect.broken(error), "more_body": True})
-    else:
-        relayed.is_complete = True
-    await send({"type": "http.response.body", "body": b""})
+        relayed.broke = error
+    if relayed.broke and kind_of(answer) == b"text/event-stream":
+        event = dialect.broken(relayed.broke)
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
-async def _relay_body(
-    response: aiohttp.ClientResponse, send: Send, relayed: Relayed, bounds: Bounds, watch: Watch
-) -> None:
-    end = time.monotonic() + bounds.total
-    left = bounds.most_bytes
-    read, keep = response.content.readany, relayed.keep
-    while True:
-        watch.allow(min(bounds.idle, end - time.monotonic()))
-        piece = await read()
-        if not piece:
-            return
-        left -= len(piece)
-        if left < 0:
+def downward(answer: Connection, bounds: Bounds) -> headers.RawHeaders:
+    """Return what the caller gets of an answer's headers.
+
+    Raises UpstreamUnreachable for an answer that can't be passed on.
+    """
+    status = answer.status
+    if 300 <= status < 400 and status != 304:
+        raise UpstreamUnreachable("The provider redirects elsewhere; name its final URL.")
+    if not 200 <= status < 600:
+        raise UpstreamUnreachable("The provider answered with a status that does not exist.")
+    if status in WITHOUT_BODY:
+        # A length would be that of the body which another status would have had.
+        answer.headers = [each for each in answer.headers if each[0] != b"content-length"]
+    elif int(answer.get(b"content-length") or 0) > bounds.most_bytes:
+        raise UpstreamUnreachable(TOO_LARGE)
+    return headers.downward(answer.headers)
+
+
+def kind_of(answer: Connection) -> bytes:
+    """Return the type of an answer, without its parameters, in lower case."""
+    return (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+
+
+async def _relay_body(answer: Connection, send: Send, relayed: Relayed, watch: Watch) -> None:
+    most = watch.bounds.most_bytes
+    is_whole = False
+    while not is_whole:
+        piece = await read(answer, watch)
+        relayed.keep(piece)
+        if relayed.size > most:
             raise UpstreamUnreachable(TOO_LARGE)
-        keep(piece)
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        is_whole = answer.is_complete
+        await send({"type": "http.response.body", "body": piece, "more_body": not is_whole})
 
 
-def _masking(send: Send, key: bytes) -> Send:
+def masking(send: Send, key: bytes) -> Send:
     """Return `send` without the key in what it sends, even where two pieces meet; lengths stay."""
     if len(key) < SHORTEST_MASKED_KEY:
         return send

@@ -1,31 +1,30 @@
 """May we connect there? Decided on the address that is then connected to.
 
 A target is a stranger's URL. Public hosts may be reached by https on port 443; everything else
-only where the operator lists that host and port. Names are resolved once, by the resolver below,
-inside the one HTTP client that providers are reached with: what it returns is what is connected
-to, so a name that changes its address between a check and a connection gains nothing.
+only where the operator lists that host and port. Names are resolved once, by the resolver below:
+what it returns is what is connected to, so a name that changes its address between a check and a
+connection gains nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.http.request import validate_host
 
 from proxy.errors import InvalidTarget, UpstreamUnreachable
-from proxy.target import Base, host_of
-
-Allowed = frozenset[tuple[str, int]]
+from proxy.options import options
+from proxy.target import Base
 
 DNS_SECONDS = 5
+DNS_MEMORY_SECONDS = 60
+MOST_NAMES = 2048
 
 # Refused although Python calls them global: Azure's host agent; addresses that only carry another
 # one inside; and site-local ones, deprecated but routed in places.
@@ -49,32 +48,17 @@ _ALSO_REFUSED = tuple(
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
 
 
-def allowed_targets(words: Iterable[str]) -> Allowed:
-    """Return the operator's list as (host, port) pairs; raises ImproperlyConfigured."""
-    pairs = set()
-    for word in words:
-        host, colon, port = word.rpartition(":")
-        try:
-            if not colon or not 0 < int(port) < 65536:
-                raise ValueError
-            pairs.add((host_of(host), int(port)))
-        except (ValueError, InvalidTarget):
-            raise ImproperlyConfigured(
-                f"ALCHEMYST_PROXY_ALLOWED_TARGETS has {word!r}; use host:port."
-            ) from None
-    return frozenset(pairs)
-
-
-def check(base: Base, allowed: Allowed, own_host: str) -> None:
+def check(base: Base, own_host: str) -> None:
     """Raise InvalidTarget unless `base` may be asked at all; names are looked up later.
 
     A target that is this application would only come back to us: `own_host` is where the caller
     reached us, and ALLOWED_HOSTS are all the names that we answer to.
     """
-    if (base.host, base.port) in allowed:
+    known = options()
+    if (base.host, base.port) in known.allowed_targets:
         if base.authority == own_host:
             raise InvalidTarget
-    elif not _may_be_asked(base, tuple(settings.ALLOWED_HOSTS)):
+    elif not _may_be_asked(base, known.own_names):
         raise InvalidTarget
 
 
@@ -99,27 +83,50 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.version == 4 or address in _GLOBAL_IPV6
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names for the HTTP client and gives it only addresses that may be connected to."""
+Found = list[tuple[Any, ...]]
+"""Addresses as `socket.getaddrinfo` gives them."""
 
-    def __init__(self, allowed: Allowed, resolver: AbstractResolver | None = None) -> None:
-        self.allowed = allowed
-        self.resolver = resolver or ThreadedResolver()
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        try:
-            async with asyncio.timeout(DNS_SECONDS):
-                found = await self.resolver.resolve(host, port, family)
-        except (OSError, TimeoutError):
-            raise UpstreamUnreachable from None
-        if (host, port) in self.allowed:
+async def looked_up(host: str, port: int) -> Found:
+    """Return what the system knows of a name; a written address needs no lookup."""
+    loop = asyncio.get_running_loop()
+    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+
+
+class Resolver:
+    """Gives the addresses of a name that may be connected to, and remembers names for a minute."""
+
+    def __init__(
+        self,
+        *,
+        is_guarded: bool,
+        look_up: Callable[[str, int], Awaitable[Found]] = looked_up,
+        memory_seconds: float = DNS_MEMORY_SECONDS,
+    ) -> None:
+        self._is_guarded = is_guarded
+        self._look_up = look_up
+        self._memory_seconds = memory_seconds
+        self._known: dict[tuple[str, int], tuple[float, Found]] = {}
+
+    async def addresses(self, host: str, port: int) -> Found:
+        """Return where a connection may be made to; raises UpstreamUnreachable or InvalidTarget."""
+        until, found = self._known.get((host, port), (0.0, []))
+        if time.monotonic() >= until:
+            found = await self._fresh(host, port)
+        if not self._is_guarded or (host, port) in options().allowed_targets:
             return found
-        public = [entry for entry in found if is_public(ip_address(entry["host"].split("%")[0]))]
+        public = [entry for entry in found if is_public(ip_address(entry[4][0].split("%")[0]))]
         if not public:
             raise InvalidTarget
         return public
 
-    async def close(self) -> None:
-        await self.resolver.close()
+    async def _fresh(self, host: str, port: int) -> Found:
+        try:
+            async with asyncio.timeout(DNS_SECONDS):
+                found = await self._look_up(host, port)
+        except (OSError, TimeoutError):
+            raise UpstreamUnreachable from None
+        if len(self._known) >= MOST_NAMES:
+            self._known.clear()
+        self._known[host, port] = time.monotonic() + self._memory_seconds, found
+        return found

@@ -7,14 +7,11 @@ let a provider speak for our own origin to a browser.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from multidict import CIMultiDict, MultiMapping
-
-from proxy.errors import InvalidRequest
-
-RawHeaders = list[tuple[bytes, bytes]]
+from proxy.errors import InvalidRequest, UpstreamUnreachable
+from proxy.http1 import RawHeaders
 
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer "
@@ -48,6 +45,11 @@ _NEVER_DOWN = _HOP_BY_HOP | frozenset(
     b"x-accel-redirect x-powered-by x-sendfile".split()
 )
 _NEVER_DOWN_PREFIXES = (b"access-control-", b"x-alchemyst-", b"cross-origin-")
+# What needs no decoding: the connection has taken the chunks apart.
+_ENCODINGS = {
+    b"content-encoding": (b"", b"identity"),
+    b"transfer-encoding": (b"chunked",),
+}
 
 # On every relayed answer: no proxy in front may hold it back, no browser may run it.
 _ALWAYS_DOWN: RawHeaders = [
@@ -56,21 +58,34 @@ _ALWAYS_DOWN: RawHeaders = [
 ]
 
 
+# Where a request's headers, once looked through, are remembered in its scope.
+_KNOWN = "alchemyst.headers"
+
+
 def header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
     """Return a request header's value; a header given twice is one that we don't trust."""
-    found = None
-    for key, value in scope["headers"]:
-        if key == name:
-            if found is not None:
-                raise InvalidRequest(f"The header {name.decode()} was given more than once.")
-            found = value
-    return None if found is None else found.decode("latin-1").strip()
+    known: dict[bytes, bytes] | None = scope.get(_KNOWN)
+    if known is None:
+        known = scope[_KNOWN] = dict(scope["headers"])
+    value = known.get(name)
+    if value is None:
+        return None
+    if len(known) < len(scope["headers"]) and _is_repeated(scope["headers"], name):
+        raise InvalidRequest(f"The header {name.decode()} was given more than once.")
+    return value.decode("latin-1").strip()
 
 
-def upward(received: Iterable[tuple[bytes, bytes]], passing: frozenset[bytes]) -> CIMultiDict[str]:
+def _is_repeated(received: RawHeaders, name: bytes) -> bool:
+    return [known for known, _ in received].count(name) > 1
+
+
+def upward(received: RawHeaders, passing: frozenset[bytes]) -> RawHeaders:
     """Return what a provider gets of the caller's headers; `passing` are the operator's extras."""
-    sent: CIMultiDict[str] = CIMultiDict()
-    for name, value in received:
+    # One encoding that needs no decoder: what arrives is what is passed on.
+    sent = [(b"accept-encoding", b"identity")]
+    has_type = False
+    for each in received:
+        name = each[0]
         if name in _NEVER_UP:
             continue
         if (
@@ -79,39 +94,25 @@ def upward(received: Iterable[tuple[bytes, bytes]], passing: frozenset[bytes]) -
             and name not in passing
         ):
             continue
-        sent.add(name.decode("latin-1"), _text(value))
-    # One encoding that needs no decoder: what arrives is what is passed on.
-    sent["Accept-Encoding"] = "identity"
-    if "Content-Type" not in sent:
-        sent["Content-Type"] = "application/json"
+        if name == b"content-type":
+            has_type = True
+        sent.append(each)
+    if not has_type:
+        sent.append((b"content-type", b"application/json"))
     return sent
 
 
-def _text(value: bytes) -> str:
-    """Return what the HTTP client, which writes UTF-8, writes as the bytes that came."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+def downward(told: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """Return what of a provider's headers, their names in lower case, the caller gets.
 
-
-def downward(raw: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """Return what of a provider's raw headers the caller gets, names in lower case."""
+    Raises UpstreamUnreachable where they say that the answer is encoded, although asked not to be.
+    """
     kept = []
-    for original, value in raw:
-        name = original.lower()
-        if name not in _NEVER_DOWN and not name.startswith(_NEVER_DOWN_PREFIXES):
-            kept.append((name, value))
+    for header in told:
+        name = header[0]
+        if name in _NEVER_DOWN:
+            if name in _ENCODINGS and header[1].lower() not in _ENCODINGS[name]:
+                raise UpstreamUnreachable("The provider sent an encoding that was not asked for.")
+        elif not name.startswith(_NEVER_DOWN_PREFIXES):
+            kept.append(header)
     return kept + _ALWAYS_DOWN
-
-
-def has_encoding(headers: MultiMapping[str]) -> bool:
-    """Whether a provider encoded its answer, although asked not to."""
-    said = headers.getall("Content-Encoding", ())
-    return any(value.lower() not in ("", "identity") for value in said)
-
-
-def key_in(sent: Mapping[str, str]) -> bytes:
-    """Return the provider's key that stands in the headers of a request; empty without one."""
-    key = sent.get("X-Goog-Api-Key") or sent.get("Authorization", "").removeprefix("Bearer ")
-    return key.encode()

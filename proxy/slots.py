@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from django.conf import settings
-
 from proxy.errors import TooManyAtOnce
 from proxy.forward import Send
+from proxy.options import options
 from proxy.watch import Receive
 
 Scope = MutableMapping[str, Any]
@@ -37,8 +36,8 @@ class Slots:
         return len(self._taken)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        most = settings.PROXY_MAX_CONCURRENT
-        user_id, taken = scope["user"].pk, self._taken
+        most = options().max_concurrent
+        user_id, taken = scope["user"].id, self._taken
         others = taken.get(user_id, 0)
         if most and others >= most:
             raise TooManyAtOnce(

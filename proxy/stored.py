@@ -24,7 +24,8 @@ def _looked_up(user_id: int, name: str) -> Stored | None:
     provider = Provider.objects.meant(user_id, name)
     if provider is None:
         return None
-    found = Stored(provider.base, provider.dialect, vault.opened(provider.sealed_key))
+    key = vault.opened(provider.sealed_key)
+    found = Stored(provider.base, provider.dialect, key, provider.cost)
     memory.remember(user_id, name, found, age=age)
     return found
 

@@ -13,10 +13,10 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 import idna
-from yarl import URL
 
 from proxy.errors import InvalidTarget
 
@@ -35,6 +35,14 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
 
+class Origin(NamedTuple):
+    """Whom a connection leads to."""
+
+    is_tls: bool
+    host: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A provider's base URL, taken apart and made canonical."""
@@ -43,14 +51,22 @@ class Base:
     host: str
     port: int
     path: str
+    authority: str = field(init=False, repr=False, compare=False)
+    """host:port, as operators list it and as usage rows name it."""
+    header: bytes = field(init=False, repr=False, compare=False)
+    """The same as the header Host has it: without the port that the scheme has anyway."""
+    origin: Origin = field(init=False, repr=False, compare=False)
 
-    @property
-    def authority(self) -> str:
-        """host:port, as operators list it and as usage rows name it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def __post_init__(self) -> None:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        authority = f"{host}:{self.port}"
+        header = host if self.port == _DEFAULT_PORTS[self.scheme] else authority
+        object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "header", header.encode())
+        object.__setattr__(self, "origin", Origin(self.scheme == "https", self.host, self.port))
 
-    def url(self, endpoint: str) -> URL:
-        return _joined(self, endpoint)
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.header.decode()}{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +149,3 @@ def host_of(text: str) -> str:
     if len(host) > 253 or not _HOST.fullmatch(host):
         raise InvalidTarget("The target's host is no valid name.")
     return host
-
-
-@lru_cache(maxsize=2048)
-def _joined(base: Base, endpoint: str) -> URL:
-    return URL(f"{base.scheme}://{base.authority}{base.path}{endpoint}", encoded=True)

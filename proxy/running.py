@@ -1,0 +1,41 @@
+"""Which calls are under way for whom, so that they can be ended from elsewhere.
+
+Each process knows its own. A call that is ended tells its caller so, as of any break.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Endable(Protocol):
+    """What can be told, from any thread, to end soon."""
+
+    def end(self) -> None: ...
+
+
+_calls: dict[int, set[Endable]] = {}
+
+
+def begun(user_id: int, call: Endable) -> None:
+    """Note that a call is under way for this user."""
+    _calls.setdefault(user_id, set()).add(call)
+
+
+def ended(user_id: int, call: Endable) -> None:
+    """Forget it again."""
+    calls = _calls[user_id]
+    calls.discard(call)
+    if not calls:
+        del _calls[user_id]
+
+
+def end(user_id: int) -> None:
+    """End all calls of this user; from any thread."""
+    for call in tuple(_calls.get(user_id, ())):
+        call.end()
+
+
+def count() -> int:
+    """How many calls are under way in this process."""
+    return sum(map(len, tuple(_calls.values())))
