@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypedDict
 
@@ -40,6 +40,9 @@ class Request:
     model: str
     raw_messages: list[bytes]
     messages: list[Message]
+    front: bytes = b""
+    """What else of it stands in the prompt, before the messages: tools, instructions."""
+
     may_be_filtered: bool = True
     """False where the messages are only the tail of a conversation that the provider holds."""
 
@@ -50,6 +53,7 @@ class Counts(TypedDict):
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int | None
+    written_tokens: int | None
 
 
 class Dialect(Protocol):
@@ -57,6 +61,9 @@ class Dialect(Protocol):
 
     NAME: str
     """What stored providers call it."""
+
+    OWN_HOST: str
+    """Whose dialect it is: the provider that a preview is priced by."""
 
     SUPPORTED: str
     """What a 404 tells: the endpoints that there are."""
@@ -85,6 +92,9 @@ class Dialect(Protocol):
         All other fields keep their bytes. None where the rest would break a rule of the provider's
         that held before.
         """
+
+    def listed(self, body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
+        """Return a list of models without those that may not be used; None where it is no list."""
 
     def reported(self, tail: bytes) -> Counts:
         """Return the provider's own token counts from the end of its answer."""

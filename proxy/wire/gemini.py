@@ -7,6 +7,7 @@ what is kept is sent on byte for byte, signatures and unknown fields included.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import unquote, unquote_plus
 
@@ -19,8 +20,10 @@ from proxy.wire.checks import check_number, explained
 from proxy.wire.counts import counted, objects_after
 from proxy.wire.dialect import Counts, Request, Route, Scope
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
+from proxy.wire.lists import narrowed
 
 NAME = "gemini"
+OWN_HOST = "generativelanguage.googleapis.com"
 SUPPORTED = (
     "Use POST /api/v1/proxy/{target}/v1beta/models/{model}:{task} with a task such as "
     "generateContent, streamGenerateContent, countTokens or batchEmbedContents, or GET "
@@ -63,6 +66,7 @@ class _Generation(msgspec.Struct):
     """What is checked of a request, in both spellings; every other field passes untouched."""
 
     contents: Annotated[list[Raw], Meta(min_length=1)]
+    tools: Raw = Raw()
     generation_config: _Object = None
     generation_config_camel: _Object = field(default=None, name="generationConfig")
     safety_settings: list[Raw] | None = None
@@ -163,9 +167,12 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
         asked = _decoder.decode(body)
     check_number(asked.contents, most_messages, field="contents")
     raw = [bytes(content) for content in asked.contents]
-    messages = tied([content_of(each, f"contents[{place}]") for place, each in enumerate(raw)])
+    messages = tied([content_of(each, place) for place, each in enumerate(raw)])
     is_tail = bool(asked.cached_content or asked.cached_content_camel)
-    return Request(body, route.model, raw, messages, may_be_filtered=not is_tail)
+    front = bytes(asked.tools) + msgspec.json.encode(
+        asked.system_instruction or asked.system_instruction_camel
+    )
+    return Request(body, route.model, raw, messages, front, may_be_filtered=not is_tail)
 
 
 def written(request: Request, runs: list[list[int]]) -> bytes | None:
@@ -191,6 +198,22 @@ def _joined(request: Request, run: list[int]) -> bytes:
     return msgspec.json.encode({"role": role, "parts": parts})
 
 
+class _Listed(msgspec.Struct):
+    name: str
+
+
+_listed_decoder = msgspec.json.Decoder(_Listed)
+
+
+def listed(body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
+    """Return a list of models without those that may not be used; None where it is no list."""
+    return narrowed(
+        body,
+        "models",
+        lambda entry: may_use(_listed_decoder.decode(entry).name.removeprefix("models/")),
+    )
+
+
 def reported(tail: bytes) -> Counts:
     """Return the provider's own token counts from the end of its answer, where it gave them.
 
@@ -199,14 +222,20 @@ def reported(tail: bytes) -> Counts:
     found: dict[str, Any] = {}
     for each in objects_after(_USAGE, tail):
         found |= each
-    candidates = counted(found.get("candidatesTokenCount"))
-    thoughts = counted(found.get("thoughtsTokenCount"))
+    return counts_in(found)
+
+
+def counts_in(usage: dict[str, Any]) -> Counts:
+    """Return what a provider's `usageMetadata` says."""
+    candidates = counted(usage.get("candidatesTokenCount"))
+    thoughts = counted(usage.get("thoughtsTokenCount"))
     return {
-        "prompt_tokens": counted(found.get("promptTokenCount")),
+        "prompt_tokens": counted(usage.get("promptTokenCount")),
         "completion_tokens": (
             None if candidates is None and thoughts is None else (candidates or 0) + (thoughts or 0)
         ),
-        "cached_tokens": counted(found.get("cachedContentTokenCount")),
+        "cached_tokens": counted(usage.get("cachedContentTokenCount")),
+        "written_tokens": None,
     }
 
 

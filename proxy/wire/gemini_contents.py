@@ -59,12 +59,12 @@ class Content:
 _seen: BoundedMemory[Content] = BoundedMemory(size=16 * 1024 * 1024)
 
 
-def content_of(raw: bytes, place: str) -> Content:
-    """Return what `raw` says; raises InvalidMessages, naming `place`, where it is no content."""
+def content_of(raw: bytes, place: int) -> Content:
+    """Return what `raw` says; raises InvalidMessages, naming its place, where it is no content."""
     digest = digest_of(raw)
     known = _seen.get(digest)
     if known is None:
-        known = _read(raw, digest, place)
+        known = _read(raw, digest, f"contents[{place}]")
         _seen.put(digest, known, cost=len(raw) + 600)
     return known
 
@@ -171,6 +171,9 @@ def tied(contents: Iterable[Content]) -> list[Message]:
     Most calls have no id on the wire: a result belongs to the next unanswered call of its name in
     the latest turn that called it, and if the name is unknown to the latest call.
     """
+    contents = list(contents)
+    if not any(content.calls or content.answers for content in contents):
+        return [content.message for content in contents]
     by_id: dict[str, str] = {}
     by_name: dict[str, deque[str]] = {}
     latest: str | None = None

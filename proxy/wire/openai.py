@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
@@ -23,9 +24,11 @@ from proxy.relevance.messages import Message
 from proxy.wire.checks import check_number, explained
 from proxy.wire.counts import counted, objects_after
 from proxy.wire.dialect import Counts, Request, Route, Scope
+from proxy.wire.lists import narrowed
 
 COMPLETIONS: Final = "chat/completions"
 NAME = "openai"
+OWN_HOST = "api.openai.com"
 SUPPORTED = (
     "Use POST /api/v1/proxy/{target}/chat/completions or GET /api/v1/proxy/{target}/models, "
     "where the target is https://api.openai.com/v1, or default."
@@ -47,6 +50,9 @@ _ROLES = {
 _TEXT_PARTS = ("text", "refusal")
 _PLAIN_FIELDS = {"role", "content"}
 _MAY_LACK_CONTENT = ("assistant", "function")
+# What providers that speak OpenAI's format call them: OpenAI, DeepSeek, gateways to Claude.
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
+_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 
 # Messages of earlier requests, by digest: of a history of a hundred, a new turn brings two.
@@ -65,6 +71,8 @@ class _Completion(msgspec.Struct):
     frequency_penalty: _Penalty | None = None
     presence_penalty: _Penalty | None = None
     response_format: Raw = Raw()
+    tools: Raw = Raw()
+    functions: Raw = Raw()
 
 
 _decoder = msgspec.json.Decoder(_Completion)
@@ -107,7 +115,8 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     messages = [_message(each, place) for place, each in enumerate(raw)]
     if b"json_object" in bytes(asked.response_format):
         _protect_last_naming_json(messages)
-    return Request(body, asked.model, raw, messages)
+    front = b"".join(map(bytes, (asked.tools, asked.functions, asked.response_format)))
+    return Request(body, asked.model, raw, messages, front)
 
 
 def written(request: Request, runs: list[list[int]]) -> bytes:
@@ -137,20 +146,49 @@ def has_media(request: Request) -> bool:
     )
 
 
+class _Listed(msgspec.Struct):
+    id: str
+
+
+_listed_decoder = msgspec.json.Decoder(_Listed)
+
+
+def listed(body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
+    """Return a list of models without those that may not be used; None where it is no list."""
+    return narrowed(body, "data", lambda entry: may_use(_listed_decoder.decode(entry).id))
+
+
 def reported(tail: bytes) -> Counts:
     """Return the provider's own token counts from the end of its answer, where it gave them.
 
     The last `usage` that is an object counts: in a stream, earlier ones are null or partial.
     """
     found = deque(objects_after(_USAGE, tail), maxlen=1)
-    last = found[0] if found else {}
-    details = last.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return counts_in(found[0] if found else {})
+
+
+def counts_in(usage: dict[str, Any]) -> Counts:
+    """Return what a provider's `usage` says."""
+    given = usage.get("prompt_tokens_details")
+    details = given if isinstance(given, dict) else {}
     return {
-        "prompt_tokens": counted(last.get("prompt_tokens")),
-        "completion_tokens": counted(last.get("completion_tokens")),
-        "cached_tokens": counted(cached),
+        "prompt_tokens": counted(usage.get("prompt_tokens")),
+        "completion_tokens": counted(usage.get("completion_tokens")),
+        "cached_tokens": _first_count(usage, details, _CACHED),
+        "written_tokens": _first_count(usage, details, _WRITTEN),
     }
+
+
+def _first_count(
+    usage: dict[str, Any], details: dict[str, Any], names: tuple[str, ...]
+) -> int | None:
+    """Return the first count of these names, in the usage's details or in itself."""
+    for name in names:
+        if name in details:
+            return counted(details[name])
+        if name in usage:
+            return counted(usage[name])
+    return None
 
 
 def error(made: ProxyError) -> bytes:

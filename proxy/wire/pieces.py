@@ -1,0 +1,136 @@
+"""What the events of a streamed answer say, in OpenAI's dialect and in Gemini's.
+
+Providers add fields of their own, and some leave out what others always send, so no more is
+decoded than is read, and what does not fit is a piece that says nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from proxy.errors import UpstreamBroken
+from proxy.wire import gemini, openai
+from proxy.wire.dialect import Counts
+
+
+class Piece(NamedTuple):
+    """One event of an answer: a bit of text, of reasoning, the finish, the provider's counts."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish: str = ""
+    counts: Counts | None = None
+
+
+NOTHING: Final = Piece()
+DONE: Final = b"[DONE]"
+
+
+class _Said(msgspec.Struct):
+    content: Any = None
+    refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Said | None = None
+    message: _Said | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+class _Part(msgspec.Struct):
+    text: str = ""
+    thought: bool = False
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] = []
+
+
+class _Candidate(msgspec.Struct):
+    content: _Content = msgspec.field(default_factory=_Content)
+    finish: str = msgspec.field(default="", name="finishReason")
+
+
+class _Feedback(msgspec.Struct):
+    block: str = msgspec.field(default="", name="blockReason")
+
+
+class _Generated(msgspec.Struct):
+    candidates: list[_Candidate] = []
+    usage: dict[str, Any] | None = msgspec.field(default=None, name="usageMetadata")
+    feedback: _Feedback | None = msgspec.field(default=None, name="promptFeedback")
+    error: Any = None
+
+
+_chunks = msgspec.json.Decoder(_Chunk)
+_generated = msgspec.json.Decoder(_Generated)
+
+
+def of_openai(data: bytes) -> Piece:
+    """Return what an event, or a whole answer, of OpenAI's dialect says.
+
+    Raises UpstreamBroken for an error, and ValueError for what is no such event.
+    """
+    chunk = _chunks.decode(data)
+    if chunk.error:
+        raise UpstreamBroken
+    counts = openai.counts_in(chunk.usage) if chunk.usage else None
+    if not chunk.choices:
+        return Piece(counts=counts) if counts else NOTHING
+    choice = chunk.choices[0]
+    said = choice.delta or choice.message or _Said()
+    return Piece(
+        _text(said.content) or _text(said.refusal),
+        _text(said.reasoning_content) or _text(said.reasoning),
+        choice.finish_reason or "",
+        counts,
+    )
+
+
+def of_gemini(data: bytes) -> Piece:
+    """Return what an event of Gemini's says; raises as `of_openai` does."""
+    made = _generated.decode(data)
+    if made.error:
+        raise UpstreamBroken
+    counts = gemini.counts_in(made.usage) if made.usage else None
+    if not made.candidates:
+        blocked = "content_filter" if made.feedback and made.feedback.block else ""
+        return Piece(finish=blocked, counts=counts)
+    first = made.candidates[0]
+    parts = first.content.parts
+    return Piece(
+        "".join(part.text for part in parts if not part.thought),
+        "".join(part.text for part in parts if part.thought),
+        _FINISHES.get(first.finish, first.finish.lower()),
+        counts,
+    )
+
+
+# Gemini's reasons in OpenAI's words, which the chats speak.
+_FINISHES = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+}
+
+
+def _text(content: Any) -> str:
+    """Return the text of a content that is a string, or an array with parts of text."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = (part.get("text") for part in content if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))
