@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from proxy import tokens
+from proxy.gate import Gated
 from proxy.relevance import filter as relevance
 from proxy.relevance.filter import Verdict
 from proxy.relevance.look import TooSlow
@@ -49,15 +50,19 @@ class Context:
     verdicts: list[Verdict] | None = field(default=None, repr=False)
     """What the filter decided of each message; None where that is not what was done."""
 
+    gated: Gated | None = field(default=None, repr=False)
+    """What the cost gate decided; None where it was off."""
+
     @property
     def header(self) -> str:
         """The value of X-Alchemyst-Context."""
-        return (
+        told = (
             f"mode={self.mode}; result={self.filtering}; "
             f"kept={self.messages_after}; dropped={self.messages_before - self.messages_after}; "
             f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
             f"ms={self.milliseconds:.2f}"
         )
+        return f"{told}; {self.gated.header}" if self.gated else told
 
 
 def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
@@ -67,9 +72,8 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
     """
     began = time.perf_counter()
     if wish.mode == "off" or not request.may_be_filtered:
-        return _whole(request, wish.mode, "off", began)
-    shadow = "shadow" if wish.is_shadow else ""
-    try:
+        return whole(request, wish.mode, "off", began)
+    with Safely(request, wish, began) as safe:
         verdicts = relevance.decide(
             request.messages,
             wish.mode,
@@ -77,18 +81,44 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
             excluded=wish.excluded,
             deadline=time.monotonic() + wish.seconds,
         )
-        kept = relevance.kept(verdicts)
-        if len(kept) == len(request.messages):
-            return _whole(request, wish.mode, shadow or "unchanged", began, verdicts)
-        body = dialect.written(request, relevance.joins(request.messages, kept))
-        if body is None:
-            return _whole(request, wish.mode, shadow or "unchanged", began)
-    except TooSlow:
-        logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
-        return _whole(request, wish.mode, "too_slow", began)
-    except Exception:
-        logger.exception("The filter failed; forwarded whole")
-        return _whole(request, wish.mode, "failed", began)
+        return decided(request, dialect, wish, verdicts, began)
+    return safe.context
+
+
+class Safely:
+    """Swallows what goes wrong in its block; `context` is then the request as it came."""
+
+    def __init__(self, request: Request, wish: Wish, began: float) -> None:
+        self._request, self._wish, self._began = request, wish, began
+
+    def __enter__(self) -> Safely:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> bool:
+        if kind is None or not issubclass(kind, Exception):
+            return False
+        is_slow = issubclass(kind, TooSlow)
+        if is_slow:
+            seconds = self._wish.seconds
+            logger.warning("The filter took longer than %.1f s; forwarded whole", seconds)
+        else:
+            logger.exception("The filter failed; forwarded whole")
+        why = "too_slow" if is_slow else "failed"
+        self.context = whole(self._request, self._wish.mode, why, self._began)
+        return True
+
+
+def decided(
+    request: Request, dialect: Dialect, wish: Wish, verdicts: list[Verdict], began: float
+) -> Context:
+    """Return what is forwarded by these verdicts; without them where no body could be written."""
+    shadow = "shadow" if wish.is_shadow else ""
+    kept = relevance.kept(verdicts)
+    if len(kept) == len(request.messages):
+        return whole(request, wish.mode, shadow or "unchanged", began, verdicts)
+    body = dialect.written(request, relevance.joins(request.messages, kept))
+    if body is None:
+        return whole(request, wish.mode, shadow or "unchanged", began)
     return Context(
         body=request.body if shadow else body,
         mode=wish.mode,
@@ -97,24 +127,20 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
         messages_after=len(kept),
         tokens_before=_tokens(request, range(len(request.messages))),
         tokens_after=_tokens(request, kept),
-        milliseconds=_since(began),
+        milliseconds=since(began),
         request=request,
         verdicts=verdicts,
     )
 
 
-def whole(request: Request, mode: str, filtering: str) -> Context:
-    """Return `request` as it came."""
-    return _whole(request, mode, filtering, time.perf_counter())
-
-
-def _whole(
+def whole(
     request: Request,
     mode: str,
     filtering: str,
     began: float,
     verdicts: list[Verdict] | None = None,
 ) -> Context:
+    """Return `request` as it came."""
     count = len(request.messages)
     total = _tokens(request, range(count))
     return Context(
@@ -125,7 +151,7 @@ def _whole(
         messages_after=count,
         tokens_before=total,
         tokens_after=total,
-        milliseconds=_since(began),
+        milliseconds=since(began),
         request=request,
         verdicts=verdicts,
     )
@@ -135,5 +161,6 @@ def _tokens(request: Request, places: range | list[int]) -> int:
     return tokens.PER_REQUEST + sum(request.messages[place].tokens for place in places)
 
 
-def _since(began: float) -> float:
+def since(began: float) -> float:
+    """Return the milliseconds since an instant of `time.perf_counter()`."""
     return (time.perf_counter() - began) * 1000

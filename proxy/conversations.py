@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -25,34 +26,30 @@ class Conversation:
     dialect: Dialect
 
 
-def read(text: bytes) -> list[Conversation]:
+def read(text: bytes, *, most_messages: int = MOST_MESSAGES) -> list[Conversation]:
     """Return the conversations in a file's text.
 
     A line of its own can be a conversation, or all lines the messages of one. Raises
     InvalidRequest, saying what is wrong, for what holds none.
     """
     try:
-        found = _values(text.removeprefix(codecs.BOM_UTF8))
-        if found and all(_is_message(each) for each in found):
+        found = values_in(text.removeprefix(codecs.BOM_UTF8))
+        if not found:
+            raise InvalidRequest("It is neither JSON nor JSON lines.")
+        if all(_is_message(each) for each in found):
             found = [msgspec.Raw(b"[" + b",".join(map(bytes, found)) + b"]")]
-        return [_conversation(bytes(each)) for each in found]
+        return [_conversation(bytes(each), most_messages) for each in found]
     except RecursionError:
         raise InvalidRequest("It is nested too deeply.") from None
 
 
-def _values(text: bytes) -> list[msgspec.Raw]:
-    """Return the one JSON value that a text is, or that of each of its lines."""
-    try:
-        return [_any.decode(text)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    try:
-        found = _any.decode_lines(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        found = []
-    if not found:
-        raise InvalidRequest("It is neither JSON nor JSON lines.")
-    return found
+def values_in(text: bytes) -> list[msgspec.Raw]:
+    """Return the one JSON value that a text is, or that of each of its lines; none if neither."""
+    for read in (lambda: [_any.decode(text)], lambda: _any.decode_lines(text)):
+        # What is not the one may be the other.
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return read()
+    return []
 
 
 def _is_message(raw: msgspec.Raw) -> bool:
@@ -63,7 +60,7 @@ def _is_message(raw: msgspec.Raw) -> bool:
     return "role" in fields and not {"messages", "contents"} & fields.keys()
 
 
-def _conversation(raw: bytes) -> Conversation:
+def _conversation(raw: bytes, most_messages: int) -> Conversation:
     if raw.lstrip().startswith(b"["):
         raw = b'{"messages":' + raw + b"}"
     try:
@@ -77,4 +74,4 @@ def _conversation(raw: bytes) -> Conversation:
     # Only the messages matter: a file may have any other fields, or none.
     body = msgspec.json.encode({"model": "any", name: fields[name]})
     route = Route("", "", "", is_filtered=True)
-    return Conversation(dialect.read(body, route, most_messages=MOST_MESSAGES), dialect)
+    return Conversation(dialect.read(body, route, most_messages=most_messages), dialect)

@@ -74,20 +74,6 @@ def kept(verdicts: Iterable[Verdict]) -> list[int]:
     return [v.index for v in verdicts if v.fate != "dropped"]
 
 
-def at_shares(
-    messages: Sequence[Message], shares: Sequence[float], *, deadline: float | None = None
-) -> list[list[int]]:
-    """Return what stays at each of the descending `shares` of the best score, in one go.
-
-    What stays at a larger share stays at a smaller one too.
-    """
-    narrowing = _Narrowing(messages, (), (), deadline)
-    return [
-        [index for index in range(len(messages)) if index not in dropped]
-        for dropped in narrowing.at(shares)
-    ]
-
-
 def ranked(messages: Sequence[Message]) -> list[float]:
     """Return a score for each message by itself; copies and the current turn have none: 0."""
     ranks = Look(messages, memory(), None).ranks

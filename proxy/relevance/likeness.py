@@ -34,7 +34,7 @@ class History:
         self.starts = _ends([len(f.ids) for f in self.messages])
         read = np.concatenate([*(f.ids for f in self.messages), question.ids])
         ids, self.width = _renumbered(read, terms)
-        self.ids, self.asked = np.split(ids, [self.starts[-1]])
+        self.ids, self.asked = ids[: self.starts[-1]], ids[self.starts[-1] :]
         count = len(self.messages)
         seen = np.bincount(self.ids, minlength=self.width)
         self.idf = np.log((1 + count) / (1 + seen)) + 1
@@ -80,6 +80,23 @@ class History:
         total = sums(weights, starts)
         weights /= np.repeat(np.where(total > 0, total, 1), np.diff(starts))
         return ids, weights, starts
+
+
+def products(rows: csr_matrix) -> Floats:
+    """Return the product of each row with each other one; of a row with itself, zero."""
+    count, width = rows.shape
+    # A term of one row alone matters to no product, and most terms are.
+    shared = np.bincount(rows.indices, minlength=width) > 1
+    place = np.cumsum(shared) - 1
+    matters = shared[rows.indices]
+    terms, values = place[rows.indices[matters]], rows.data[matters]
+    row = np.repeat(np.arange(count), np.diff(rows.indptr))[matters]
+    starts = np.searchsorted(row, np.arange(count + 1))
+    by_term = np.zeros((int(shared.sum()), count))
+    by_term[terms, row] = values
+    pairs = csr_matrix((values, terms, starts), (count, len(by_term))) @ by_term
+    np.fill_diagonal(pairs, 0)
+    return pairs
 
 
 def sums(values: Floats, starts: Ints) -> Floats:

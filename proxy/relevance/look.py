@@ -10,6 +10,7 @@ from .duplicates import repeated
 from .exchanges import taken_apart
 from .features import Features, Memory
 from .likeness import History
+from .meaning import Meaning, vectors
 from .messages import Message
 from .scoring import OVERHEAD, scored
 from .standing import raised, reasons
@@ -31,31 +32,37 @@ class Look:
     def __init__(self, messages: Sequence[Message], memory: Memory, deadline: float | None) -> None:
         self.messages = messages
         self.conversation = taken_apart(messages)
+        self._sizes = [len(message.text) + OVERHEAD for message in messages]
         self._deadline = deadline
         self.copies: dict[int, int] = {}
         self.shares: dict[int, float] = {}
         self.ranks: dict[int, float] = {}
         """A score for each message by itself, the larger the more it matters."""
 
-        self._needed = self._always()
-        self._stays = self._needed
+        self.needed = self._always()
+        """The exchanges that every mode keeps, with the reason."""
+
+        self._stays = self.needed
         if self.conversation.exchanges and self.conversation.query is not None:
             self._judge(memory, self.conversation.query)
 
     def dropped(self, share: float) -> dict[int, str]:
         """Return the exchanges to drop, with the reason; a larger share never names fewer."""
-        low = [n for n, s in self.shares.items() if s < share and n not in self._stays]
-        total = sum(map(_size, self.messages))
-        if sum(self._size_of(n) for n in low) < WORTH * total:
+        low = self.below(share)
+        if sum(self._size_of(n) for n in low) < WORTH * sum(self._sizes):
             low = []
         return dict.fromkeys(low, "below threshold") | dict.fromkeys(self.copies, "duplicate")
+
+    def below(self, share: float) -> list[int]:
+        """Return the exchanges that score less and have no other reason to stay."""
+        return [n for n, s in self.shares.items() if s < share and n not in self._stays]
 
     def excluded(self, indices: frozenset[int]) -> dict[int, str]:
         """Return the exchanges that hold one of `indices` and may go."""
         return {
             number: f"exchange of {min(named)}"
             for number, exchange in enumerate(self.conversation.exchanges)
-            if (named := indices.intersection(exchange)) and number not in self._needed
+            if (named := indices.intersection(exchange)) and number not in self.needed
         }
 
     def stand(self) -> list[tuple[str, str, float | None]]:
@@ -66,7 +73,7 @@ class Look:
             for index in range(len(self.messages))
         ]
         for number, exchange in enumerate(self.conversation.exchanges):
-            fate = "protected" if number in self._needed else "kept"
+            fate = "protected" if number in self.needed else "kept"
             reason, score = self._stays.get(number, "relevant"), self.shares.get(number)
             for index in exchange:
                 standing[index] = (fate, reason, score)
@@ -93,16 +100,25 @@ class Look:
         judged = [number for number in range(len(past)) if number not in self.copies]
         exchanges = [[features[i] for i in past[number]] for number in judged]
         history = History(exchanges, features[query], memory.terms)
-        topics = Topics(history)
-        self._check()
         places = [i for number in judged for i in past[number]]
-        scores = scored(history, topics, self._named(places, query))
+        meaning = self._meaning(places, query)
+        topics = Topics(history, meaning)
+        self._check()
+        scores = scored(history, topics, self._named(places, query), meaning)
         self._check()
         shares = raised(scores.exchanges, exchanges, topics)
         self.shares = dict(zip(judged, shares.tolist(), strict=True))
         self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
         standing = {judged[n]: why for n, why in reasons(exchanges, topics).items()}
         self._stays = self._wordless(features) | standing | self._stays
+
+    def _meaning(self, places: Sequence[int], query: int) -> Meaning | None:
+        """Return what the texts mean to the encoder, if one is used."""
+        known = vectors()
+        if known is None:
+            return None
+        rows = known.of([self.messages[i].text for i in (*places, query)], self._check)
+        return Meaning(rows[:-1], rows[-1])
 
     def _wordless(self, features: Mapping[int, Features]) -> dict[int, str]:
         """Return the exchanges in which a user sent an image or the like without a word."""
@@ -126,8 +142,4 @@ class Look:
             raise TooSlow("the deadline passed")
 
     def _size_of(self, number: int) -> int:
-        return sum(_size(self.messages[i]) for i in self.conversation.exchanges[number])
-
-
-def _size(message: Message) -> int:
-    return len(message.text) + OVERHEAD
+        return sum(self._sizes[i] for i in self.conversation.exchanges[number])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-NAMES: Final = ("very_strict", "strict", "lax", "off")
+OFF: Final = "off"
+NAMES: Final = ("very_strict", "strict", "lax", OFF)
 
-SHARES: Final = {"very_strict": 0.48, "strict": 0.27, "lax": 0.15}
+SHARES: Final = {"very_strict": 0.40, "strict": 0.20, "lax": 0.10}
 """The share of the best exchange's score that an exchange needs to stay."""
 
 DOWN_TO: Final = {

@@ -64,6 +64,7 @@ _RULES: Final = {
         ),
         (
             "always only never",
+            r"(?<!\bi )(?<!\bit )(?<!\bwe )(?<!\bthey )(?<!\bhe )(?<!\bshe )(?<!\bwho )(?<!\bthat )"
             r"\b(?:always|only|never) (?:answer|respond|reply|use|write|include|end|start|begin"
             r"|give|speak|mention|say|call|add|format|refer|keep|put|sign|return)\b",
         ),
@@ -87,7 +88,7 @@ _RULES: Final = {
         ("sure", r"\bmake sure (?:to|that|you)\b"),
         (
             "allergic vegetarian vegan diabetic",
-            r"\bi(?: a|['’])m (?:allergic|vegetarian|vegan|diabetic)",
+            r"(?<!\bif )\bi(?: a|['’])m (?:allergic|vegetarian|vegan|diabetic)",
         ),
         ("ab an immer", r"\bab (?:jetzt|sofort)\b|\bvon nun an\b|\bimmer auf\b|\bimmer als\b"),
         (
@@ -165,6 +166,6 @@ class Phrases:
 
 
 def _has_rule(text: str, words: list[str]) -> bool:
-    if any(_RULES[word].search(text) for word in words if word in _RULES):
+    if any(_RULES[word].search(text) for word in _RULES.keys() & words):
         return True
     return not text.isascii() and any(rule in text for rule in _RULES_UNSPACED)

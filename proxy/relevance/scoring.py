@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from .likeness import Floats, History
+from .meaning import Meaning
 from .topics import Topics
 
 EXPANSION: Final = 0.3
@@ -35,13 +36,16 @@ STEPS: Final = 2
 TOPIC: Final = 0.7
 """What of the score is the best score of the same topic, rather than its own."""
 
-RECENCY: Final = 0.3
-DECAY: Final = 0.9
+RECENCY: Final = 1.2
+DECAY: Final = 0.7
 """What the last exchange wins if the question goes on with it; each one before it wins less."""
 
 THRIFT: Final = 0.2
 MOST_THRIFT: Final = 1.5
 """How much a short exchange is preferred to a long one, and the most that it may win by that."""
+
+EVIDENCE: Final = 0.12
+"""A best score below this says little: then no exchange but the best is taken for relevant."""
 
 OVERHEAD: Final = 16
 """What a message takes besides its text, in characters."""
@@ -61,9 +65,11 @@ class Scores:
     """A score for each message by itself."""
 
 
-def scored(history: History, topics: Topics, named: Sequence[bool]) -> Scores:
+def scored(
+    history: History, topics: Topics, named: Sequence[bool], meaning: Meaning | None = None
+) -> Scores:
     """Return the scores; `named` tells the messages whose sender the question names."""
-    single = _inherited(history, topics, _likeness(history, topics))
+    single = _inherited(history, topics, _likeness(history, topics, meaning))
     own = np.maximum.reduceat(single, history.bounds[:-1])
     spread = _spread(topics, own)
     score = (1 - TOPIC) * spread + TOPIC * (topics.together() * spread).max(axis=1)
@@ -72,10 +78,11 @@ def scored(history: History, topics: Topics, named: Sequence[bool]) -> Scores:
     return Scores(_shares(history, topics, score), np.round(messages, 9))
 
 
-def _likeness(history: History, topics: Topics) -> Floats:
+def _likeness(history: History, topics: Topics, meaning: Meaning | None) -> Floats:
     """Return the likeness of each message to the question, seen as a follow-up if it is one."""
     last = history.row(int(history.bounds[-2]))
-    return history.likeness(history.vector() + topics.gate * EXPANSION * last)
+    likeness = history.likeness(history.vector() + topics.gate * EXPANSION * last)
+    return likeness if meaning is None else likeness + meaning.to_question()
 
 
 def _inherited(history: History, topics: Topics, likeness: Floats) -> Floats:
@@ -102,13 +109,13 @@ def _spread(topics: Topics, own: Floats) -> Floats:
 
 def _shares(history: History, topics: Topics, score: Floats) -> Floats:
     """Return shares of the best score, the steeper the more the question stands by itself."""
-    best = score.max()
-    relevance = (score / best if best > 0 else score) ** (2 - topics.gate)
+    relevance = (score / max(score.max(), EVIDENCE)) ** (2 - topics.gate)
     total = relevance + RECENCY * topics.recency(DECAY)
     total *= _cheapness(history)
-    most = total.max()
     # Rounded, so that no machine's last digit decides about a threshold.
-    return np.round(total / most, 9) if most > 0 else np.ones(len(total))
+    shares = np.round(total / max(total.max(), 1), 9)
+    shares[np.argmax(np.round(score, 9))] = 1
+    return shares
 
 
 def _cheapness(history: History) -> Floats:

@@ -14,8 +14,11 @@ from .topics import Topics
 LONGEST_REQUEST: Final = 400
 """Characters of a request that leaves open what it is about."""
 
-LEAST_CHAIN: Final = 0.1
+LEAST_CHAIN: Final = 0.12
 """How likely the conversation must have gone on with a request, for it to be open still."""
+
+MOST_LINK: Final = 0.7
+"""How likely a request may go on with what stands before it; a task is set where a topic begins."""
 
 SAME_THING: Final = 0.8
 """Two exchanges as alike as this are versions of one thing."""
@@ -53,6 +56,7 @@ def _open_request(exchanges: Sequence[Sequence[Features]], topics: Topics) -> in
     for number in range(len(exchanges) - 1, -1, -1):
         question, answer = exchanges[number][0], exchanges[number][-1]
         if answer is not question and answer.asks_back and question.length < LONGEST_REQUEST:
-            return number if chain >= LEAST_CHAIN else None
+            begins = topics.links[number] <= MOST_LINK
+            return number if begins and chain >= LEAST_CHAIN else None
         chain *= topics.links[number]
     return None

@@ -11,8 +11,10 @@ from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 
-from .likeness import Floats, History, sums
+from .likeness import Floats, History, products, sums
+from .meaning import Meaning
 
 NEAREST: Final = 8
 """How many exchanges an exchange may take its score from."""
@@ -27,10 +29,12 @@ _LEAST_LINK: Final = 1e-4
 class Topics:
     """How the exchanges of a history, and the question, hang together."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, meaning: Meaning | None = None) -> None:
         matrix = history.exchanges()
-        self.likeness: Floats = (matrix @ matrix.T).toarray()
-        np.fill_diagonal(self.likeness, 0)
+        self.likeness = products(matrix)
+        if meaning is not None:
+            self.likeness += meaning.of_pairs(history.bounds)
+        self._nearest, self._closest = _best(self.likeness)
         self._near, self._cover = _cover(history, matrix)
         self.gate = self._gate(history)
         """How likely it is that the question goes on with the last exchange."""
@@ -43,7 +47,7 @@ class Topics:
         cover, asked = self._cover, history.question
         near = cover[-2:].max()
         return float(
-            _likely(
+            expit(
                 1.0
                 + 2.0 * asked.points_back
                 - 0.65 * min(asked.content, MOST_CONTENT)
@@ -57,7 +61,7 @@ class Topics:
         answers = [history.messages[end - 1] for end in history.bounds[1:-1]]
         content = np.array([f.content for f in asked])
         is_fragment = (content <= 3) & ~np.array([f.is_question for f in asked])
-        links = _likely(
+        links = expit(
             1.3
             + 1.3 * np.array([f.points_back for f in asked])
             + 0.9 * np.array([f.goes_on for f in asked])
@@ -79,17 +83,21 @@ class Topics:
 
     def neighbours(self) -> Floats:
         """Return, for each exchange, the shares of the most alike ones: rows that sum to one."""
-        alike = np.where(_is_among_best(self.likeness, NEAREST), self.likeness, 0)
+        alike = self.likeness * self._nearest
         total = alike.sum(axis=1, keepdims=True)
-        return alike / np.where(total > 0, total, 1)
+        alike /= np.where(total > 0, total, 1)
+        return alike
 
     def together(self) -> Floats:
         """Return for each pair how likely it is that the two are about the same thing."""
         steps = np.cumsum(np.log(np.maximum(self.links, _LEAST_LINK)))
-        chain = np.exp(-np.abs(steps[:, None] - steps[None, :]))
-        close = _is_among_best(self.likeness, CLOSEST) & (self.likeness > 0)
-        votes = close.astype(np.float64) + close.T
-        likely = _likely(-6.0 + 10.0 * self.likeness + 6.5 * chain + 1.35 * votes)
+        evidence = 6.5 * np.exp(-np.abs(steps[:, None] - steps[None, :]))
+        close = 1.35 * (self._closest & (self.likeness > 0))
+        evidence += close
+        evidence += close.T
+        evidence += 10.0 * self.likeness
+        evidence -= 6.0
+        likely = expit(evidence, out=evidence)
         np.fill_diagonal(likely, 1)
         return likely
 
@@ -120,13 +128,9 @@ def _before(pairs: Floats, distance: int) -> Floats:
     return found
 
 
-def _is_among_best(pairs: Floats, best: int) -> np.ndarray:
+def _best(pairs: Floats) -> tuple[np.ndarray, np.ndarray]:
+    """Tell of each pair whether it is among the `NEAREST` of its row, and the `CLOSEST`."""
     count = len(pairs)
-    if count <= best:
-        return np.ones(pairs.shape, bool)
-    least = np.partition(pairs, count - best, axis=1)[:, count - best]
-    return pairs >= least[:, None]
-
-
-def _likely(evidence: Floats | float) -> Floats:
-    return 1 / (1 + np.exp(-np.clip(evidence, -30, 30)))
+    ranks = [max(count - NEAREST, 0), max(count - CLOSEST, 0)]
+    least = np.partition(pairs, ranks, axis=1)[:, ranks]
+    return pairs >= least[:, :1], pairs >= least[:, 1:]

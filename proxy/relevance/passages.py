@@ -1,0 +1,24 @@
+"""How alike texts are to a question, each by itself: for texts that are no conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .features import memory
+from .likeness import History
+from .messages import Message
+
+
+def alike(texts: Sequence[Message], question: Message) -> list[float]:
+    """Return the TF-IDF cosine of each text and the question, from 0 to 1."""
+    if not texts:
+        return []
+    known = memory()
+    *features, asked = known.of([*texts, question], _patient)
+    history = History([[each] for each in features], asked, known.terms)
+    likeness: list[float] = history.likeness(history.vector()).tolist()
+    return likeness
+
+
+def _patient() -> None:
+    """Let the work go on."""
