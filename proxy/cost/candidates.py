@@ -1,0 +1,76 @@
+"""The requests among which the cost gate chooses: all hold what the question needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from . import places
+from .cache import Sent
+from .places import Places
+from .rates import Rates
+from .turn import Turn
+
+MOST_CUTS: Final = 64
+"""At how many places a remembered request is tried to be cut, evenly spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What may be sent at a turn."""
+
+    turn: Turn
+    rates: Rates
+    stay: int
+    """How many of the latest exchanges a cut leaves whatever they score."""
+
+    def beside(self, last: Sent | None, alive: Sequence[Sent]) -> Iterator[tuple[Places, str]]:
+        """Yield requests, with what they are beside those sent before.
+
+        Everything; a fresh start, once as it is and once long enough to be cached; the last
+        request and all since; those that are cached still; and each of these cut where an exchange
+        begins.
+        """
+        turn, kept = self.turn, self._kept()
+        yield turn.everything, "full"
+        yield kept, "fresh"
+        yield self._grown(kept), "fresh"
+        if last:
+            yield turn.going_on(last) | turn.need, "recall"
+        for each in reversed(alive):
+            yield each.messages & turn.everything | turn.need, "back"
+        for each in reversed(alive):
+            for start in self._cuts(each, kept):
+                yield each.messages & turn.everything & places.below(start) | kept, "cut"
+
+    def _cuts(self, sent: Sent, kept: Places) -> list[int]:
+        """Return where a request is tried to be cut.
+
+        Behind the first message that it lacks, nothing of it would be read from the cache.
+        """
+        missing = kept & ~sent.messages
+        end = places.first(missing) if missing else len(self.turn.tokens)
+        cuts = [start for start in self.turn.starts if start <= end]
+        return cuts[:: 1 + len(cuts) // MOST_CUTS]
+
+    def _kept(self) -> Places:
+        """Return what a cut leaves: what the question needs or may need, and what was said last."""
+        turn = self.turn
+        start = turn.starts[-1 - self.stay :][0] if turn.starts else 0
+        latest = turn.everything & ~places.below(start) & ~turn.copies
+        return turn.need | turn.keep | latest
+
+    def _grown(self, kept: Places) -> Places:
+        """Return `kept` with older messages, the newest first, until it is long enough to cache."""
+        turn, rates = self.turn, self.rates
+        if not rates.has_cache:
+            return kept
+        total = turn.front + turn.size(kept)
+        for start, end in zip(turn.starts[-2::-1], turn.starts[:0:-1], strict=True):
+            if total >= rates.least + rates.step:
+                break
+            exchange = turn.everything & places.below(end) & ~places.below(start) & ~turn.copies
+            total += turn.size(exchange & ~kept)
+            kept |= exchange
+        return kept

@@ -1,0 +1,33 @@
+"""Sets of messages by their places in a conversation, as the bits of an integer.
+
+Bit 0 is the first message. So a set is a request as well: its messages in the conversation's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Places = int
+
+
+def of(places: Iterable[int]) -> Places:
+    """Return the set of these places."""
+    found = 0
+    for place in places:
+        found |= 1 << place
+    return found
+
+
+def listed(places: Places) -> list[int]:
+    """Return the places of a set, in order."""
+    return [place for place, bit in enumerate(reversed(f"{places:b}")) if bit == "1"]
+
+
+def below(place: int) -> Places:
+    """Return the set of all places before `place`."""
+    return (1 << place) - 1
+
+
+def first(places: Places) -> int:
+    """Return the lowest place of a set that is not empty."""
+    return (places & -places).bit_length() - 1

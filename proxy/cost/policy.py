@@ -1,0 +1,246 @@
+"""The cost gate: which request to send, of all that hold what the question needs.
+
+Each turn a few dozen whole requests are listed (`candidates`). Each is priced with a copy of the
+provider's cache rules (`cache`), and the one goes out that costs least now and over the next turns.
+What is to be remembered of it is the `state`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from .cache import Sent, Sums, alive, begins_with, cached, common, price
+from .candidates import Candidates
+from .places import Places
+from .rates import Rates
+from .state import State
+from .turn import Turn
+
+REST: Final = 3
+"""For how many turns more a request is expected to be read from the cache."""
+
+QUIET: Final = 1536
+"""Tokens below which everything is sent: there is nothing to win, and caches begin near there."""
+
+MOST_FIXED: Final = 0.7
+"""The share of a request that nobody may cut, above which the rest is not worth a decision."""
+
+NEARLY_FREE: Final = 0.05
+"""At this price of cached input, a conversation that is cached whole is left so."""
+
+NAMES: Final = ("balanced", "guaranteed", "bold", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """How much risk the caller takes for how much gain."""
+
+    stay: int = 4
+    """How many of the latest exchanges a cut leaves whatever they score."""
+
+    never_dearer: bool = False
+    """Whether what was saved must at all times pay for going back to everything."""
+
+
+PRESETS: Final = {
+    "balanced": Preset(),
+    "guaranteed": Preset(never_dearer=True),
+    "bold": Preset(stay=2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """The shares of the best score that an exchange needs: to be recalled, and to outlive a cut."""
+
+    need: float
+    keep: float
+
+
+CHEAP: Final = Widths(2.25, 1.5)
+DEAR: Final = Widths(1.2, 0.875)
+"""Where cached input is cheap, and where it is dear or there is none: beside a mode's own share."""
+
+
+def widths(rates: Rates, share: float) -> Widths:
+    """Return at which shares the relevance engine is asked, in a mode that filters at `share`.
+
+    Where cached input is cheap, a recall breaks a beginning that was paid for, so it needs a strong
+    match; and a cut leaves what may be needed soon, the latest exchanges foremost.
+    """
+    wide = CHEAP if rates.is_cheap else DEAR
+    return Widths(min(wide.need * share, 1.0), wide.keep * share)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The request that is sent, and why; prices in units of the normal price of an input token."""
+
+    messages: Places
+    mode: str
+    """full, continue, recall, back, cut or fresh."""
+
+    reason: str
+    tokens: int
+    hit: int
+    """Tokens that are expected to be read from the cache."""
+
+    price: float
+    price_of_everything: float
+    """An estimate: what this turn would cost if everything had been sent at every turn."""
+
+    bank: float
+    """The sum of these differences so far, this turn included."""
+
+
+def decide(
+    turn: Turn, state: State | None, rates: Rates, now: float, preset: Preset
+) -> tuple[Decision, State]:
+    """Return what to send, and what to remember of it."""
+    choice = _Choice(turn, state, rates, now, preset)
+    messages, kind, reason = choice.made()
+    return choice.decided(messages, kind, reason)
+
+
+class _Choice:
+    """One turn's choice."""
+
+    def __init__(
+        self, turn: Turn, state: State | None, rates: Rates, now: float, preset: Preset
+    ) -> None:
+        self.turn, self.rates, self.now, self.preset = turn, rates, now, preset
+        self.is_new = state is None
+        before = state or State(array("Q"))
+        self.seen = _common_length(before.history, turn.hashes)
+        self.is_edited = self.seen < len(before.history)
+        self.state = before.carried(turn.hashes)
+        self.last = self.state.sent[-1] if self.state.sent else None
+        self.alive = alive(self.state.sent, rates, now)
+        self.tokens = np.array(turn.tokens, np.int64)
+        self.sums: dict[Places, Sums] = {}
+        self.everything = self._summed(turn.everything)
+        self.price_of_everything = self._price_of_everything()
+
+    def made(self) -> tuple[Places, str, str]:
+        """Return the request, its kind and the reason."""
+        turn = self.turn
+        if reason := self._hands_off():
+            return turn.everything, "full", reason
+        if turn.goes_on and self.last and self.last in self.alive:
+            messages = turn.tied(turn.going_on(self.last) | turn.need)
+            return messages, "continue", "answering"
+        candidates: dict[Places, str] = {}
+        listed = Candidates(turn, self.rates, self.preset.stay)
+        for messages, kind in listed.beside(self.last, self.alive):
+            candidates.setdefault(turn.tied(messages), kind)
+        priced = [(m, *self._priced(m)) for m in candidates]
+        allowed = [each for each in priced if self._is_allowed(*each)]
+        reason = "cheapest" if len(allowed) == len(priced) else "bank"
+        if not allowed:
+            messages, *_ = min(priced, key=lambda each: each[2])
+        else:
+            messages, *_ = min(allowed, key=lambda each: (self._value(*each), -each[1]))
+        return messages, candidates[messages], "no-state" if self.is_new else reason
+
+    def decided(self, messages: Places, kind: str, reason: str) -> tuple[Decision, State]:
+        """Return the decision for `messages`, and the state with it."""
+        total, cost = self._priced(messages)
+        hit, relied_on = self._hit(self._summed(messages))
+        mode = self._mode(messages, kind, hit)
+        bank = self.state.bank + self.price_of_everything - cost
+        decision = Decision(
+            messages, mode, reason, total, hit, cost, self.price_of_everything, bank
+        )
+        after = replace(
+            self.state,
+            sent=self.state.after(Sent(messages, self.now)),
+            at=self.now,
+            bank=bank,
+            turns=self.state.turns + 1,
+            relied_on=relied_on,
+            expected=hit,
+        )
+        return decision, after
+
+    def _hands_off(self) -> str:
+        """Return why everything is sent without a choice; empty where there is one."""
+        turn, rates, total = self.turn, self.rates, self.everything.total
+        if rates.has_cache and total < QUIET:
+            return "quiet"
+        fixed = turn.front + turn.size(turn.fixed)
+        if fixed > MOST_FIXED * total:
+            return "fixed"
+        last = self.alive[-1] if self.alive else None
+        if last and rates.read <= NEARLY_FREE * rates.write and begins_with(turn.everything, last):
+            return "nearly-free"
+        return ""
+
+    def _is_allowed(self, messages: Places, total: int, cost: float) -> bool:
+        """Tell whether what was saved so far pays for it, where that is asked."""
+        limit = self.price_of_everything + self.state.bank + 1e-6
+        if self.preset.never_dearer:
+            return cost + self._way_back(messages) <= limit
+        return self.rates.is_cheap or cost <= limit
+
+    def _way_back(self, messages: Places) -> float:
+        """Return what it would add to the next turn to send everything again, after this."""
+        rates = self.rates
+        if not rates.has_cache:
+            return 0.0
+        after = alive(self.state.after(Sent(messages, self.now)), rates, self.now)
+        found = max(common(self.everything, each, rates) for each in after)
+        lost = cached(self.everything.total, rates) - cached(found, rates)
+        return (rates.write - rates.read) * lost
+
+    def _value(self, messages: Places, total: int, cost: float) -> float:
+        """Return the price now and that of reading it again at the next turns."""
+        rates = self.rates
+        again = rates.read if rates.has_cache and total >= rates.least else 1.0
+        return cost + min(REST, self.state.turns + 1) * again * total
+
+    def _priced(self, messages: Places) -> tuple[int, float]:
+        request = self._summed(messages)
+        return request.total, price(request.total, self._hit(request)[0], self.rates)
+
+    def _hit(self, request: Sums) -> tuple[int, float]:
+        """Return the tokens read from the cache, and the time of the request that brought them."""
+        found = [(common(request, each, self.rates), each.at) for each in self.alive]
+        tokens, at = max(found, default=(0, 0.0))
+        hit = cached(tokens, self.rates)
+        return hit, at if hit else 0.0
+
+    def _price_of_everything(self) -> float:
+        rates, before = self.rates, 0
+        is_warm = rates.has_cache and self.now - self.state.at <= rates.lifetime
+        if self.seen and is_warm and not (rates.is_whole and self.is_edited):
+            before = self.everything.upto(self.seen)
+        return price(self.everything.total, cached(before, rates), rates)
+
+    def _mode(self, messages: Places, kind: str, hit: int) -> str:
+        """Return what the request is beside the last one, whatever candidate it came from."""
+        if self.last is None:
+            return "full" if messages == self.turn.everything else "fresh"
+        if begins_with(messages, self.last):
+            return "full" if messages == self.turn.everything else "continue"
+        if kind in ("full", "back"):
+            return "back"
+        return kind if hit else "fresh"
+
+    def _summed(self, messages: Places) -> Sums:
+        found = self.sums.get(messages)
+        if found is None:
+            found = Sums(messages, self.tokens, self.turn.front)
+            self.sums[messages] = found
+        return found
+
+
+def _common_length(old: array[int], new: array[int]) -> int:
+    """Return with how many messages both begin."""
+    if new[: len(old)] == old:
+        return len(old)
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((place for place, (x, y) in pairs if x != y), min(len(old), len(new)))
