@@ -67,7 +67,23 @@ def decided(context: Context) -> list[Decision]:
 
 def told(context: Context) -> dict[str, Any]:
     """Return the whole account of a request, for JSON."""
-    return summary(context) | {"messages": decided(context)}
+    return summary(context) | {"cost": cost(context), "messages": decided(context)}
+
+
+def cost(context: Context) -> dict[str, Any] | None:
+    """Return what the cost gate decided, for JSON; costs in tokens of input at its normal price."""
+    if context.gated is None:
+        return None
+    made = context.gated.decision
+    return {
+        "preset": context.gated.preset,
+        "mode": made.mode,
+        "reason": made.reason,
+        "estimated": round(made.price),
+        "estimated_whole": round(made.price_of_everything),
+        "expected_cached": made.hit,
+        "bank": round(made.bank),
+    }
 
 
 def summary(context: Context) -> dict[str, Any]:

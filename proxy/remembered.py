@@ -25,6 +25,7 @@ class Stored:
     base: Base
     dialect: str
     key: str = field(repr=False)
+    cost: str = ""
 
 
 class Memory:

@@ -1,34 +1,37 @@
-"""A usage row for every call, written off the request's path.
+"""A usage row for every call, written off the request's path, and added up by hour and day.
 
-Calls are noted in memory, bounded, and written in batches by one task; when the database is slower
-than the calls, rows are lost and counted, never requests delayed. What a provider says of its own
-usage is read then too, from the last bytes of its answer, after the answer has gone.
+What a provider says of its own usage is read then too, from the last bytes of its answer, after
+the answer has gone.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections import deque
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 
-from proxy.models import UsageRecord
+from proxy import beliefs, ledger, notebook, prices
+from proxy.batches import Batches
+from proxy.cost.prices import Tariff
+from proxy.gate import Gated
+from proxy.models import UsageRecord, UsageRollup, rollup
 from proxy.wire.dialect import Counts
 
-logger = logging.getLogger("proxy.usage")
-
-MOST_WAITING = 20_000
-BATCH = 500
-PAUSE_SECONDS = 1.0
-TRIES = 3
+# Calls wait with the ends of their answers, and a thousand bytes for all else.
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+BARE_BYTES = 1000
+# What is no longer kept goes in passing, a little at a time, so that nothing else waits for it.
+EXPIRE_EVERY_SECONDS = 600.0
+EXPIRED_AT_ONCE = 20_000
+_expired_at = 0.0
+# What is called, on the writer's thread, with the columns of the rows that were written.
+observers: list[Callable[[list[dict[str, Any]]], None]] = []
 
 
 @dataclass(slots=True)
@@ -39,63 +42,12 @@ class Noted:
     fields: dict[str, Any]
     tail: list[bytes]
     reported: Callable[[bytes], Counts]
+    gated: Gated | None = None
+    """What the cost gate decided of it."""
 
 
-_waiting: deque[Noted] = deque()
-_writer: asyncio.Task[None] | None = None
-lost = 0
-
-
-def note(call: Noted) -> None:
-    """Take a call's row; it is in the database within seconds. Never waits, never raises."""
-    global _writer, lost
-    if len(_waiting) >= MOST_WAITING:
-        lost += 1
-        return
-    _waiting.append(call)
-    loop = asyncio.get_running_loop()
-    if _writer is None or _writer.done() or _writer.get_loop() is not loop:
-        _writer = loop.create_task(_write_soon())
-
-
-async def close() -> None:
-    """Write what is waiting, now."""
-    global _writer
-    writer, _writer = _writer, None
-    if writer and not writer.done() and writer.get_loop() is asyncio.get_running_loop():
-        writer.cancel()
-        await asyncio.wait([writer])
-    await _write_all()
-
-
-async def _write_soon() -> None:
-    await asyncio.sleep(PAUSE_SECONDS)
-    await _write_all()
-
-
-async def _write_all() -> None:
-    global lost
-    while _waiting:
-        batch = [_waiting.popleft() for _ in range(min(BATCH, len(_waiting)))]
-        try:
-            await _written(batch)
-        except asyncio.CancelledError:
-            _waiting.extendleft(reversed(batch))
-            raise
-        except DatabaseError as error:
-            lost += len(batch)
-            logger.error("%d usage rows could not be written: %s", lost, type(error).__name__)
-
-
-async def _written(batch: list[Noted]) -> None:
-    for left in reversed(range(TRIES)):
-        try:
-            await database_sync_to_async(_insert)(batch)
-            return
-        except DatabaseError:
-            if not left:
-                raise
-            await asyncio.sleep(PAUSE_SECONDS)
+def _size(call: Noted) -> int:
+    return BARE_BYTES + sum(map(len, call.tail))
 
 
 def _insert(batch: list[Noted]) -> None:
@@ -103,21 +55,59 @@ def _insert(batch: list[Noted]) -> None:
 
     Without the transaction each row would be one, with a write of every page that it touches.
     """
-    callers = {call.fields["caller_id"] for call in batch}
-    there = set(get_user_model().objects.filter(pk__in=callers).values_list("pk", flat=True))
-    for call in batch:
-        if call.fields["caller_id"] not in there:
-            # The account was deleted since: one such row must not take its batch along.
-            call.fields["caller_id"] = None
+    global _expired_at
     rows = [_row(call) for call in batch]
+    callers = {row["caller_id"] for row in rows}
+    there = set(get_user_model().objects.filter(pk__in=callers).values_list("pk", flat=True))
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(_statement(), rows)
+        # A batch that was written just before its task was cancelled comes a second time.
+        named = [row["request_id"] for row in rows]
+        known = set(
+            UsageRecord.objects.filter(request_id__in=named).values_list("request_id", flat=True)
+        )
+        rows = [row for row in rows if row["request_id"] not in known]
+        rollup.add(rows)
+        for row in rows:
+            row["created"] = connection.ops.adapt_datetimefield_value(row["created"])
+            if row["caller_id"] not in there:
+                # The account was deleted since: one such row must not take its batch along.
+                row["caller_id"] = None
+        cursor.executemany(_statement(), [list(row.values()) for row in rows])
+    for told in observers:
+        told(rows)
+    calls = {call.fields["request_id"]: call for call in batch}
+    for row in rows:
+        _learn(calls[row["request_id"]], row)
+    if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS:
+        _expired_at = time.monotonic()
+        expire(most=EXPIRED_AT_ONCE)
 
 
-def _row(call: Noted) -> list[Any]:
-    created = connection.ops.adapt_datetimefield_value(call.created)
-    known = {**call.fields, **call.reported(b"".join(call.tail)), "created": created}
-    return [known.get(column, default) for column, default in _columns().items()]
+def _tariff(known: dict[str, Any]) -> Tariff | None:
+    return prices.kept().of(known.get("target", ""), known.get("model", ""))
+
+
+def _learn(call: Noted, row: dict[str, Any]) -> None:
+    """Let what a provider had cached correct what is believed of it."""
+    beliefs.show(row["target"], row["model"], row["cached_tokens"] or 0)
+    if call.gated and row["filtering"] in ("filtered", "unchanged"):
+        found = ledger.found(row, call.gated)
+        if found is not None:
+            notebook.learn(call.gated, found)
+
+
+def expire(*, most: int | None = None) -> int:
+    """Delete rows, and their sums by hour, that are no longer kept; the sums by day stay."""
+    return UsageRecord.objects.expire(most=most) + UsageRollup.objects.expire(most=most)
+
+
+def _row(call: Noted) -> dict[str, Any]:
+    told = call.reported(b"".join(call.tail))
+    known = {"filtering": "", **call.fields, **told, "created": call.created}
+    tariff = call.gated.tariff if call.gated else _tariff(known)
+    known |= ledger.money(known, tariff, call.gated)
+    # In the columns' order, whatever order the fields have.
+    return {**_columns(), **known}
 
 
 @cache
@@ -132,5 +122,8 @@ def _statement() -> str:
     table = quote(UsageRecord._meta.db_table)
     columns = ", ".join(quote(column) for column in _columns())
     values = ", ".join(["%s"] * len(_columns()))
-    # A batch that was written just before its task was cancelled comes a second time.
-    return f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
+    return f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608
+
+
+waiting = Batches("usage rows", _insert, at_once=500, most=MOST_WAITING_BYTES, weight=_size)
+"""Takes a row for each call."""

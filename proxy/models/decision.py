@@ -54,8 +54,16 @@ class DecisionRecord(models.Model):
 
     objects = DecisionRecordQuerySet.as_manager()
 
+    class Meta:
+        permissions = [("read_decisionrecord", "Can read the texts of decision records")]
+
     def __str__(self) -> str:
         return self.request_id
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Return the decision on each message."""
+        found: list[dict[str, Any]] = msgspec.json.decode(zlib.decompress(self.packed))
+        return found
 
     def told(self) -> dict[str, Any]:
         """Return the record for JSON, its decisions still the JSON that they are kept as."""

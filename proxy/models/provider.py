@@ -13,17 +13,20 @@ from urllib.parse import unquote
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 
 from proxy import vault
+from proxy.cost import policy
 from proxy.remembered import forget
 from proxy.target import Base, base_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 RESERVED = ("default", "http", "https", "models", "preview", "requests")
 LONGEST_URL = 500
+# How many one user may store.
+MOST_PROVIDERS = 100
 # Of a key longer than this, its last characters are shown to tell it from others.
 HINTED_FROM, HINT = 12, 4
 
@@ -80,6 +83,13 @@ class Provider(models.Model):
     is_shared = models.BooleanField(
         "shared", default=False, help_text="Everybody may use it, and nobody sees its key."
     )
+    cost = models.CharField(
+        "cost preset",
+        max_length=20,
+        blank=True,
+        choices=[(name, name) for name in policy.NAMES],
+        help_text="How the cost of requests is looked at, unless a key or user says otherwise.",
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     objects = ProviderQuerySet.as_manager()
@@ -112,6 +122,22 @@ class Provider(models.Model):
         deleted = super().delete(*args, **kwargs)
         forget()
         return deleted
+
+    @classmethod
+    def sealed(cls, owner_id: int, *, key: str, **fields: Any) -> Provider:
+        """Return a new provider, not saved yet."""
+        provider = cls(owner_id=owner_id, **fields)
+        provider.seal(key)
+        return provider
+
+    def take_name(self) -> bool:
+        """Save a new provider; return False if its name is taken."""
+        try:
+            with transaction.atomic():
+                self.save(force_insert=True)
+        except IntegrityError:
+            return False
+        return True
 
     @property
     def base(self) -> Base:

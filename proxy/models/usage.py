@@ -5,6 +5,14 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from proxy.models.expiry import deleted_in_steps, oldest_usage
+
+
+class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
+    def expire(self, *, at_once: int = 1000, most: int | None = None) -> int:
+        """Delete what is no longer kept, in small steps, and return how many rows it was."""
+        return deleted_in_steps(self.filter(created__lt=oldest_usage()), at_once, most)
+
 
 class UsageRecord(models.Model):
     """One call of an authenticated caller, whatever became of it."""
@@ -38,7 +46,11 @@ class UsageRecord(models.Model):
     filtering = models.CharField(
         max_length=20,
         blank=True,
-        help_text="What the filter did: filtered, unchanged, off, failed, too_slow, undone.",
+        help_text="What the filter did: filtered, unchanged, shadow, off, failed, too_slow, "
+        "undone.",
+    )
+    persona = models.CharField(
+        max_length=100, blank=True, help_text="Who answered, where a chat asked."
     )
     messages_before = models.PositiveIntegerField(default=0)
     messages_after = models.PositiveIntegerField(default=0)
@@ -47,10 +59,44 @@ class UsageRecord(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True, help_text="As the provider counted.")
     cached_tokens = models.PositiveIntegerField(null=True)
     completion_tokens = models.PositiveIntegerField(null=True)
+    written_tokens = models.PositiveIntegerField(
+        null=True, help_text="Of the prompt, into the provider's cache, where that has a price."
+    )
+    cost_preset = models.CharField(max_length=20, blank=True)
+    cache_mode = models.CharField(
+        max_length=20, blank=True, help_text="full, continue, recall, back, cut or fresh."
+    )
+    cost_reason = models.CharField(max_length=20, blank=True)
+    expected_cached = models.PositiveIntegerField(
+        null=True, help_text="Our estimate of cached_tokens, in our count of tokens."
+    )
+    price = models.ForeignKey(
+        "proxy.Price",
+        # A price that is gone since must not take a batch of rows along.
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    cost = models.BigIntegerField(
+        null=True, help_text="By the provider's counts and the price: billionths of a dollar."
+    )
+    estimated = models.BigIntegerField(
+        null=True, help_text="What the input would cost, as it was estimated before."
+    )
+    estimated_whole = models.BigIntegerField(
+        null=True, help_text="What it would have cost to send everything; an estimate."
+    )
+    saved = models.BigIntegerField(
+        null=True, help_text="That less what the input did cost; below zero where it cost more."
+    )
     status = models.PositiveSmallIntegerField()
     outcome = models.CharField(max_length=20, choices=Outcome.choices)
     milliseconds = models.PositiveIntegerField()
     first_byte_milliseconds = models.PositiveIntegerField(null=True)
+
+    objects = UsageRecordQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["caller", "-created"], name="usage_of_caller")]

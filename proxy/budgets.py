@@ -1,0 +1,215 @@
+"""Budgets in money on a request's way: held before the provider is asked, settled after.
+
+Who has a budget is remembered for a moment, so that a request without one asks no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from channels.db import database_sync_to_async
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError
+
+from proxy import allowance, prices
+from proxy.context import Context
+from proxy.cost.prices import Tariff, Used
+from proxy.errors import BudgetSpent
+from proxy.options import options
+from proxy.wire.dialect import Counts
+
+if TYPE_CHECKING:
+    from proxy.models import Budget
+
+logger = logging.getLogger("proxy.budgets")
+
+# Where a request sets no bound to its answer, so many tokens are held for it.
+ANSWER_TOKENS = 4096
+GRACE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who has which budgets, by their ids."""
+
+    users: dict[int, set[int]] = field(default_factory=dict)
+    keys: dict[str, set[int]] = field(default_factory=dict)
+
+    def of(self, user_id: int, key_id: str) -> frozenset[int]:
+        """Return the budgets that this user meets with this key."""
+        return frozenset(self.users.get(user_id, set()) | self.keys.get(key_id, set()))
+
+
+_who: Who | None = None
+_read_at = 0.0
+# Grows with every `forget`: what was read from the database before one is out of date.
+_age = 0
+
+
+def forget() -> None:
+    """Look for budgets again before the next request."""
+    global _who, _age
+    _who = None
+    _age += 1
+
+
+def are_none() -> bool:
+    """Tell whether it is known that nobody has a budget."""
+    is_fresh = time.monotonic() - _read_at < options().memory_seconds
+    return is_fresh and _who is not None and not _who.users and not _who.keys
+
+
+async def reserved(
+    user_id: int, key_id: str, holder: str, context: Context, host: str, model: str
+) -> Reservation | None:
+    """Hold what a request may cost; None where no budget bounds it. Raises BudgetSpent.
+
+    What has no price is free to a budget.
+    """
+    who = await _table()
+    if not who.users and not who.keys:
+        return None
+    ids = who.of(user_id, key_id)
+    tariff = (await prices.table()).of(host, model) if ids else None
+    if tariff is None or tariff.input is None:
+        return None
+    amount = _most(tariff, context)
+    refused = await database_sync_to_async(_take)(ids, holder, amount)
+    if refused and refused.is_held:
+        # Who has just got the end of an answer may come back before that is settled.
+        await asyncio.sleep(GRACE_SECONDS)
+        refused = await database_sync_to_async(_take)(ids, holder, amount)
+    if refused:
+        raise _spent(refused)
+    return Reservation(ids, holder, tariff)
+
+
+class Refusal(NamedTuple):
+    """Which budget has not enough left."""
+
+    budget: Budget
+    is_held: bool
+    """Whether it had enough, if others under way held nothing."""
+
+    seconds_left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one request holds of its budgets."""
+
+    ids: frozenset[int]
+    holder: str
+    tariff: Tariff
+
+    async def settle(self, counts: Counts | None) -> None:
+        """Count what the request did cost, and give the rest back. Never raises.
+
+        Whoever cancels the request does not keep what it holds along with it.
+        """
+        settling = asyncio.create_task(self._settle(_cost(self.tariff, counts)))
+        _settling.add(settling)
+        settling.add_done_callback(_settling.discard)
+        await asyncio.shield(settling)
+
+    async def _settle(self, cost: int) -> None:
+        try:
+            await database_sync_to_async(_settle)(self.ids, self.holder, cost)
+        except DatabaseError as error:
+            logger.error("A budget was not settled: %s", type(error).__name__)
+
+
+_settling: set[asyncio.Task[None]] = set()
+
+
+def _most(tariff: Tariff, context: Context) -> int:
+    sent = allowance.sent(context)
+    bound = allowance.bound(context)
+    answer = ANSWER_TOKENS if bound is None else bound
+    is_written = tariff.write is not None and tariff.write > (tariff.input or 0)
+    used = Used(sent, answer, written=sent if is_written else 0)
+    return tariff.cost(used) or 0
+
+
+def _cost(tariff: Tariff, counts: Counts | None) -> int:
+    if counts is None:
+        return 0
+    used = Used(
+        counts["prompt_tokens"] or 0,
+        counts["completion_tokens"] or 0,
+        counts["cached_tokens"] or 0,
+        counts["written_tokens"] or 0,
+    )
+    return tariff.cost(used) or 0
+
+
+async def _table() -> Who:
+    """Return who has budgets; where that is old, one request reads it and others go on."""
+    global _who, _read_at
+    if _who is not None and time.monotonic() - _read_at < options().memory_seconds:
+        return _who
+    _read_at, age = time.monotonic(), _age
+    try:
+        found = await database_sync_to_async(_read)()
+    except DatabaseError as error:
+        logger.error("The budgets could not be read: %s", type(error).__name__)
+        return _who or Who()
+    if age == _age:
+        _who = found
+    return found
+
+
+def _read() -> Who:
+    from proxy.models import Budget
+
+    who = Who(defaultdict(set), defaultdict(set))
+    groups = defaultdict(set)
+    for budget in Budget.objects.only("pk", "user_id", "group_id", "key_id"):
+        if budget.user_id:
+            who.users[budget.user_id].add(budget.pk)
+        elif budget.group_id:
+            groups[budget.group_id].add(budget.pk)
+        else:
+            who.keys[budget.key_id].add(budget.pk)
+    members = get_user_model().objects.filter(groups__in=groups).values_list("pk", "groups")
+    for user_id, group_id in members:
+        who.users[user_id] |= groups.get(group_id, set())
+    return Who(dict(who.users), dict(who.keys))
+
+
+def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:
+    from proxy.models import Budget
+
+    now = datetime.now(UTC)
+    refused = Budget.objects.take(ids, holder, amount, now)
+    if refused is None:
+        return None
+    is_held = refused.spent + amount <= refused.limit_nanos
+    return Refusal(refused, is_held, refused.seconds_left(now))
+
+
+def _spent(refusal: Refusal) -> BudgetSpent:
+    refused, wait = refusal.budget, refusal.seconds_left
+    whose = "Your" if refused.user_id else "Your group's" if refused.group_id else "This API key's"
+    period = {"day": "a day", "month": "a month", "all": "in all"}[refused.period]
+    # Clients try again what is refused so, and money does not come back in seconds.
+    told = [("x-should-retry", "false")]
+    if wait is not None:
+        told.append(("retry-after", str(wait)))
+    return BudgetSpent(
+        f"{whose} budget of ${refused.limit.normalize():f} {period} has not enough left for this "
+        "request. Ask for a shorter answer, or ask the operator.",
+        headers=tuple(told),
+    )
+
+
+def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
+    from proxy.models import Budget
+
+    Budget.objects.settle(ids, holder, cost, datetime.now(UTC))

@@ -1,0 +1,248 @@
+"""Usage added up by hour and by day, as its rows are written: what pages and charts are drawn from.
+
+Rows are counted once, in the transaction that inserts them, so that no question about usage has to
+read the rows themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from operator import add as add_numbers
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, models
+from django.db.models import Count, F, Sum
+from django.db.models.functions import Coalesce
+
+from proxy.models.expiry import deleted_in_steps, oldest_usage
+from proxy.models.usage import UsageRecord
+
+FIRST_BYTE_BOUNDS = (100, 250, 500, 1000, 2500, 5000, 10000)
+"""Milliseconds: how many answers began within each of them is counted, and how many later."""
+
+FIRST_BYTE_COUNTS = (*(f"first_byte_{bound}" for bound in FIRST_BYTE_BOUNDS), "first_byte_later")
+KEYS = ("period", "starts", "caller_id", "key_id", "model", "target", "persona")
+_WHO = KEYS[2:]
+HOUR = 3600
+SUMS = (
+    "requests",
+    "errors",
+    "tokens_before",
+    "tokens_after",
+    "reported",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "written_tokens",
+    "priced",
+    "cost",
+    "estimated_calls",
+    "expected_cached",
+    "saved",
+    "milliseconds",
+    "first_bytes",
+    "first_byte_milliseconds",
+    *FIRST_BYTE_COUNTS,
+)
+
+
+class UsageRollupQuerySet(models.QuerySet["UsageRollup"]):
+    def of(self, user_id: int, key_id: str = "") -> UsageRollupQuerySet:
+        """The usage of this user; with a key's id, that key's own alone."""
+        own = self.filter(caller=user_id)
+        return own.filter(key_id=key_id) if key_id else own
+
+    def within(self, period: str, since: datetime, until: datetime) -> UsageRollupQuerySet:
+        """The hours or days that begin from `since` on and before `until`."""
+        return self.filter(period=period, starts__gte=since, starts__lt=until)
+
+    def added_up_by(self, *names: str) -> models.QuerySet[UsageRollup, dict[str, Any]]:
+        """One row for each value of these fields, with all sums and what follows from them."""
+        return self.order_by().values(*names).annotate(**_sums(), **_derived())
+
+    def added_up(self) -> dict[str, Any]:
+        """All of it in one row."""
+        total = self.aggregate(**_sums())
+        return total | {"tokens_saved": total["tokens_before"] - total["tokens_after"]}
+
+    def people(self) -> models.QuerySet[UsageRollup, dict[str, Any]]:
+        """How many different users each hour or day has."""
+        by_time = self.order_by("starts").values("starts")
+        return by_time.annotate(people=Count("caller_id", distinct=True))
+
+    def expire(self, *, at_once: int = 1000, most: int | None = None) -> int:
+        """Delete hours that are older than the rows, in small steps; days stay."""
+        old = self.filter(period=UsageRollup.Period.HOUR, starts__lt=oldest_usage())
+        return deleted_in_steps(old, at_once, most)
+
+
+def _sums() -> dict[str, Any]:
+    return {name: Coalesce(Sum(name), 0) for name in SUMS}
+
+
+def _derived() -> dict[str, Any]:
+    return {"tokens_saved": F("tokens_before") - F("tokens_after")}
+
+
+class UsageRollup(models.Model):
+    """The calls of one caller, key, model, host and persona in one hour or on one day, in UTC."""
+
+    class Period(models.TextChoices):
+        HOUR = "hour"
+        DAY = "day"
+
+    period = models.CharField(max_length=4, choices=Period.choices)
+    starts = models.DateTimeField()
+    caller = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        # Usage outlives the account, under the account's number.
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+    )
+    key_id = models.CharField("API key", max_length=40, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    target = models.CharField("host", max_length=270, blank=True)
+    persona = models.CharField(max_length=100, blank=True)
+
+    requests = models.PositiveBigIntegerField(default=0)
+    errors = models.PositiveBigIntegerField(
+        default=0, help_text="Refused, broken off, or answered with a status from 400 on."
+    )
+    tokens_before = models.PositiveBigIntegerField(
+        default=0, help_text="Our count, of requests that were answered: as they came."
+    )
+    tokens_after = models.PositiveBigIntegerField(
+        default=0, help_text="And as they were forwarded; in shadow that is as they came."
+    )
+    reported = models.PositiveBigIntegerField(
+        default=0, help_text="Requests of which the provider told its own counts."
+    )
+    prompt_tokens = models.PositiveBigIntegerField(default=0)
+    cached_tokens = models.PositiveBigIntegerField(default=0)
+    completion_tokens = models.PositiveBigIntegerField(default=0)
+    written_tokens = models.PositiveBigIntegerField(default=0)
+    priced = models.PositiveBigIntegerField(
+        default=0,
+        help_text="Requests whose cost is known: the provider told its counts, and we "
+        "have its prices.",
+    )
+    cost = models.BigIntegerField(default=0, help_text="Of those, in billionths of a dollar.")
+    estimated_calls = models.PositiveBigIntegerField(
+        default=0, help_text="Requests whose cost was looked at before they were sent."
+    )
+    expected_cached = models.PositiveBigIntegerField(default=0)
+    saved = models.BigIntegerField(
+        default=0,
+        help_text="Of those, beside an estimate of what sending everything costs; below "
+        "zero where it cost more.",
+    )
+    milliseconds = models.PositiveBigIntegerField(default=0)
+    first_bytes = models.PositiveBigIntegerField(
+        default=0, help_text="Requests whose answer began."
+    )
+    first_byte_milliseconds = models.PositiveBigIntegerField(default=0)
+    first_byte_100 = models.PositiveBigIntegerField(default=0)
+    first_byte_250 = models.PositiveBigIntegerField(default=0)
+    first_byte_500 = models.PositiveBigIntegerField(default=0)
+    first_byte_1000 = models.PositiveBigIntegerField(default=0)
+    first_byte_2500 = models.PositiveBigIntegerField(default=0)
+    first_byte_5000 = models.PositiveBigIntegerField(default=0)
+    first_byte_10000 = models.PositiveBigIntegerField(default=0)
+    first_byte_later = models.PositiveBigIntegerField(default=0)
+
+    objects = UsageRollupQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=KEYS, name="usage_rollup_once")]
+        indexes = [models.Index(fields=["caller", "period", "starts"], name="usage_rollup_of")]
+
+    def __str__(self) -> str:
+        return f"{self.period} of {self.starts:%Y-%m-%d %H:%M}"
+
+
+def add(rows: Iterable[dict[str, Any]]) -> None:
+    """Add usage rows, given by their columns, to their hours and days, within a transaction.
+
+    The order is the same in every process, so that two of them never wait for each other.
+    """
+    hours: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows:
+        hour = int(row["created"].timestamp()) // HOUR
+        key = (hour, *[row[name] if name == "caller_id" else row[name] or "" for name in _WHO])
+        total = hours.get(key)
+        counted = _counted(row)
+        hours[key] = counted if total is None else list(map(add_numbers, total, counted))
+    totals: dict[tuple[Any, ...], list[int]] = {}
+    for (hour, *who), counted in hours.items():
+        for period, starts in _spans(hour):
+            total = totals.setdefault((period, starts, *who), [0] * len(SUMS))
+            totals[period, starts, *who] = list(map(add_numbers, total, counted))
+    values = [
+        (key[0], connection.ops.adapt_datetimefield_value(key[1]), *key[2:], *total)
+        for key, total in sorted(totals.items())
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(_upsert(), values)
+
+
+def _spans(hour: int) -> tuple[tuple[str, datetime], ...]:
+    starts = datetime.fromtimestamp(hour * HOUR, UTC)
+    return (
+        (UsageRollup.Period.HOUR.value, starts),
+        (UsageRollup.Period.DAY.value, starts.replace(hour=0)),
+    )
+
+
+def _counted(row: dict[str, Any]) -> list[int]:
+    """Return what a row adds to each of SUMS.
+
+    What was not answered well has cost and saved nothing, so its tokens don't count.
+    """
+    outcome, first = UsageRecord.Outcome, row["first_byte_milliseconds"]
+    is_error = row["status"] >= 400 or row["outcome"] in (outcome.REFUSED, outcome.BROKEN)
+    before, after = (0, 0) if is_error else (row["tokens_before"], row["tokens_after"])
+    if row["filtering"] == "shadow":
+        after = before
+    began = [0] * len(FIRST_BYTE_COUNTS)
+    if first is not None:
+        began[sum(first > bound for bound in FIRST_BYTE_BOUNDS)] = 1
+    return [
+        1,
+        int(is_error),
+        before,
+        after,
+        int(row["prompt_tokens"] is not None),
+        row["prompt_tokens"] or 0,
+        row["cached_tokens"] or 0,
+        row["completion_tokens"] or 0,
+        row["written_tokens"] or 0,
+        int(row["cost"] is not None),
+        row["cost"] or 0,
+        int(row["saved"] is not None),
+        row["expected_cached"] or 0,
+        row["saved"] or 0,
+        row["milliseconds"],
+        int(first is not None),
+        first or 0,
+        *began,
+    ]
+
+
+@cache
+def _upsert() -> str:
+    quote = connection.ops.quote_name
+    table = quote(UsageRollup._meta.db_table)
+    columns = ", ".join(map(quote, (*KEYS, *SUMS)))
+    marks = ", ".join(["%s"] * (len(KEYS) + len(SUMS)))
+    sums = ", ".join(
+        f"{quote(name)} = {table}.{quote(name)} + EXCLUDED.{quote(name)}" for name in SUMS
+    )
+    return (
+        f"INSERT INTO {table} ({columns}) VALUES ({marks}) "  # noqa: S608
+        f"ON CONFLICT ({', '.join(map(quote, KEYS))}) DO UPDATE SET {sums}"
+    )
