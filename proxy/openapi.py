@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from proxy.cost import policy
 from proxy.openapi_decisions import add_decisions
 from proxy.relevance import modes
 
@@ -32,6 +33,14 @@ _HEADERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "enum": [*modes.NAMES, "shadow"]},
         "description": "How strictly history is filtered; else the key's, user's or operator's. "
         "`shadow` tells what that one would do, and forwards the original.",
+    },
+    {
+        "name": "X-Alchemyst-Cost",
+        "in": "header",
+        "schema": {"type": "string", "enum": list(policy.NAMES)},
+        "description": "How the cost of the request is looked at where its provider caches "
+        "prompts; else the key's, user's, provider's or operator's. A preview looks at it if asked "
+        "to.",
     },
     {
         "name": "X-Alchemyst-Pin",

@@ -40,6 +40,22 @@ _DECISION: dict[str, Any] = {
         "tokens": {"type": "integer"},
     },
 }
+_COST: dict[str, Any] = {
+    "type": ["object", "null"],
+    "description": "What the cost gate decided, where it was asked; costs in tokens of input.",
+    "properties": {
+        "preset": {"type": "string"},
+        "mode": {
+            "type": "string",
+            "enum": ["full", "continue", "recall", "back", "cut", "fresh"],
+        },
+        "reason": {"type": "string", "example": "cheapest"},
+        "estimated": {"type": "integer"},
+        "estimated_whole": {"type": "integer"},
+        "expected_cached": {"type": "integer"},
+        "bank": {"type": "integer"},
+    },
+}
 _RECORDED = {
     "digest": {"type": "string", "description": "SHA-256 of the message's bytes."},
     "text": {"type": "string", "description": "Where the key's records hold texts."},
@@ -58,7 +74,9 @@ def add_decisions(result: dict[str, Any], errors: Errors, headers: list[Any]) ->
     result["components"]["schemas"] |= {
         "ContextTotals": _TOTALS,
         "Decision": _DECISION,
-        "Preview": _object(_SUMMARY | {"messages": {"type": "array", "items": decision}}),
+        "Preview": _object(
+            _SUMMARY | {"cost": _COST, "messages": {"type": "array", "items": decision}}
+        ),
         "DecisionRecord": _object(
             {
                 "id": {"type": "string"},

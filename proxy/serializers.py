@@ -6,10 +6,10 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from django.conf import settings
 from rest_framework import serializers
 
 from proxy import guard
+from proxy.api import KnownFields
 from proxy.errors import InvalidTarget
 from proxy.models import Provider
 from proxy.models.provider import LONGEST_URL, valid_name
@@ -19,7 +19,7 @@ from proxy.target import base_of
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 
 
-class ProviderSerializer(serializers.ModelSerializer[Provider]):
+class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
     """A stored provider. Its key comes in and never goes out."""
 
     name = serializers.CharField(max_length=40, validators=[valid_name])
@@ -46,6 +46,7 @@ class ProviderSerializer(serializers.ModelSerializer[Provider]):
             "key",
             "key_hint",
             "is_shared",
+            "cost",
             "is_own",
             "created",
         ]
@@ -56,23 +57,14 @@ class ProviderSerializer(serializers.ModelSerializer[Provider]):
     def get_is_own(self, provider: Provider) -> bool:
         return bool(provider.owner_id == self.context["request"].user.pk)
 
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Refuse unknown fields: a misspelt one must not be lost in silence."""
-        if isinstance(data, dict) and data.keys() - self.fields.keys():
-            writable = [name for name, field in self.fields.items() if not field.read_only]
-            said = f"Unknown field. There are: {', '.join(writable)}."
-            raise serializers.ValidationError({"non_field_errors": [said]})
-        return super().to_internal_value(data)
-
     def validate_base_url(self, text: str) -> str:
         """Return the URL in its one canonical spelling, if it may be asked at all."""
         try:
             base = base_of(unquote(text))
-            allowed = guard.allowed_targets(settings.PROXY_ALLOWED_TARGETS)
-            guard.check(base, allowed, self.context["request"].get_host())
+            guard.check(base, self.context["request"].get_host())
         except InvalidTarget as error:
             raise serializers.ValidationError(error.message) from None
-        url = str(base.url(""))
+        url = str(base)
         if len(url) > LONGEST_URL:
             raise serializers.ValidationError("This URL is too long.")
         return url

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from proxy.views import providers
+from proxy.views import providers, usage
 
 VIEWS = {
     "providers": providers.ProvidersView,
     "providers/<uuid:provider_id>": providers.ProviderView,
+    "usage": usage.UsageView,
 }
 
 urlpatterns = [path(route, view.as_view()) for route, view in VIEWS.items()]

@@ -3,53 +3,27 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from http import HTTPStatus
 
-import aiohttp
-from django.conf import settings
-from yarl import URL
-
-from proxy import builtin, connections, guard, permits, records, stored, target, usage
+from proxy import allowance, budgets, conversed, permits, records, stored, target, usage
+from proxy.allowance import Allowance
+from proxy.budgets import Reservation
 from proxy.context import Context
 from proxy.errors import InvalidTarget, RequestTooLarge
-from proxy.forward import Bounds, Relayed, Send
+from proxy.forward import Relayed, Send
 from proxy.headers import RawHeaders, header
 from proxy.models import UsageRecord
+from proxy.options import Bounds, options
+from proxy.provider import DEFAULT, Provider, permitted_provider
 from proxy.watch import ClientGone, Receive, Watch
 from proxy.wire.dialect import Dialect, Route, Scope
 
 Outcome = UsageRecord.Outcome
 
-DEFAULT = "default"
 
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """Where a call goes, with what key, and by which client."""
-
-    client: aiohttp.ClientSession
-    name: str
-    key: str = field(repr=False)
-    base: target.Base
-    model: str | None = None
-    """The name that the provider knows the model by, where it differs from the caller's."""
-
-    def url(self, endpoint: str) -> URL:
-        return self.base.url(endpoint)
-
-
-def bounds() -> Bounds:
-    return Bounds(
-        first_byte=settings.PROXY_FIRST_BYTE_TIMEOUT,
-        idle=settings.PROXY_IDLE_TIMEOUT,
-        total=settings.PROXY_TOTAL_TIMEOUT,
-        most_bytes=settings.PROXY_MAX_RESPONSE,
-    )
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One call on its way: what its usage row and its response headers are made of."""
 
@@ -63,11 +37,23 @@ class Call:
     target: str = ""
     model: str = ""
     context: Context | None = None
+    reservation: Reservation | None = None
+    """What it holds of budgets in money."""
     status: int = 0
     outcome: str = Outcome.REFUSED
     answered: float | None = None
-    bounds: Bounds = field(default_factory=bounds)
+    bounds: Bounds = field(default_factory=lambda: options().bounds)
     relayed: Relayed = field(default_factory=Relayed)
+
+    is_ended: bool = False
+    """Whether the caller's access ended since it was let in."""
+
+    def end(self) -> None:
+        """End the call, whether it waits for its provider already or will; from any thread."""
+        self.is_ended = True
+        watch: Watch | None = getattr(self, "watch", None)
+        if watch:
+            watch.end()
 
     def own_headers(self) -> RawHeaders:
         """What we tell the caller of what was done, on streamed and whole answers alike."""
@@ -86,7 +72,7 @@ class Call:
         access, context = self.scope["access"], self.context
         fields = {
             "request_id": self.scope["request_id"],
-            "caller_id": access.user.pk,
+            "caller_id": access.user.id,
             "key_id": str(access.key_id or ""),
             "endpoint": self.route.name,
             "target": self.target,
@@ -108,12 +94,58 @@ class Call:
             }
         if access.records and context:
             self._record(context)
+        if self.relayed.whole is not None and self.outcome == Outcome.COMPLETE:
+            self._keep(self.relayed.whole)
+        self._settle()
         tail, reported = self.relayed.end(), self.dialect.reported
-        usage.note(usage.Noted(self.created, fields, tail, reported))
+        gated = context.gated if context else None
+        usage.waiting.add(usage.Noted(self.created, fields, tail, reported, gated))
+
+    async def reserve(self, host: str) -> None:
+        """Hold what the call may take of its caller's tokens and money, where these are limited."""
+        assert self.context is not None
+        limited: Allowance | None = self.scope.get("allowance")
+        if limited and limited.counts_tokens:
+            await limited.reserve(allowance.needed(self.context))
+        if budgets.are_none():
+            return
+        access, request_id = self.scope["access"], self.scope["request_id"]
+        key_id = str(access.key_id or "")
+        self.reservation = await budgets.reserved(
+            access.user.id, key_id, request_id, self.context, host, self.model
+        )
+
+    async def settle(self) -> None:
+        """Pay what the call did cost, and give back what else it holds."""
+        assert self.reservation is not None
+        was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
+        counts = allowance.counted(self.context, self.relayed, self.dialect)
+        await self.reservation.settle(counts if was_answered else None)
+
+    def _settle(self) -> None:
+        limited: Allowance | None = self.scope.get("allowance")
+        was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
+        if limited and limited.counts_tokens and was_answered:
+            limited.settle(allowance.used(self.context, self.relayed, self.dialect))
+
+    def _keep(self, answer: list[bytes]) -> None:
+        access = self.scope["access"]
+        if self.status != HTTPStatus.OK or self.context is None:
+            return
+        conversed.waiting.add(
+            conversed.Conversed(
+                owner_id=access.user.pk,
+                key_id=access.key_id,
+                created=self.created,
+                dialect=self.dialect,
+                request=self.context.request,
+                answer=b"".join(answer),
+            )
+        )
 
     def _record(self, context: Context) -> None:
         access = self.scope["access"]
-        records.note(
+        records.waiting.add(
             records.Noted(
                 request_id=self.scope["request_id"],
                 owner_id=access.user.pk,
@@ -132,7 +164,7 @@ def _since(began: float, ended: float) -> int:
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
     """Return the request's body; raises RequestTooLarge as soon as that is known."""
-    most = settings.PROXY_MAX_BODY
+    most = options().max_body
     length = header(scope, b"content-length")
     if length and length.isdecimal() and int(length) > most:
         raise _too_large(most)
@@ -172,19 +204,20 @@ async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider 
     """
     permitted = scope["access"].allowed_hosts
     if path == DEFAULT:
-        permits.check_host(DEFAULT, permitted)
+        permits.check_builtin(permitted)
         return None
+    cost = ""
     if stored.is_name(path):
-        base, key = await _stored(path, scope, dialect.NAME)
+        base, key, cost = await _stored(path, scope, dialect.NAME)
     else:
         named = target.read(path, header(scope, b"x-upstream-api-key") or dialect.key(scope))
         base, key = named.base, named.key
-    guard.check(base, _allowed(tuple(settings.PROXY_ALLOWED_TARGETS)), header(scope, b"host") or "")
-    permits.check_host(base.host, permitted)
-    return Provider(connections.guarded(), base.authority, key, base)
+    provider = permitted_provider(base, key, own_host=header(scope, b"host") or "")
+    permits.check_host(base, permitted)
+    return replace(provider, cost=cost) if cost else provider
 
 
-async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, str]:
+async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, str, str]:
     found = await stored.find(scope["access"].user.pk, name)
     if found is None:
         # What stands here may be a key whose URL was forgotten, so it is not repeated.
@@ -200,16 +233,4 @@ async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, s
         )
     if header(scope, b"x-upstream-api-key") is not None:
         raise InvalidTarget("A stored provider has its key: leave out X-Upstream-Api-Key.")
-    return found.base, found.key
-
-
-async def builtin_provider() -> Provider:
-    """Return the built-in model's server, started if need be; raises ModelUnavailable."""
-    own = await builtin.endpoint()
-    base = target.base_of(own.base_url)
-    return Provider(connections.trusted(), DEFAULT, own.api_key, base, own.model)
-
-
-@cache
-def _allowed(words: tuple[str, ...]) -> guard.Allowed:
-    return guard.allowed_targets(words)
+    return found.base, found.key, found.cost

@@ -2,113 +2,119 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import cache
-from typing import Any, TypeVar
 
-import aiohttp
-from django.conf import settings
-from multidict import CIMultiDict
-
-from proxy import context, forward, headers, permits, pins
-from proxy.context import Context, Wish
-from proxy.errors import InvalidRequest, ProxyError, UpstreamUnreachable
+from proxy import forward, headers, permits, pins, running, switch
+from proxy.context import Context, Wish, whole
+from proxy.errors import AccessEnded, InvalidRequest, ProxyError, UpstreamUnreachable
 from proxy.forward import Send
+from proxy.gate import Gate
 from proxy.headers import header
+from proxy.http1 import Connection
+from proxy.options import options
+from proxy.provider import Provider, builtin_provider
 from proxy.relevance import modes
-from proxy.views import openai
+from proxy.threads import beside
+from proxy.views import listing, openai
 from proxy.views.base import (
     Call,
     Outcome,
-    Provider,
     Scope,
-    builtin_provider,
     provider_of,
     read_body,
 )
+from proxy.views.wishes import gate_for
 from proxy.watch import ClientGone, Receive, Watch
+from proxy.weighing import Pending, weighed
 from proxy.wire.dialect import Dialect, Request, Route
-
-Result = TypeVar("Result")
 
 # In place of a mode: what the mode chosen otherwise would do is told, and the original forwarded.
 SHADOW = "shadow"
 
-# A body up to this size is read and filtered where it arrives; larger ones on a thread, so that
-# the others' streams flow on.
-INLINE_BYTES = 16 * 1024
-_threads = ThreadPoolExecutor(2, thread_name_prefix="filter")
+
+Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
-async def completed(call: Call, receive: Receive, send: Send) -> None:
-    """Answer a call whose body holds a conversation: what matters of it goes to the provider."""
-    scope, route = call.scope, call.route
-    async with _accounted(call):
-        # The cheap refusals first: a bad target needs no body, a bad body no model that starts.
-        named = await provider_of(route.target, scope, dialect=call.dialect)
-        if named is None:
-            openai.check_dialect(call.dialect)
-        body = await read_body(scope, receive)
-        request, sent = await prepared(body, call)
-        call.model, call.context = request.model, sent
-        permits.check_model(request.model, scope["access"].allowed_models)
-        if named is None:
-            openai.check_for_builtin(request)
-        async with Watch(receive) as call.watch:
-            provider = named or await builtin_provider()
-            call.target = provider.name
-            await _forward_completion(call, provider, request, send)
-
-
-async def passed(call: Call, receive: Receive, send: Send) -> None:
-    """Answer any other call: its body goes to the provider as it came."""
-    async with _accounted(call):
-        call.model = call.route.model
-        provider = await provider_of(call.route.target, call.scope, dialect=call.dialect)
-        if call.model:
-            permits.check_model(call.model, call.scope["access"].allowed_models)
-        if provider is None:
-            openai.check_dialect(call.dialect)
-            await openai.send_models(call, send)
-            return
-        call.target = provider.name
-        body = await read_body(call.scope, receive) if call.route.method == "POST" else None
-        async with Watch(receive) as call.watch, _opened(call, provider, body) as response:
-            await _relay(call, response, send)
-
-
-@asynccontextmanager
-async def _accounted(call: Call) -> AsyncIterator[None]:
-    """Note the call's row, whatever becomes of it; a client that left needs no answer."""
+async def accounted(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
+    """Answer a call and note its row, whatever becomes of it; who left needs no answer."""
+    user_id = call.scope["access"].user.id
+    running.begun(user_id, call)
     try:
-        yield
+        await answer(call, receive, send)
     except ClientGone:
         call.status, call.outcome = call.status or 499, Outcome.CLIENT_CLOSED
     except ProxyError as error:
         call.status = error.status
         raise
-    except Exception:
-        call.status = 500
+    except Exception as error:
+        call.status = getattr(error, "status_code", 500)
         raise
     finally:
+        running.ended(user_id, call)
         call.note()
+        if call.reservation:
+            await call.settle()
 
 
-async def prepared(body: bytes, call: Call) -> tuple[Request, Context]:
-    """Return the request, checked, and what of it goes to the provider."""
+async def completed(call: Call, receive: Receive, send: Send) -> None:
+    """Answer a call whose body holds a conversation: what matters of it goes to the provider."""
+    scope, route = call.scope, call.route
+    # The cheap refusals first: a bad target needs no body, a bad body no model that starts.
+    named = await provider_of(route.target, scope, dialect=call.dialect)
+    if named is None:
+        openai.check_dialect(call.dialect)
+    body = await read_body(scope, receive)
+    gate = await gate_for(scope, named)
+    request, sent = await prepared(body, call, gate)
+    call.model, call.context = request.model, sent
+    if scope["access"].keeps_chats:
+        call.relayed.whole = []
+    permits.check_model(request.model, scope["access"].allowed_models)
+    if named is None:
+        openai.check_for_builtin(request)
+    await call.reserve(named.name if named else "")
+    with Watch(receive, call.bounds) as call.watch:
+        provider = named or await builtin_provider()
+        call.target = provider.name
+        await _forward_completion(call, provider, request, send)
+
+
+async def passed(call: Call, receive: Receive, send: Send) -> None:
+    """Answer any other call: its body goes to the provider as it came."""
+    call.model = call.route.model
+    provider = await provider_of(call.route.target, call.scope, dialect=call.dialect)
+    if call.model:
+        permits.check_model(call.model, call.scope["access"].allowed_models)
+    send = listing.narrowed(call, send)
+    if provider is None:
+        openai.check_dialect(call.dialect)
+        await openai.send_models(call, send)
+        return
+    call.target = provider.name
+    body = await read_body(call.scope, receive) if call.route.method == "POST" else None
+    with Watch(receive, call.bounds) as call.watch:
+        await _relay(call, provider, await _opened(call, provider, body), send)
+    if not call.scope["has_begun"]:
+        # A list that was held back for its end, which did not come.
+        raise UpstreamUnreachable
+
+
+async def prepared(
+    body: bytes, call: Call, gate: Gate | None = None, *, is_kept: bool = True
+) -> tuple[Request, Context]:
+    """Return the request, checked, and what of it goes to the provider.
+
+    What the gate decides is remembered for the conversation's next turn if `is_kept`.
+    """
     wished = _wished(call.scope)
-    return await beside(len(body), _read_and_filtered, body, call.dialect, call.route, *wished)
-
-
-async def beside(size: int, work: Callable[..., Result], *args: Any) -> Result:
-    """Do work on a body of that size: here if it is small, else on a thread of the filter's."""
-    if size <= INLINE_BYTES:
-        return work(*args)
-    return await asyncio.get_running_loop().run_in_executor(_threads, work, *args)
+    request, sent = await beside(
+        len(body), _read_and_filtered, body, call.dialect, call.route, gate, *wished
+    )
+    if isinstance(sent, Pending):
+        sent = await sent.settled(is_kept=is_kept)
+    return request, sent
 
 
 def _wished(scope: Scope) -> tuple[str, bool, str, str]:
@@ -124,7 +130,9 @@ def _wished(scope: Scope) -> tuple[str, bool, str, str]:
             param="X-Alchemyst-Relevance",
         )
     if mode is None or is_shadow:
-        mode = scope["access"].relevance or settings.PROXY_RELEVANCE
+        mode = scope["access"].relevance or options().relevance
+    if switch.is_off():
+        mode = modes.OFF
     pinned = header(scope, b"x-alchemyst-pin") or ""
     return mode, is_shadow, pinned, header(scope, b"x-alchemyst-exclude") or ""
 
@@ -133,81 +141,73 @@ def _read_and_filtered(
     body: bytes,
     dialect: Dialect,
     route: Route,
+    gate: Gate | None,
     mode: str,
     is_shadow: bool,
     pinned: str,
     excluded: str,
-) -> tuple[Request, Context]:
-    request = dialect.read(body, route, most_messages=settings.PROXY_MAX_MESSAGES)
+) -> tuple[Request, Context | Pending]:
+    request = dialect.read(body, route, most_messages=options().max_messages)
     count = len(request.messages)
     wish = Wish(
         mode,
         pins.places(pinned, count, header="X-Alchemyst-Pin"),
         pins.places(excluded, count, header="X-Alchemyst-Exclude"),
-        settings.PROXY_FILTER_SECONDS,
+        options().filter_seconds,
         is_shadow,
     )
-    return request, context.filtered(request, dialect, wish)
+    return request, weighed(request, dialect, wish, gate)
 
 
 async def _forward_completion(call: Call, provider: Provider, request: Request, send: Send) -> None:
     """Ask the provider and relay its answer; what it refuses filtered, it gets once as it came."""
-    assert call.context is not None
-    async with _opened(call, provider, call.context.body) as response:
-        if response.status != 400 or call.context.filtering != "filtered":
-            await _relay(call, response, send)
-            return
-    undone = context.whole(request, call.context.mode, "undone")
-    call.context = replace(undone, milliseconds=call.context.milliseconds)
-    async with _opened(call, provider, request.body) as response:
-        await _relay(call, response, send)
+    context = call.context
+    assert context is not None
+    answer = await _opened(call, provider, context.body)
+    if answer.status == 400 and context.filtering == "filtered":
+        forward.release(provider, answer)
+        undone = whole(request, context.mode, "undone", time.perf_counter())
+        call.context = replace(undone, milliseconds=context.milliseconds)
+        answer = await _opened(call, provider, request.body)
+    await _relay(call, provider, answer, send)
 
 
-def _opened(
-    call: Call, provider: Provider, body: bytes | None
-) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    """Open the provider on the call's endpoint."""
-    passing = _passing(tuple(settings.PROXY_PASS_HEADERS))
-    sent: CIMultiDict[str] = headers.upward(call.scope["headers"], passing)
+async def _opened(call: Call, provider: Provider, body: bytes | None) -> Connection:
+    """Open the provider on the call's endpoint, if its caller may still ask it."""
+    if call.is_ended:
+        raise AccessEnded
+    route = call.route
+    sent = headers.upward(call.scope["headers"], options().pass_headers)
     name, value = call.dialect.credential(provider.key)
-    sent[name] = value
+    sent.append((name.encode(), value.encode()))
     if body is not None and provider.model and provider.model != call.model:
         body = openai.with_model(body, provider.model)
-    url = provider.url(call.route.endpoint)
-    client, method = provider.client, call.route.method
-    return forward.opened(client, method, url, sent, body, call.bounds, call.watch)
+    return await forward.opened(provider, route.method, route.endpoint, sent, body, call.watch)
 
 
-@cache
-def _passing(names: tuple[str, ...]) -> frozenset[bytes]:
-    return frozenset(name.lower().encode() for name in names)
-
-
-async def _relay(call: Call, response: aiohttp.ClientResponse, send: Send) -> None:
-    call.status = response.status
-    # Until the relay has ended well, it is broken: a client that leaves says otherwise.
-    call.outcome = Outcome.BROKEN
-    await forward.relay(
-        response,
-        send,
-        call.own_headers(),
-        call.dialect,
-        call.bounds,
-        call.relayed,
-        call.watch,
-    )
-    if call.relayed.is_complete:
+async def _relay(call: Call, provider: Provider, answer: Connection, send: Send) -> None:
+    """Pass an answer on to its end, and let go of the provider whatever happens."""
+    if answer.status >= 400:
+        send = forward.masking(send, provider.key.encode())
+    try:
+        told = forward.downward(answer, call.bounds) + call.own_headers()
+        # Until the relay has ended well, it is broken: a client that leaves says otherwise.
+        call.status, call.outcome = answer.status, Outcome.BROKEN
+        await forward.relay(answer, told, send, call.dialect, call.relayed, call.watch)
+    finally:
+        forward.release(provider, answer)
+    if call.relayed.broke is None:
         call.outcome = Outcome.COMPLETE
     else:
-        await _close_readably(call, response, send)
+        await _close_readably(call, answer, send)
 
 
-async def _close_readably(call: Call, response: aiohttp.ClientResponse, send: Send) -> None:
+async def _close_readably(call: Call, answer: Connection, send: Send) -> None:
     """End an answer that broke, and that is no event stream, so that a client can read why."""
-    is_json = response.status == 200 and response.content_type == "application/json"
-    if not is_json or response.content_length is not None:
+    broke = call.relayed.broke
+    is_json = answer.status == 200 and forward.kind_of(answer) == b"application/json"
+    if broke is None or not is_json or answer.get(b"content-length") is not None:
         return
-    broke = UpstreamUnreachable("The provider's answer broke off. Try again.")
     end = call.dialect.closing(b"".join(call.relayed.tail), broke)
     if end is not None:
         await send({"type": "http.response.body", "body": end})

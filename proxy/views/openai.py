@@ -11,7 +11,8 @@ from django.conf import settings
 from proxy import builtin
 from proxy.errors import InvalidMessages, ModelNotFound, NotFound
 from proxy.forward import Send
-from proxy.views.base import DEFAULT, Call, Outcome, send_json
+from proxy.provider import DEFAULT
+from proxy.views.base import Call, Outcome, send_json
 from proxy.wire import openai as wire
 from proxy.wire.dialect import Dialect, Request
 

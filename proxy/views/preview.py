@@ -10,8 +10,10 @@ from proxy.context import Context
 from proxy.decisions import told
 from proxy.errors import NotFound
 from proxy.forward import Send
+from proxy.threads import beside
 from proxy.views.base import Call, read_body, send_json
-from proxy.views.flow import beside, prepared
+from proxy.views.flow import prepared
+from proxy.views.wishes import gate_like
 from proxy.watch import ClientGone, Receive
 from proxy.wire import openai
 
@@ -33,7 +35,8 @@ async def previewed(call: Call, receive: Receive, send: Send) -> None:
         )
     with suppress(ClientGone):
         body = await read_body(call.scope, receive)
-        _, call.context = await prepared(body, call)
+        gate = await gate_like(call.scope, call.dialect)
+        _, call.context = await prepared(body, call, gate, is_kept=False)
         answer = await beside(len(body), _answer, call.context)
         named = (b"x-alchemyst-context", call.context.header.encode())
         await send_json(send, answer, [named])

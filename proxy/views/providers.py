@@ -4,45 +4,24 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django.db import IntegrityError, transaction
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy import permits
+from proxy.api import Conflict, answers, caller_id
 from proxy.models import Provider
+from proxy.models.provider import MOST_PROVIDERS
 from proxy.serializers import ProviderSerializer
-
-MOST_PROVIDERS = 100
-# The shape that errors have all over the JSON API.
-_ERROR = {"$ref": "#/components/schemas/Error"}
-
-
-def answers(*errors: int, **success: Any) -> dict[int, Any]:
-    """Return what an endpoint may answer, for the schema."""
-    return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
-        (*errors, 429), _ERROR
-    )
-
-
-def caller_id(request: Request) -> int:
-    """Return the id of who is calling a view that asks for a token."""
-    return cast("int", request.user.pk)
 
 
 def permitted_hosts(request: Request) -> permits.Permitted:
     """Return the hosts that the caller's API key is limited to, if it is."""
     return cast("permits.Permitted", cast("Any", request.auth).allowed_hosts)
-
-
-class Conflict(ValidationError):
-    """A request that is sound, but contradicts what is there."""
-
-    status_code = status.HTTP_409_CONFLICT
 
 
 class ProvidersView(GenericAPIView[Provider]):
@@ -76,15 +55,11 @@ class ProvidersView(GenericAPIView[Provider]):
         provider = self.stored(request, **asked)
         return Response(self.get_serializer(provider).data, status=status.HTTP_201_CREATED)
 
-    def stored(self, request: Request, *, key: str, **asked: Any) -> Provider:
-        provider = Provider(owner_id=caller_id(request), **asked)
+    def stored(self, request: Request, **asked: Any) -> Provider:
+        provider = Provider.sealed(caller_id(request), **asked)
         # Or a key with a list of hosts could put another host behind a name of its owner's.
-        permits.check_host(provider.base.host, permitted_hosts(request))
-        provider.seal(key)
-        try:
-            with transaction.atomic():
-                provider.save(force_insert=True)
-        except IntegrityError:
+        permits.check_host(provider.base, permitted_hosts(request))
+        if not provider.take_name():
             raise Conflict({"name": ["A provider of this name is stored already."]})
         return provider
 

@@ -30,7 +30,9 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] != route.method:
         allowed = (("allow", route.method),)
         raise MethodNotAllowed(f"Use {route.method} here.", headers=allowed)
-    answer = flow.completed if route.is_filtered else flow.passed
+    call = Call(scope, dialect, route)
     if route.target == preview.NAME:
-        answer = preview.previewed
-    await answer(Call(scope, dialect, route), receive, send)
+        await preview.previewed(call, receive, send)
+    else:
+        answer = flow.completed if route.is_filtered else flow.passed
+        await flow.accounted(answer, call, receive, send)

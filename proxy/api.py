@@ -1,0 +1,42 @@
+"""What the JSON views of every app share: who calls, what may be answered, strict bodies."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+# The shape that errors have all over the JSON API.
+_ERROR = {"$ref": "#/components/schemas/Error"}
+
+
+def answers(*errors: int, **success: Any) -> dict[int, Any]:
+    """Return what an endpoint may answer, for the schema: `answers(404, _200=SomeSerializer)`."""
+    return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
+        (*errors, 429), _ERROR
+    )
+
+
+def caller_id(request: Request) -> int:
+    """Return the id of who is calling a view that asks for a token."""
+    return cast("int", request.user.pk)
+
+
+class Conflict(ValidationError):
+    """A request that is sound, but contradicts what is there."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+
+class KnownFields(serializers.Serializer[Any]):
+    """A body whose unknown fields are refused: a misspelt one must not be lost in silence."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, dict) and data.keys() - self.fields.keys():
+            writable = [name for name, field in self.fields.items() if not field.read_only]
+            said = f"Unknown field. There are: {', '.join(writable)}."
+            raise serializers.ValidationError({"non_field_errors": [said]})
+        known: dict[str, Any] = super().to_internal_value(data)
+        return known

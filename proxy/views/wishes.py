@@ -1,0 +1,49 @@
+"""How a caller wants the cost of a request to be looked at."""
+
+from __future__ import annotations
+
+from proxy import beliefs, prices
+from proxy.cost import policy
+from proxy.errors import InvalidRequest
+from proxy.gate import Gate
+from proxy.headers import header
+from proxy.options import options
+from proxy.provider import Provider
+from proxy.wire.dialect import Dialect, Scope
+
+
+async def gate_for(scope: Scope, provider: Provider | None) -> Gate | None:
+    """Return what looks at the cost of a request to that provider; None where nothing does.
+
+    The preset comes from the header, else from the key, the user, the provider or the operator.
+    """
+    asked = _asked(scope)
+    if provider is None:
+        return None
+    access = scope["access"]
+    preset = asked or access.cost or provider.cost or options().cost
+    table = prices.known() or await prices.table()
+    has_cache = table.has(provider.name) or beliefs.may_have_shown(provider.name)
+    if preset == "off" or not has_cache:
+        return None
+    return Gate(preset, provider.name, access.user.id, provider.key, table)
+
+
+async def gate_like(scope: Scope, dialect: Dialect) -> Gate | None:
+    """Return the gate for a preview that asks for one: that of the dialect's own provider.
+
+    Nothing was sent, so the conversation has no past.
+    """
+    preset = _asked(scope)
+    if preset in (None, "off"):
+        return None
+    return Gate(preset, dialect.OWN_HOST, scope["access"].user.pk, "", await prices.table())
+
+
+def _asked(scope: Scope) -> str | None:
+    preset = header(scope, b"x-alchemyst-cost")
+    if preset is not None and preset not in policy.NAMES:
+        raise InvalidRequest(
+            f"X-Alchemyst-Cost must be one of {', '.join(policy.NAMES)}.", param="X-Alchemyst-Cost"
+        )
+    return preset

@@ -1,0 +1,71 @@
+"""A request on its way through the cost gate: what matters first, then what it pays to send."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from proxy import context, notebook
+from proxy.beliefs import Belief
+from proxy.context import Context, Safely, Wish
+from proxy.cost import places
+from proxy.cost.state import State
+from proxy.gate import Gate, Judged, judged
+from proxy.threads import beside
+from proxy.wire.dialect import Dialect, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request of which it is known what matters; what is sent depends on what was before."""
+
+    judged: Judged
+    request: Request
+    dialect: Dialect
+    wish: Wish
+    milliseconds: float
+
+    async def settled(self, *, is_kept: bool = True) -> Context:
+        """Return what is forwarded, and remember it; unless `is_kept`, only look."""
+        judged = self.judged
+        page = await notebook.read(judged.conversation, judged.upstream, hold=is_kept)
+        size = len(self.request.body)
+        made, after = await beside(size, self._chosen, page.state, page.belief, time.time())
+        if after and is_kept:
+            await notebook.write(judged.conversation, after)
+        return made
+
+    def _chosen(
+        self, state: State | None, belief: Belief, now: float
+    ) -> tuple[Context, State | None]:
+        began = time.perf_counter() - self.milliseconds / 1000
+        with Safely(self.request, self.wish, began) as safe:
+            gated, after = self.judged.chosen(state, belief, now)
+            verdicts = self.judged.verdicts(gated.decision.messages)
+            made = context.decided(self.request, self.dialect, self.wish, verdicts, began)
+            if made.verdicts is None:
+                # The dialect has no body for it, so everything goes out.
+                after = after.instead(places.below(len(self.request.messages)))
+            return replace(made, gated=gated), after
+        return safe.context, None
+
+
+def weighed(request: Request, dialect: Dialect, wish: Wish, gate: Gate | None) -> Context | Pending:
+    """Return what is forwarded of `request`, or what is pending where its cost is looked at."""
+    began = time.perf_counter()
+    if gate is None or wish.mode == "off" or not request.may_be_filtered:
+        return context.filtered(request, dialect, wish)
+    with Safely(request, wish, began) as safe:
+        found = judged(
+            request,
+            gate,
+            wish.mode,
+            pinned=wish.pinned,
+            excluded=wish.excluded,
+            deadline=time.monotonic() + wish.seconds,
+            is_shadow=wish.is_shadow,
+        )
+        if found is None:
+            return context.filtered(request, dialect, wish)
+        return Pending(found, request, dialect, wish, context.since(began))
+    return safe.context
