@@ -1,0 +1,138 @@
+"""The playground: what the filter does with a conversation that somebody pastes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext
+from django.views.decorators.http import require_http_methods
+
+from proxy import conversations, pins
+from proxy.context import Wish, filtered
+from proxy.conversations import MOST_MESSAGES, Conversation
+from proxy.errors import InvalidRequest, ProxyError
+from proxy.given import Given, given
+from proxy.relevance import modes
+from proxy.transcripts import messages_in
+
+EXAMPLE = """\
+User: How do I merge two sorted lists in Python?
+Assistant: With heapq.merge, lazily and in linear time: list(merge([1, 4, 9], [2, 3, 10])).
+User: My sourdough starter smells of acetone. Is that normal?
+Assistant: Yes, after a week or so. It is hungry: feed it twice a day with fresh flour and water.
+User: From now on, always answer with an example.
+Assistant: I will.
+User: How do I sort a list of names in Python, whatever their case?
+Assistant: names.sort(key=str.casefold), so that "anna" comes before "Bob".
+User: Names for a black cat?
+Assistant: Inky, Soot, Onyx, or Salem if she looks at you as if she knew.
+User: How long does the dough have to rest?
+Assistant: Four hours at room temperature, or a night in the fridge.
+User: And if the two lists to merge are sorted the other way round, from large to small?"""
+
+
+def example(text: str) -> Given:
+    """Return what a model is given of a transcript, in the operator's mode."""
+    asked = Asked(text, settings.PROXY_RELEVANCE)
+    return _account(_conversation(text), asked, asked.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the form of the playground holds; `pinned` and `excluded` are places in it."""
+
+    text: str
+    mode: str
+    pinned: frozenset[int] = frozenset()
+    excluded: frozenset[int] = frozenset()
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def playground(request: HttpRequest) -> HttpResponse:
+    """Show what becomes of each message, in each mode; without a script a form does it."""
+    shown: dict[str, Any] = {"mode": settings.PROXY_RELEVANCE, "text": ""}
+    if "example" in request.GET:
+        shown |= _tried(Asked(EXAMPLE, settings.PROXY_RELEVANCE))
+    if request.method == "POST":
+        try:
+            shown |= _tried(_asked(request))
+        except ProxyError as error:
+            shown |= {"error": error.message, "text": request.POST.get("text", "")}
+    tokens = {mode: account.tokens_sent for mode, account in shown.get("accounts", {}).items()}
+    shown["modes"] = [(mode, mode.replace("_", " "), tokens.get(mode)) for mode in modes.NAMES]
+    return render(request, "proxy/playground.html", shown)
+
+
+def _asked(request: HttpRequest) -> Asked:
+    """Return what the form was sent with; a pin or an exclusion that was clicked is turned."""
+    form = request.POST
+    mode = form.get("mode", settings.PROXY_RELEVANCE)
+    if mode not in modes.NAMES:
+        raise InvalidRequest(gettext("Choose one of the modes."))
+    if upload := request.FILES.get("file"):
+        return Asked(_read(upload), mode)
+    text = form.get("text", "").replace("\r\n", "\n")
+    if "fresh" in form:
+        return Asked(text, mode)
+    pinned, excluded, pin, exclude = (
+        pins.places(form.get(name, ""), MOST_MESSAGES, header=name)
+        for name in ("pinned", "excluded", "pin", "exclude")
+    )
+    return Asked(text, mode, (pinned ^ pin) - exclude, (excluded ^ exclude) - pin)
+
+
+def _read(upload: UploadedFile) -> str:
+    if (upload.size or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        raise InvalidRequest(gettext("This file is too large."))
+    try:
+        return upload.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequest(gettext("This file is no text in UTF-8.")) from None
+
+
+def _tried(asked: Asked) -> dict[str, Any]:
+    """Return what the page shows of a conversation."""
+    read = _conversation(asked.text)
+    accounts = {mode: _account(read, asked, mode) for mode in modes.NAMES}
+    return {
+        "text": asked.text,
+        "mode": asked.mode,
+        "pinned": _listed(asked.pinned),
+        "excluded": _listed(asked.excluded),
+        "given": accounts[asked.mode],
+        "accounts": accounts,
+    }
+
+
+def _conversation(text: str) -> Conversation:
+    body = text.strip()
+    if not body:
+        raise InvalidRequest(gettext("Paste a conversation, or choose a file."))
+    if not body.startswith(("{", "[")):
+        body = msgspec.json.encode({"messages": messages_in(body)}).decode()
+    found = conversations.read(
+        body.encode("utf-8", "replace"), most_messages=settings.PROXY_MAX_MESSAGES
+    )
+    if len(found) > 1:
+        raise InvalidRequest(gettext("These are several conversations. Paste one."))
+    return found[0]
+
+
+def _account(read: Conversation, asked: Asked, mode: str) -> Given:
+    places = range(len(read.request.messages))
+    pinned, excluded = asked.pinned.intersection(places), asked.excluded.intersection(places)
+    wish = Wish(mode, pinned, excluded, settings.PROXY_FILTER_SECONDS)
+    context = filtered(read.request, read.dialect, wish)
+    return given(context, pinned=pinned, excluded=excluded)
+
+
+def _listed(places: frozenset[int]) -> str:
+    return ",".join(map(str, sorted(places)))
