@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from alchemyst.accounts import tokens
+from alchemyst.accounts.allowance import Cap, caps_on
 from alchemyst.accounts.memory import memory
 from alchemyst.accounts.models import KEY_PREFIX, SCOPES, ApiKey, User
 
@@ -40,6 +42,12 @@ class Access:
     allowed_hosts: tuple[str, ...] | None = None
     # What is kept of the filter's decisions: "" for nothing, "scores", or "texts" for all.
     records: str = ""
+    # The limits that staff have set on this user, their groups and this key.
+    caps: tuple[Cap, ...] = ()
+    # The cost preset that the key, or else its user, has chosen; "" if neither has.
+    cost: str = ""
+    # Whether the key's conversations through the proxy are kept as chats.
+    keeps_chats: bool = False
 
 
 def access_of(token: bytes) -> Access:
@@ -71,7 +79,10 @@ def token_in(header: bytes) -> bytes:
 def _of_jwt(text: str) -> Access:
     token = tokens.access_in(text)
     user = tokens.holder_of(token)
-    return Access(user, ALL_SCOPES, user.relevance, None, float(token["exp"]))
+    caps = caps_on(user.pk, None)
+    return Access(
+        user, _scopes(user), user.relevance, None, float(token["exp"]), caps=caps, cost=user.cost
+    )
 
 
 def _of_key(text: str) -> Access:
@@ -82,14 +93,26 @@ def _of_key(text: str) -> Access:
     key.note_use(now)
     return Access(
         user=key.owner,
-        scopes=frozenset(key.scopes),
+        scopes=frozenset(key.scopes) & _scopes(key.owner),
         relevance=key.relevance or key.owner.relevance,
         key_id=key.pk,
         expires=key.expires_at.timestamp() if key.expires_at else float("inf"),
         allowed_models=None if key.allowed_models is None else tuple(key.allowed_models),
         allowed_hosts=None if key.allowed_hosts is None else tuple(key.allowed_hosts),
         records=key.records,
+        keeps_chats=key.keeps_chats,
+        cost=key.cost or key.owner.cost,
+        caps=caps_on(key.owner_id, key.pk),
     )
+
+
+def signed_in(request: HttpRequest) -> User:
+    """Return whose session a page was asked with, behind `login_required`."""
+    return cast("User", request.user)
+
+
+def _scopes(user: User) -> frozenset[str]:
+    return ALL_SCOPES & frozenset(user.scopes)
 
 
 def caller(request: Request) -> Access:

@@ -157,10 +157,10 @@ class Shared:
             WeakKeyDictionary()
         )
 
-    def ask(self, script: str, key: str, *args: int) -> float:
+    def ask(self, script: str, key: str, *args: int | str) -> float:
         return float(str(self._client.eval(script, 1, key, *args)))
 
-    async def aask(self, script: str, key: str, *args: int) -> float:
+    async def aask(self, script: str, key: str, *args: int | str) -> float:
         loop = asyncio.get_running_loop()
         if (client := self._of_loop.get(loop)) is None:
             once = AsyncRetry(NoBackoff(), 0)
@@ -174,7 +174,7 @@ class Shared:
 
 
 _locals: defaultdict[str, Local] = defaultdict(Local)
-_shared: Shared | None = None
+_shared: dict[str, Shared] = {}
 
 
 def hit(limit: str, subject: str, *, times: int = 1) -> float:
@@ -185,7 +185,7 @@ def hit(limit: str, subject: str, *, times: int = 1) -> float:
     count, seconds = settings.RATE_LIMITS[limit]
     if not count:
         return 0.0
-    if shared := _askable():
+    if shared := askable():
         with shared.breaker:
             return shared.ask(_HIT, _key(limit, subject), count * times, seconds)
     return _locals[limit].hit(subject, count * times, seconds)
@@ -196,7 +196,7 @@ async def ahit(limit: str, subject: str) -> float:
     count, seconds = settings.RATE_LIMITS[limit]
     if not count:
         return 0.0
-    if shared := _askable():
+    if shared := askable():
         with shared.breaker:
             return await shared.aask(_HIT, _key(limit, subject), count, seconds)
     return _locals[limit].hit(subject, count, seconds)
@@ -205,15 +205,15 @@ async def ahit(limit: str, subject: str) -> float:
 def forgive(limit: str, subject: str) -> None:
     """Take back one count: it was not what the limit is for."""
     _locals[limit].forgive(subject)
-    if shared := _askable():
+    if shared := askable():
         with shared.breaker:
             shared.ask(_FORGIVE, _key(limit, subject))
 
 
 async def aclose() -> None:
     """Close what this loop holds open."""
-    if _shared:
-        await _shared.aclose()
+    for shared in _shared.values():
+        await shared.aclose()
 
 
 def clear() -> None:
@@ -221,14 +221,13 @@ def clear() -> None:
     _locals.clear()
 
 
-def _askable() -> Shared | None:
+def askable() -> Shared | None:
     """Return the shared counts, if there are any and they answer."""
-    global _shared
-    if not settings.REDIS_URL:
+    if not (url := settings.REDIS_URL):
         return None
-    if _shared is None or _shared.url != settings.REDIS_URL:
-        _shared = Shared(settings.REDIS_URL)
-    return None if _shared.breaker.is_open else _shared
+    if (shared := _shared.get(url)) is None:
+        shared = _shared[url] = Shared(url)
+    return None if shared.breaker.is_open else shared
 
 
 def _key(limit: str, subject: str) -> str:

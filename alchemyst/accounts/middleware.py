@@ -12,16 +12,23 @@ from channels.db import database_sync_to_async
 from rest_framework.exceptions import NotAuthenticated, Throttled
 
 from alchemyst.accounts import limits
+from alchemyst.accounts.allowance import Allowance
 from alchemyst.accounts.authentication import NO_CREDENTIAL, checked, token_in
 from alchemyst.accounts.memory import memory
 from alchemyst.accounts.permissions import refuse_without
+from alchemyst.accounts.sessions import of_session
 from alchemyst.logs import App, Receive, Scope, Send
 
 # Unknown tokens wait for these threads, not for the ones that serve pages.
-_checked = database_sync_to_async(
+checked_aside = database_sync_to_async(
     checked,
     thread_sensitive=False,
     executor=ThreadPoolExecutor(2, thread_name_prefix="bearer"),
+)
+session_aside = database_sync_to_async(
+    of_session,
+    thread_sensitive=False,
+    executor=ThreadPoolExecutor(2, thread_name_prefix="session"),
 )
 
 
@@ -40,21 +47,48 @@ class Bearer:
         if len(given) != 1:
             raise NotAuthenticated(NO_CREDENTIAL)
         token = token_in(given[0])
-        access = memory.recall(token) or await _checked(token)
+        access = memory.recall(token) or await checked_aside(token)
         refuse_without(self.required_scope, access)
         scope["user"], scope["access"] = access.user, access
         await self.app(scope, receive, send)
 
 
-class RateLimited:
-    """Lets a user through as often as the limit of that name says. It stands behind `Bearer`."""
-
-    def __init__(self, app: App, *, limit: str) -> None:
-        self.app = app
-        self.limit = limit
+class BearerOrSession(Bearer):
+    """Lets a page's visitor in too, by the session; who changes something shows the CSRF token."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wait = await limits.ahit(self.limit, str(scope["user"].pk))
+        names = {name for name, _ in scope["headers"]}
+        if b"authorization" in names or b"cookie" not in names:
+            await super().__call__(scope, receive, send)
+            return
+        scope["access"] = access = await session_aside(scope)
+        scope["user"] = access.user
+        await self.app(scope, receive, send)
+
+
+class RateLimited:
+    """Lets a user through as often as the operator's limit of that name and staff's limits say.
+
+    It stands behind `Bearer`. Where staff have set limits, `scope["allowance"]` takes what the
+    request uses of them, and gives it back at its end.
+    """
+
+    def __init__(self, app: App, *, limit: str, takes_allowance: bool = True) -> None:
+        self.app = app
+        self.limit = limit
+        self.takes_allowance = takes_allowance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wait = await limits.ahit(self.limit, str(scope["user"].id))
         if wait:
             raise Throttled(wait)
-        await self.app(scope, receive, send)
+        caps = scope["access"].caps
+        if not (caps and self.takes_allowance):
+            await self.app(scope, receive, send)
+            return
+        scope["allowance"] = allowance = Allowance(caps)
+        await allowance.enter()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            await allowance.leave()

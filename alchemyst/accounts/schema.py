@@ -1,7 +1,8 @@
-"""How the OpenAPI schema speaks of our bearer tokens."""
+"""How the OpenAPI schema speaks of our bearer tokens, and of the sessions of pages."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
@@ -15,4 +16,17 @@ class BearerScheme(OpenApiAuthenticationExtension):
             "type": "http",
             "scheme": "bearer",
             "description": "A JWT access token, or a personal API key (alk_…).",
+        }
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    target_class = "alchemyst.accounts.sessions.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": settings.SESSION_COOKIE_NAME,
+            "description": "The session of a page; changes also want the header X-CSRFToken.",
         }

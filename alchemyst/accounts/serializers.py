@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core import exceptions as django
 from django.utils import timezone
 from rest_framework import serializers
 
-from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, relevance_modes
+from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, cost_presets, relevance_modes
 from alchemyst.accounts.tokens import LONGEST
 
 LONGEST_PASSWORD = 1024
-LONGEST_PATTERN = 200
-MOST_PATTERNS = 100
+LONGEST_ENTRY = 200
+MOST_ENTRIES = 100
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
@@ -84,22 +86,44 @@ class ChoiceField(serializers.ChoiceField):
         super().fail(key, **kwargs)
 
 
-class PatternsField(serializers.ListField):
-    """Names, or beginnings of names followed by `*`; null for any name, an empty list for none."""
+class ModelEntry(serializers.RegexField):
+    """A model's name, or the beginning of names followed by `*`."""
+
+    default_error_messages = {
+        "invalid": "Use a name, or the beginning of names followed by one '*'."
+    }
+
+    def __init__(self) -> None:
+        super().__init__(r"^[^*]*\*?$", max_length=LONGEST_ENTRY)
+
+
+class HostEntry(serializers.CharField):
+    """A host, in lower case as the proxy writes it: with or without a port, or all under a name."""
+
+    default_error_messages = {
+        "invalid": "Use a whole host such as api.openai.com or localhost:11434, or *.example.com "
+        "for every host under example.com."
+    }
+
+    def __init__(self) -> None:
+        super().__init__(max_length=LONGEST_ENTRY)
+
+    def to_internal_value(self, data: Any) -> str:
+        host = super().to_internal_value(data).lower()
+        if not re.fullmatch(settings.PROXY_HOST_PATTERN, host):
+            self.fail("invalid")
+        return host
+
+
+class EntriesField(serializers.ListField):
+    """What a key is limited to; null for no limit, an empty list for nothing at all."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            child=serializers.RegexField(
-                r"^[^*]*\*?$",
-                max_length=LONGEST_PATTERN,
-                error_messages={
-                    "invalid": "Use a name, or the beginning of names followed by one '*'."
-                },
-            ),
             allow_null=True,
             required=False,
             default=None,
-            max_length=MOST_PATTERNS,
+            max_length=MOST_ENTRIES,
             **kwargs,
         )
 
@@ -109,12 +133,23 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
         child=ChoiceField(choices=SCOPES), allow_empty=False, max_length=len(SCOPES)
     )
     relevance = ChoiceField(choices=relevance_modes(), allow_blank=True, required=False, default="")
-    allowed_models = PatternsField(
-        help_text="The models that the key may use on the proxy: names, or beginnings followed by "
-        "`*`. Null permits any, an empty list none."
+    cost = ChoiceField(
+        choices=cost_presets(),
+        allow_blank=True,
+        required=False,
+        default="",
+        help_text="How the cost of requests is looked at where providers cache prompts; empty: as "
+        "the user, the provider or the operator has it.",
     )
-    allowed_hosts = PatternsField(
-        help_text="The same for providers' hosts; `default` is the built-in model's."
+    allowed_models = EntriesField(
+        child=ModelEntry(),
+        help_text="The models that the key may use on the proxy: names, or beginnings followed by "
+        "`*`. Null permits any, an empty list none.",
+    )
+    allowed_hosts = EntriesField(
+        child=HostEntry(),
+        help_text="The providers' hosts that it may use: whole, with or without a port, or "
+        "`*.example.com`; `default` is the built-in model's. Null permits any, an empty list none.",
     )
     records = ChoiceField(
         choices=RECORDS,
@@ -133,9 +168,11 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
             "prefix",
             "scopes",
             "relevance",
+            "cost",
             "allowed_models",
             "allowed_hosts",
             "records",
+            "keeps_chats",
             "expires_at",
             "created",
             "last_used",
@@ -150,9 +187,11 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
             raise serializers.ValidationError({"non_field_errors": [said]})
         return super().to_internal_value(data)
 
-    def validate_allowed_hosts(self, hosts: list[str] | None) -> list[str] | None:
-        """Return the hosts as the proxy writes them: in lower case."""
-        return hosts and [host.lower() for host in hosts]
+    def validate_scopes(self, scopes: list[str]) -> list[str]:
+        """Return the scopes; a key that there is may lose some, and gain none."""
+        if self.instance and set(scopes) - set(self.instance.scopes):
+            raise serializers.ValidationError("A key gains no scopes. Make another key.")
+        return [scope for scope in SCOPES if scope in scopes]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         expires_at = attrs.get("expires_at")

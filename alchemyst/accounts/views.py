@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
@@ -19,7 +20,7 @@ from rest_framework.response import Response
 
 from alchemyst.accounts import tokens
 from alchemyst.accounts.authentication import Access, access_of, caller
-from alchemyst.accounts.models import ApiKey, User
+from alchemyst.accounts.models import MOST_KEYS, ApiKey, User
 from alchemyst.accounts.permissions import RegistrationIsOpen
 from alchemyst.accounts.serializers import (
     ApiKeySerializer,
@@ -35,7 +36,6 @@ from alchemyst.accounts.serializers import (
 from alchemyst.accounts.throttles import sign_in
 
 WRONG_CREDENTIALS = "Username or password is wrong, or the account is switched off."
-MOST_KEYS = 100
 
 
 def answers(*errors: int, **success: Any) -> dict[int, Any]:
@@ -157,7 +157,7 @@ class KeysView(GenericAPIView[ApiKey]):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
-        refuse_more_than(caller(request), asked)
+        refuse_more_than(caller(request), {"expires_at": None} | asked)
         if ApiKey.objects.of(caller(request).user).count() >= MOST_KEYS:
             raise Conflict({"errors": [f"You have {MOST_KEYS} keys. Delete one first."]})
 
@@ -171,6 +171,20 @@ class KeyView(GenericAPIView[ApiKey]):
 
     serializer_class = ApiKeySerializer
 
+    @extend_schema(
+        operation_id="change_key", responses=answers(400, 401, 403, 404, _200=ApiKeySerializer)
+    )
+    def patch(self, request: Request, key_id: str) -> Response:
+        """Change what is given: its text stays, scopes may only become fewer."""
+        own = ApiKey.objects.of(caller(request).user)
+        with transaction.atomic():
+            key = get_object_or_404(own.select_for_update(), pk=key_id)
+            serializer = self.get_serializer(key, data=request.data, partial=True)
+            serializer.is_valid(raise_exception=True)
+            refuse_more_than(caller(request), serializer.validated_data)
+            serializer.save()
+        return Response(serializer.data)
+
     @extend_schema(operation_id="delete_key", responses=answers(401, 404, _204=None))
     def delete(self, request: Request, key_id: str) -> Response:
         """Revoke a key: it is refused from now on."""
@@ -179,22 +193,34 @@ class KeyView(GenericAPIView[ApiKey]):
 
 
 def refuse_more_than(access: Access, asked: dict[str, Any]) -> None:
-    """Raise PermissionDenied if the new key could do more, or live longer, than its maker."""
-    if beyond := sorted(set(asked["scopes"]) - access.scopes):
+    """Raise PermissionDenied if a key made or changed so could do more, or live longer."""
+    if beyond := sorted(set(asked.get("scopes", ())) - access.scopes):
         raise PermissionDenied(f"This key lacks {', '.join(beyond)}, so it can't hand that on.")
     if access.key_id is None:
         return
-    for name in ("allowed_models", "allowed_hosts"):
-        if not is_within(asked[name], getattr(access, name)):
+    for name, covers in (("allowed_models", covers_model), ("allowed_hosts", covers_host)):
+        own = getattr(access, name)
+        if name in asked and own is not None and not is_within(asked[name], own, covers):
             raise PermissionDenied(f"This key has a list of {name}; name some of them, no others.")
-    ends = asked.get("expires_at")
-    if (ends.timestamp() if ends else float("inf")) > access.expires:
-        raise PermissionDenied("This key expires, so it can't make one that lives longer.")
+    if "expires_at" in asked:
+        ends = asked["expires_at"]
+        if (ends.timestamp() if ends else float("inf")) > access.expires:
+            raise PermissionDenied("This key expires, so it can't let one live longer.")
 
 
-def is_within(asked: Sequence[str] | None, own: Sequence[str] | None) -> bool:
+def is_within(
+    asked: Sequence[str] | None, own: Sequence[str], covers: Callable[[str, str], bool]
+) -> bool:
     """Whether the list `asked` permits nothing that the list `own` does not."""
-    if own is None:
-        return True
-    starts = tuple(entry[:-1] for entry in own if entry.endswith("*"))
-    return asked is not None and all(name in own or name.startswith(starts) for name in asked)
+    return asked is not None and all(any(covers(mine, each) for mine in own) for each in asked)
+
+
+def covers_model(own: str, asked: str) -> bool:
+    """Whether the entry `own` permits all that the entry `asked` does."""
+    return asked == own or (own.endswith("*") and asked.startswith(own[:-1]))
+
+
+def covers_host(own: str, asked: str) -> bool:
+    """Whether the entry `own` permits all that the entry `asked`, with or without a port, does."""
+    host = re.sub(r":[0-9]+$", "", asked)
+    return own in (asked, host) or (own.startswith("*.") and host.endswith(own[1:]))

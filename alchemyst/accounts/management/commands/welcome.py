@@ -28,7 +28,7 @@ The examples read your API key from ALCHEMYST_KEY. To make a new one:
 """
 
 EXAMPLES = """\
-Alchemyst is at {url} (the admin at /admin/, the API explained at /api/docs).
+Alchemyst is at {url} (a chat at /chat, the admin at /admin/, the API explained at /api/docs).
 Try it with curl:
 
   curl {url}/api/v1/proxy/default/chat/completions \\

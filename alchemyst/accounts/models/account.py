@@ -16,19 +16,23 @@ from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import models as auth
-from django.db import OperationalError, models
+from django.db import OperationalError, models, transaction
 from django.db.models import Q, Value
 from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from alchemyst.accounts.memory import forget
 
 SCOPES = ("proxy", "chat", "internal", "external")
 RECORDS = [("scores", "digests and scores"), ("texts", "digests, scores and texts")]
+THEMES = [("light", "light"), ("dark", "dark")]
 KEY_PREFIX = "alk_"
 # How much of a key is shown, to tell it from others: the prefix and six of its 43 characters.
 SHOWN = len(KEY_PREFIX) + 6
 # The last use is a hint for the owner, not worth a write for each request.
 NOTED_EVERY = timedelta(minutes=1)
+SIGNED_OUT = "alchemyst.accounts.sign_outs"
 # What is written in passing; no token depends on it.
 NOTES = frozenset({"last_login", "last_used"})
 
@@ -37,6 +41,18 @@ Row = TypeVar("Row", bound=models.Model)
 
 def relevance_modes() -> list[tuple[str, str]]:
     return [(name, name.replace("_", " ")) for name in settings.PROXY_RELEVANCE_MODES]
+
+
+# How many keys one user may have.
+MOST_KEYS = 100
+
+
+def all_scopes() -> list[str]:
+    return list(SCOPES)
+
+
+def cost_presets() -> list[tuple[str, str]]:
+    return [(name, name) for name in settings.PROXY_COST_PRESETS]
 
 
 class ForgettingQuerySet(models.QuerySet[Row]):
@@ -80,10 +96,38 @@ class User(auth.AbstractUser):
         choices=relevance_modes,
         help_text="How strictly this user's history is filtered; empty means the operator's mode.",
     )
+    cost = models.CharField(
+        "cost preset",
+        max_length=20,
+        blank=True,
+        choices=cost_presets,
+        help_text="How the cost of requests is looked at; empty means as the provider or the "
+        "operator has it.",
+    )
+
+    theme = models.CharField(
+        max_length=10, blank=True, choices=THEMES, help_text="Empty means the system's."
+    )
+    language = models.CharField(max_length=10, blank=True, help_text="Empty means the browser's.")
+    keep_chats_days = models.PositiveIntegerField(
+        "days that chats are kept",
+        null=True,
+        blank=True,
+        help_text="After their last message; empty means until they are deleted.",
+    )
+    scopes = models.JSONField(
+        default=all_scopes,
+        help_text="What this user's sign-ins and keys may do at most.",
+    )
+    blocked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    sign_outs = models.PositiveIntegerField(
+        default=0, editable=False, help_text="How often all sessions and tokens were ended."
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 
     class Meta(auth.AbstractUser.Meta):
+        permissions = [("block_user", "Can block users and sign them out")]
         constraints = [
             models.UniqueConstraint(
                 Lower("username"),
@@ -96,6 +140,32 @@ class User(auth.AbstractUser):
         super().save(*args, **kwargs)
         if not _is_a_note(kwargs.get("update_fields")):
             forget(self.pk)
+
+    def block(self) -> None:
+        """Let nothing of this user's pass any more, in any process, within a second."""
+        self.is_active, self.blocked_at = False, timezone.now()
+        self.sign_out_everywhere()
+
+    def unblock(self) -> None:
+        """Let the user sign in again, and their API keys be used; what has ended stays so."""
+        self.is_active, self.blocked_at = True, None
+        self.save(update_fields=["is_active", "blocked_at"])
+
+    @transaction.atomic
+    def sign_out_everywhere(self) -> None:
+        """End every session, token and answer under way; API keys have their own life."""
+        from alchemyst.accounts import news
+
+        self.sign_outs += 1
+        self.save(update_fields=["is_active", "blocked_at", "sign_outs"])
+        news.publish(news.ENDED, str(self.pk))
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's, which changes with the password, changed with each sign-out as well."""
+        made = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        if not self.sign_outs:
+            return str(made)
+        return salted_hmac(SIGNED_OUT, f"{made}{self.sign_outs}", algorithm="sha256").hexdigest()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         user_id = self.pk
@@ -136,6 +206,13 @@ class ApiKey(models.Model):
         choices=relevance_modes,
         help_text="How strictly this key's history is filtered; empty means the owner's mode.",
     )
+    cost = models.CharField(
+        "cost preset",
+        max_length=20,
+        blank=True,
+        choices=cost_presets,
+        help_text="How the cost of requests is looked at; empty means the owner's preset.",
+    )
     allowed_models = models.JSONField(
         null=True,
         blank=True,
@@ -143,13 +220,19 @@ class ApiKey(models.Model):
         "the proxy. Empty means any; an empty list means none.",
     )
     allowed_hosts = models.JSONField(
-        null=True, blank=True, help_text="The same for hosts; the built-in model's is 'default'."
+        null=True,
+        blank=True,
+        help_text="Hosts, with or without a port, or '*.example.com'; the built-in model's is "
+        "'default'. Empty means any; an empty list means none.",
     )
     records = models.CharField(
         max_length=10,
         blank=True,
         choices=RECORDS,
         help_text="What is kept of the filter's decisions on this key's requests; empty: nothing.",
+    )
+    keeps_chats = models.BooleanField(
+        default=False, help_text="This key's conversations through the proxy are kept as chats."
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     created = models.DateTimeField(auto_now_add=True)
@@ -183,9 +266,11 @@ class ApiKey(models.Model):
         name: str,
         scopes: Iterable[str],
         relevance: str = "",
+        cost: str = "",
         allowed_models: list[str] | None = None,
         allowed_hosts: list[str] | None = None,
         records: str = "",
+        keeps_chats: bool = False,
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
         """Return a new key and its text, which can never be had again."""
@@ -197,9 +282,11 @@ class ApiKey(models.Model):
             digest=digest_of(text),
             scopes=[scope for scope in SCOPES if scope in set(scopes)],
             relevance=relevance,
+            cost=cost,
             allowed_models=allowed_models,
             allowed_hosts=allowed_hosts,
             records=records,
+            keeps_chats=keeps_chats,
             expires_at=expires_at,
         )
         return key, text

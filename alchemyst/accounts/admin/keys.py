@@ -1,41 +1,15 @@
-"""Staff's view of accounts. Keys can be revoked here, never read or made."""
+"""API keys: they can be revoked here, never read or made."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
 
-from alchemyst.accounts.forms import AdminSignInForm
-from alchemyst.accounts.models import ApiKey, User
-
-admin.site.login_form = AdminSignInForm
-
-# Ids of refused tokens: bookkeeping, with no question that they would answer.
-admin.site.unregister([OutstandingToken, BlacklistedToken])
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin):
-    list_display = ["username", "email", "is_active", "is_staff", "keys", "relevance", "last_login"]
-    list_filter = ["is_active", "is_staff", "is_superuser", "relevance", "date_joined"]
-    date_hierarchy = "date_joined"
-    ordering = ["username"]
-    fieldsets = [
-        *(DjangoUserAdmin.fieldsets or []),
-        ("Context proxy", {"fields": ["relevance"]}),
-    ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).annotate(key_count=Count("api_keys"))
-
-    @admin.display(description="API keys", ordering="key_count")
-    def keys(self, user: User) -> int:
-        count: int = user.key_count  # type: ignore[attr-defined]
-        return count
+from alchemyst.accounts.models import ApiKey
 
 
 class AliveFilter(admin.SimpleListFilter):
@@ -55,23 +29,28 @@ class AliveFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
+class ApiKeyAdmin(ModelAdmin):
     """Deleting a key revokes it at once."""
 
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    list_per_page = 50
     list_display = ["name", "shown", "owner", "scope_names", "last_used", "expires_at", "created"]
     list_select_related = ["owner"]
     list_filter = [AliveFilter, "created", "last_used"]
+    list_filter_submit = True
     search_fields = ["name", "prefix", "owner__username", "owner__email"]
-    date_hierarchy = "created"
     fields = [
         "name",
         "shown",
         "owner",
         "scope_names",
         "relevance",
+        "cost",
         "allowed_models",
         "allowed_hosts",
         "records",
+        "keeps_chats",
         "created",
         "last_used",
         "expires_at",

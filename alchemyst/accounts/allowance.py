@@ -1,0 +1,289 @@
+"""What one request takes of the limits that staff set, and gives back when it has ended.
+
+At the door it takes a request from each counter of its minute and day, and a place; once it is
+known what is sent, it holds so many tokens; in the end the place is free and the tokens that were
+used are counted. Where the limits are counted: `counters`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from django.db import DatabaseError
+from redis import RedisError
+from rest_framework.exceptions import APIException, Throttled
+
+from alchemyst.accounts import counters, limits
+from alchemyst.accounts.counters import HOLD_SECONDS, Counters, Gift, InRedis, Refusal, Want
+from alchemyst.accounts.models import Limit
+from alchemyst.accounts.models.limit import KINDS
+
+logger = logging.getLogger("alchemyst.accounts")
+
+MINUTE, DAY = 60, 86_400
+# For the kinds whose counters nothing is ever added to, any window would do.
+SECONDS = {
+    "requests_per_minute": MINUTE,
+    "requests_per_day": DAY,
+    "tokens_per_day": DAY,
+    "streams": DAY,
+}
+# Calls of the proxy's own path have an allowance of their own; their ids begin so.
+OF_THE_PROXY = "req_"
+# Who has just got the end of an answer may come back before its place is free.
+GRACE_SECONDS = 0.1
+# When a place will be free nobody knows; an answer of usual length has ended by then.
+HELD_RETRY_SECONDS = 2
+
+Result = TypeVar("Result")
+
+_PROCESS = secrets.token_hex(8)
+_numbers = itertools.count(1)
+
+
+class Cap(NamedTuple):
+    """One number of a limit, and under what name it is counted."""
+
+    kind: str
+    subject: str
+    most: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}:{self.subject}"
+
+
+class TooFast(Throttled):
+    """Waiting helps: the minute ends, or another request does."""
+
+    default_code = "rate_limit_exceeded"
+
+    def __init__(self, wait: float | None, said: str) -> None:
+        APIException.__init__(self, said)
+        self.wait = wait
+
+
+class QuotaExhausted(TooFast):
+    """The day's share is used up."""
+
+    default_code = "insufficient_quota"
+
+
+def caps_on(user_id: int, key_id: UUID | None) -> tuple[Cap, ...]:
+    """Return what limits this user with this API key; all of it must allow a request."""
+    return tuple(
+        Cap(kind, limit.subject_for(user_id), most)
+        for limit in Limit.objects.on(user_id, key_id)
+        for kind in SECONDS
+        if (most := getattr(limit, kind)) is not None
+    )
+
+
+@lru_cache(maxsize=1024)
+def _at_the_door(caps: tuple[Cap, ...]) -> tuple[list[Cap], list[Want]]:
+    """Return what a request takes before its body is read, and of which caps."""
+    met = [cap for cap in caps if cap.kind != "tokens_per_day"]
+    wants = [
+        Want(cap.key, SECONDS[cap.kind], cap.most, *((0, 1) if cap.kind == "streams" else (1,)))
+        for cap in met
+    ]
+    return met, wants
+
+
+@lru_cache(maxsize=1024)
+def _gifts(caps: tuple[Cap, ...], used: int) -> list[Gift]:
+    """Return what a request gives back at its end."""
+    return [
+        Gift(cap.key, SECONDS[cap.kind], used if cap.kind == "tokens_per_day" else 0)
+        for cap in caps
+        if cap.kind in ("tokens_per_day", "streams")
+    ]
+
+
+class Allowance:
+    """One request's share of the limits that it meets. Leave what was entered."""
+
+    def __init__(self, caps: tuple[Cap, ...]) -> None:
+        self._caps = caps
+        self._holder = f"{_PROCESS}{next(_numbers):x}"
+        self._counters: Counters | None = None
+        self._used = 0
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether anybody wants to know how many tokens this request takes."""
+        return any(cap.kind == "tokens_per_day" for cap in self._caps)
+
+    async def enter(self) -> None:
+        """Take a request and a place; raises TooFast or QuotaExhausted, and then took nothing."""
+        await self._take(*_at_the_door(self._caps))
+
+    async def reserve(self, tokens: int) -> None:
+        """Hold so many tokens until the end; raises TooFast or QuotaExhausted."""
+        caps = [cap for cap in self._caps if cap.kind == "tokens_per_day"]
+        await self._take(caps, [Want(cap.key, DAY, cap.most, 0, max(tokens, 1)) for cap in caps])
+
+    def settle(self, tokens: int) -> None:
+        """Say how many tokens the request took in the end."""
+        self._used = tokens
+
+    async def leave(self) -> None:
+        """Free the place, give back what was held, count what was used. Never raises."""
+        if self._counters is None:
+            return
+        _held.discard(self)
+        gifts = _gifts(self._caps, self._used)
+        if self._counters is counters.in_process:
+            await self._give_back(self._counters, gifts)
+        elif gifts:
+            # Whoever cancels the request does not keep the place along with it.
+            giving = asyncio.create_task(self._give_back(self._counters, gifts))
+            _giving.add(giving)
+            giving.add_done_callback(_giving.discard)
+            await asyncio.shield(giving)
+
+    async def _give_back(self, store: Counters, gifts: list[Gift]) -> None:
+        try:
+            await store.agive_back(self._holder, gifts)
+        except (RedisError, DatabaseError) as error:
+            logger.warning("A limit's place stays taken for a while: %s", type(error).__name__)
+
+    async def _take(self, caps: Sequence[Cap], wants: list[Want]) -> None:
+        if not wants:
+            return
+        refused = await self._asked(wants)
+        if refused and refused.is_held:
+            await asyncio.sleep(GRACE_SECONDS)
+            refused = await self._asked(wants)
+        if refused:
+            raise _error(caps[refused.place], wants[refused.place], refused)
+        if any(want.hold for want in wants):
+            _hold(self)
+
+    async def _asked(self, wants: list[Want]) -> Refusal | None:
+        """Ask Redis if it answers, and stay with whoever answered first."""
+        if self._counters is None and (shared := limits.askable()):
+            with shared.breaker:
+                store = InRedis(shared)
+                refused = await store.atake(self._holder, wants)
+                self._counters = store
+                return refused
+        if self._counters is None:
+            self._counters = counters.without_redis()
+        try:
+            return await self._counters.atake(self._holder, wants)
+        except RedisError:
+            # It answered at the door. What is held there ends by itself.
+            self._counters = counters.without_redis()
+            return await self._counters.atake(self._holder, wants)
+
+
+def admit(user_id: int, key_id: str) -> None:
+    """Take a request for an answer that goes on by itself, if the day has tokens left for it.
+
+    Raises TooFast or QuotaExhausted. Its tokens are charged when they are known (`charge`); it
+    takes no place, since it is bound to no connection.
+    """
+    caps = [cap for cap in caps_on(user_id, _key(key_id)) if cap.kind != "streams"]
+    if not caps:
+        return
+    wants = [
+        # Of tokens one must be left, and none is taken yet.
+        Want(cap.key, DAY, cap.most - 1)
+        if cap.kind == "tokens_per_day"
+        else Want(cap.key, SECONDS[cap.kind], cap.most, 1)
+        for cap in caps
+    ]
+    if refused := _ask_now(lambda store: store.take(_PROCESS, wants)):
+        raise _error(caps[refused.place], wants[refused.place], refused)
+
+
+def charge(rows: Iterable[dict[str, Any]]) -> None:
+    """Count the tokens of answers that were admitted, by their usage rows."""
+    for row in rows:
+        tokens = (row["prompt_tokens"] or 0) + (row["completion_tokens"] or 0)
+        if row["request_id"].startswith(OF_THE_PROXY) or not tokens or not row["caller_id"]:
+            continue
+        caps = caps_on(row["caller_id"], _key(row["key_id"]))
+        gifts = [Gift(cap.key, DAY, tokens) for cap in caps if cap.kind == "tokens_per_day"]
+        if gifts:
+            _ask_now(partial(_give_back, gifts))
+
+
+def _give_back(gifts: list[Gift], store: Counters) -> None:
+    store.give_back(_PROCESS, gifts)
+
+
+def _ask_now(ask: Callable[[Counters], Result]) -> Result:
+    """Ask Redis if it answers, else where limits are counted without it."""
+    if shared := limits.askable():
+        with shared.breaker:
+            return ask(InRedis(shared))
+    return ask(counters.without_redis())
+
+
+def _key(key_id: str) -> UUID | None:
+    return UUID(key_id) if key_id else None
+
+
+def _error(cap: Cap, want: Want, refused: Refusal) -> TooFast:
+    whose = {"user": "Your", "group": "Your group's", "key": "This API key's"}
+    named = f"{whose[cap.subject.partition(':')[0]]} limit of {cap.most:,} {KINDS[cap.kind]}"
+    if refused.is_held:
+        return TooFast(HELD_RETRY_SECONDS, f"{named} is taken by requests under way.")
+    seconds = SECONDS[cap.kind]
+    wait = seconds - time.time() % seconds
+    if cap.kind == "requests_per_minute":
+        return TooFast(wait, f"{named} is reached.")
+    if cap.most < want.hold:
+        # No day will have room for it.
+        return QuotaExhausted(None, f"{named} is less than this request may take.")
+    return QuotaExhausted(wait, f"{named} is used up.")
+
+
+# Who holds something elsewhere than in this process says so every now and then.
+_held: set[Allowance] = set()
+_giving: set[asyncio.Task[None]] = set()
+_renewing: asyncio.Task[None] | None = None
+
+
+def _hold(allowance: Allowance) -> None:
+    global _renewing
+    if allowance._counters is counters.in_process:
+        return
+    _held.add(allowance)
+    loop = asyncio.get_running_loop()
+    if _renewing is None or _renewing.done() or _renewing.get_loop() is not loop:
+        _renewing = loop.create_task(_renew())
+
+
+async def _renew() -> None:
+    while _held:
+        await asyncio.sleep(HOLD_SECONDS / 3)
+        by_store: dict[Counters, list[str]] = {}
+        for allowance in _held:
+            if allowance._counters is not None:
+                by_store.setdefault(allowance._counters, []).append(allowance._holder)
+        for store, holders in by_store.items():
+            with suppress(RedisError, DatabaseError):
+                await store.arenew(holders)
+
+
+async def aclose() -> None:
+    """Give back what is being given back, and end the task that renews."""
+    global _renewing
+    await asyncio.gather(*_giving)
+    renewing, _renewing = _renewing, None
+    if renewing and renewing.get_loop() is asyncio.get_running_loop():
+        renewing.cancel()
+        with suppress(asyncio.CancelledError):
+            await renewing

@@ -1,0 +1,35 @@
+"""Who may call, and how much: users, their API keys, the limits that staff set."""
+
+from __future__ import annotations
+
+from alchemyst.accounts.models.account import (
+    KEY_PREFIX,
+    MOST_KEYS,
+    RECORDS,
+    SCOPES,
+    ApiKey,
+    ForgettingQuerySet,
+    User,
+    cost_presets,
+    relevance_modes,
+)
+from alchemyst.accounts.models.audit import AuditEntry
+from alchemyst.accounts.models.limit import Limit, LimitCount, LimitHold
+from alchemyst.accounts.models.news import News
+
+__all__ = [
+    "KEY_PREFIX",
+    "MOST_KEYS",
+    "RECORDS",
+    "SCOPES",
+    "ApiKey",
+    "AuditEntry",
+    "ForgettingQuerySet",
+    "Limit",
+    "LimitCount",
+    "LimitHold",
+    "News",
+    "User",
+    "cost_presets",
+    "relevance_modes",
+]
