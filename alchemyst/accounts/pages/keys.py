@@ -1,0 +1,87 @@
+"""A person's API keys: made, shown once, revoked, and given back if that was a slip."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core import serializers
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from alchemyst.accounts.authentication import signed_in
+from alchemyst.accounts.forms import sent
+from alchemyst.accounts.key_forms import ApiKeyChangeForm, ApiKeyForm
+from alchemyst.accounts.models import MOST_KEYS, ApiKey
+from alchemyst.accounts.snippets import snippets
+
+# The row of the key revoked last, in the session of who revoked it.
+REVOKED = "revoked_key"
+
+
+@require_safe
+@login_required
+def keys(request: HttpRequest) -> HttpResponse:
+    listed = {"keys": ApiKey.objects.of(signed_in(request)), "now": timezone.now()}
+    return render(request, "accounts/keys.html", listed)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_key(request: HttpRequest) -> HttpResponse:
+    """Make a key. The answer to the form is the one page that ever shows it."""
+    user = signed_in(request)
+    form = ApiKeyForm(sent(request))
+    if ApiKey.objects.of(user).count() >= MOST_KEYS:
+        messages.error(request, gettext("You have as many keys as one may. Revoke one first."))
+        return redirect("keys")
+    if not form.is_valid():
+        return render(request, "accounts/key_new.html", {"form": form})
+    key, text = ApiKey.make(user, **form.asked)
+    server = request.build_absolute_uri("/api/v1/proxy")
+    shown = {"key": key, "text": text, "snippets": snippets(server, text)}
+    return render(request, "accounts/key_made.html", shown)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_key(request: HttpRequest, key_id: str) -> HttpResponse:
+    with transaction.atomic():
+        own = ApiKey.objects.of(signed_in(request)).select_for_update()
+        key = get_object_or_404(own, pk=key_id)
+        form = ApiKeyChangeForm(key, sent(request))
+        if not form.is_valid():
+            return render(request, "accounts/key_new.html", {"form": form, "key": key})
+        form.serializer.save()
+    messages.success(request, gettext("%(name)s is changed.") % {"name": key.name})
+    return redirect("keys")
+
+
+@require_POST
+@login_required
+def revoke_key(request: HttpRequest, key_id: str) -> HttpResponse:
+    key = get_object_or_404(ApiKey.objects.of(signed_in(request)), pk=key_id)
+    request.session[REVOKED] = serializers.serialize("json", [key])
+    key.delete()
+    said = gettext("%(name)s is revoked.") % {"name": key.name}
+    messages.success(request, said, extra_tags=reverse("keys-restore"))
+    return redirect("keys")
+
+
+@require_POST
+@login_required
+def restore_key(request: HttpRequest) -> HttpResponse:
+    """Accept the key again that was revoked last in this session."""
+    row = request.session.pop(REVOKED, None)
+    if row is None:
+        raise Http404
+    for key in serializers.deserialize("json", row):
+        key.save()
+    messages.success(request, gettext("The key is accepted again."))
+    return redirect("keys")
