@@ -1,0 +1,82 @@
+"""Personas in the browser: look at them, make and change one's own."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from personas.forms import PersonaForm
+from personas.models import Persona
+from personas.views import MOST_PERSONAS
+
+
+@login_required
+@never_cache
+@require_GET
+def personas(request: HttpRequest) -> HttpResponse:
+    """The personas that one can chat with, one's own first."""
+    shown = list(Persona.objects.shown_to(request.user))
+    own = [each for each in shown if each.owner_id == request.user.pk]
+    shared = [each for each in shown if each.owner_id != request.user.pk]
+    return render(request, "personas/personas.html", {"own": own, "shared": shared})
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    if Persona.objects.of(request.user).filter(retired_at=None).count() >= MOST_PERSONAS:
+        messages.error(request, gettext("You have as many personas as there may be."))
+        return redirect("personas")
+    return _edited(request, None)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, slug: str) -> HttpResponse:
+    return _edited(request, _changeable(request, slug))
+
+
+@login_required
+@require_POST
+def switch(request: HttpRequest, slug: str) -> HttpResponse:
+    """Switch a persona off, so that nobody can choose it, or on again."""
+    persona = _changeable(request, slug)
+    persona.is_active = not persona.is_active
+    persona.save(update_fields=["is_active"])
+    return redirect("personas")
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, slug: str) -> HttpResponse:
+    _changeable(request, slug).retire()
+    messages.success(request, gettext("Deleted. Chats that it answered in keep it."))
+    return redirect("personas")
+
+
+def _changeable(request: HttpRequest, slug: str) -> Persona:
+    persona = Persona.objects.shown_to(request.user).called(request.user, slug)
+    if persona is None:
+        raise Http404
+    if not persona.may_be_changed_by(request.user):
+        raise PermissionDenied
+    return persona
+
+
+def _edited(request: HttpRequest, persona: Persona | None) -> HttpResponse:
+    form = PersonaForm(request.user, persona, request.POST or None)
+    if request.method == "POST" and form.is_valid() and (saved := form.saved()):
+        name = saved.current.name if saved.current else saved.slug
+        messages.success(request, gettext("%(name)s is saved.") % {"name": name})
+        return redirect("personas")
+    parts = {"form": form, "persona": persona}
+    status = 400 if form.is_bound else 200
+    return render(request, "personas/persona.html", parts, status=status)

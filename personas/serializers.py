@@ -1,0 +1,114 @@
+"""Bodies of the personas' API, in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from personas.models import AVATARS, SCOPES, Persona, PersonaVersion, relevance_modes, valid_slug
+from proxy.api import KnownFields
+from proxy.models import Provider
+
+MOST_STARTERS = 6
+
+
+class PersonaVersionSerializer(serializers.ModelSerializer[PersonaVersion]):
+    """What a persona was at some time."""
+
+    provider = serializers.CharField(source="provider.name", default=None)
+
+    class Meta:
+        model = PersonaVersion
+        fields = ["number", *PersonaVersion.CONTENT, "created"]
+        read_only_fields = fields
+
+
+class PersonaSerializer(KnownFields):
+    """A persona as it answers now. What is left out of a change stays as it is."""
+
+    id = serializers.UUIDField(read_only=True)
+    slug = serializers.CharField(max_length=40, validators=[valid_slug])
+    name = serializers.CharField(max_length=80)
+    description = serializers.CharField(max_length=300, allow_blank=True, required=False)
+    avatar = serializers.ChoiceField(choices=AVATARS, allow_blank=True, required=False)
+    system_prompt = serializers.CharField(
+        max_length=20_000,
+        allow_blank=True,
+        required=False,
+        trim_whitespace=False,
+        help_text="Shown to its owner and to staff alone; empty for others.",
+    )
+    provider = serializers.CharField(
+        max_length=40,
+        allow_null=True,
+        required=False,
+        help_text="The name of a stored provider; null for the built-in model.",
+    )
+    model = serializers.CharField(
+        max_length=200, allow_blank=True, required=False, help_text="The provider's model."
+    )
+    temperature = serializers.FloatField(min_value=0, max_value=2, allow_null=True, required=False)
+    max_tokens = serializers.IntegerField(
+        min_value=1, max_value=1_000_000, allow_null=True, required=False
+    )
+    relevance = serializers.ChoiceField(choices=[], allow_blank=True, required=False)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=SCOPES), allow_empty=False, required=False
+    )
+    starters = serializers.ListField(
+        child=serializers.CharField(max_length=300), max_length=MOST_STARTERS, required=False
+    )
+    is_shared = serializers.BooleanField(required=False)
+    is_active = serializers.BooleanField(required=False)
+    is_own = serializers.SerializerMethodField()
+    version = serializers.IntegerField(source="current.number", read_only=True)
+    created = serializers.DateTimeField(read_only=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["relevance"].choices = relevance_modes()  # type: ignore[attr-defined]
+
+    def get_is_own(self, persona: Persona) -> bool:
+        return bool(persona.owner_id == self.context["request"].user.pk)
+
+    def validate_provider(self, name: str | None) -> Provider | None:
+        """Return the provider that the caller means by the name."""
+        if name is None:
+            return None
+        provider = Provider.objects.meant(self.context["request"].user.pk, name)
+        if provider is None:
+            raise serializers.ValidationError("You have no stored provider of this name.")
+        return provider
+
+    def validate_scopes(self, scopes: list[str]) -> list[str]:
+        return [scope for scope in SCOPES if scope in scopes]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a provider without a model, and what everybody may not be given."""
+        was: PersonaVersion | None = self.instance.current if self.instance else None
+        provider = attrs.get("provider", was.provider if was else None)
+        model = attrs.get("model", was.model if was else "")
+        if provider and not model:
+            raise serializers.ValidationError({"model": ["Name the provider's model."]})
+        is_shared = attrs.get("is_shared", self.instance.is_shared if self.instance else False)
+        if is_shared and provider and not provider.is_shared:
+            said = "A shared persona needs a shared provider, or everybody would use your key."
+            raise serializers.ValidationError({"provider": [said]})
+        return attrs
+
+    def to_representation(self, persona: Persona) -> dict[str, Any]:
+        user = self.context["request"].user
+        shown: dict[str, Any] = {"id": str(persona.pk), "slug": persona.slug}
+        if persona.current:
+            shown |= persona.current.content()
+            shown["provider"] = persona.current.provider and persona.current.provider.name
+        if not persona.may_be_changed_by(user):
+            shown["system_prompt"] = ""
+        return shown | {
+            "is_shared": persona.is_shared,
+            "is_active": persona.is_active,
+            "is_own": self.get_is_own(persona),
+            "version": persona.current.number if persona.current else 0,
+            "created": self.fields["created"].to_representation(persona.created),
+        }
