@@ -1,0 +1,147 @@
+"""Imports: a file that somebody sent, and how far it has been read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+LEASE = timedelta(minutes=5)
+MOST_SKIPS_TOLD = 200
+PART_BYTES = 1024 * 1024
+
+
+class ImportJobQuerySet(models.QuerySet["ImportJob"]):
+    def of(self, user: Any) -> ImportJobQuerySet:
+        return self.filter(owner=user)
+
+    def unfinished(self) -> ImportJobQuerySet:
+        return self.filter(state__in=ImportJob.UNFINISHED)
+
+    def left_lying(self) -> ImportJobQuerySet:
+        """Those that nobody works on, and nobody has for a while."""
+        return self.unfinished().filter(lease_until__lt=timezone.now())
+
+    def claim(self, job_id: Any) -> ImportJob | None:
+        """Return a job that is ours alone from now on; None if it is done, or somebody else's."""
+        now = timezone.now()
+        free = Q(state=ImportJob.State.QUEUED) | Q(lease_until__lt=now)
+        claimed = (
+            self.unfinished()
+            .filter(free, pk=job_id)
+            .update(
+                state=ImportJob.State.RUNNING,
+                lease_until=now + LEASE,
+                attempts=F("attempts") + 1,
+            )
+        )
+        return self.get(pk=job_id) if claimed else None
+
+
+class ImportJob(models.Model):
+    """One file of chats on its way into the history of its owner."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        COMPLETE = "complete"
+        FAILED = "failed"
+        """The file could not be read at all; `error` says why."""
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="imports")
+    state = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
+    lease_until = models.DateTimeField(help_text="Renewed by who works on it.")
+    format = models.CharField(max_length=40, blank=True, help_text="Whose file it was.")
+    attempts = models.PositiveIntegerField(default=0)
+    size = models.PositiveBigIntegerField(default=0, help_text="Bytes.")
+    total = models.PositiveIntegerField(default=0, help_text="Conversations in the file.")
+    processed = models.PositiveIntegerField(default=0)
+    imported = models.PositiveIntegerField(default=0)
+    messages = models.PositiveIntegerField(default=0, help_text="Messages imported.")
+    skipped = models.PositiveIntegerField(default=0)
+    skips = models.JSONField(
+        default=list, help_text="What was skipped, and why: the first ones, with their titles."
+    )
+    error = models.CharField(max_length=300, blank=True)
+    created = models.DateTimeField(default=timezone.now)
+    finished = models.DateTimeField(null=True, blank=True)
+
+    objects = ImportJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner"],
+                condition=Q(state__in=("queued", "running")),
+                name="import_one_unfinished_of_owner",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Import {self.pk}: {self.state}"
+
+    @classmethod
+    @transaction.atomic
+    def begin(cls, owner_id: Any, pieces: Iterable[bytes]) -> ImportJob:
+        """Keep a file to be imported. Raises IntegrityError while another one is not finished."""
+        job = cls.objects.create(owner_id=owner_id, lease_until=timezone.now() + LEASE)
+        for number, piece in enumerate(pieces):
+            job.size += len(piece)
+            ImportPart.objects.create(job=job, number=number, data=zlib.compress(piece, 1))
+        job.save(update_fields=["size"])
+        return job
+
+    def file(self) -> bytearray:
+        """Return the whole file."""
+        found = bytearray()
+        for part in self.parts.order_by("number").iterator(1):
+            found += zlib.decompress(part.data)
+        return found
+
+    def skip(self, title: str, reason: str) -> None:
+        """Note that a conversation was left out."""
+        self.skipped += 1
+        self.note(title, reason)
+
+    def note(self, title: str, reason: str) -> None:
+        """Tell why something was left out, a conversation or a part of one."""
+        if len(self.skips) < MOST_SKIPS_TOLD:
+            self.skips.append({"title": title[:200], "reason": reason[:300]})
+
+    def keep_progress(self) -> None:
+        """Write down how far it is, and that it is being worked on."""
+        self.lease_until = timezone.now() + LEASE
+        self.save()
+
+    def finish(self, *, error: str = "") -> None:
+        """Let go of the file; what became of it stays."""
+        self.state = self.State.FAILED if error else self.State.COMPLETE
+        self.error, self.finished = error[:300], timezone.now()
+        with transaction.atomic():
+            self.save()
+            self.parts.all()._raw_delete(self.parts.db)
+
+
+class ImportPart(models.Model):
+    """A piece of a file, compressed."""
+
+    job = models.ForeignKey(ImportJob, models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="import_part_number")]
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.job_id}"
