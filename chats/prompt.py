@@ -1,0 +1,240 @@
+"""What a model is given: who it is, how to speak, what to rest on, and what was said so far.
+
+What seldom changes stands first, so that a provider's prompt cache keeps its prefix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from chats.given import Choice, Text, quoted
+from chats.models import Chat, Generation, Message
+from personas.models import PersonaVersion
+from proxy import builtin
+from proxy.asked import Asked, source_of
+from proxy.context import Context, Wish
+from proxy.remembered import Stored
+
+Role = Message.Role
+Fate = Message.Fate
+
+VOICE = (
+    "Your answer will be read aloud. Answer in at most three short sentences of plain speech: "
+    "no lists, no headings, no markdown, no code, no links, no abbreviations."
+)
+VOICE_TOKENS = 160
+RESTING = (
+    "Rest your answer on the numbered sources below, and name the ones that you use by their "
+    "number, such as [1]. If they do not answer the question, say so."
+)
+GOING_ON = (
+    "Your answer above broke off. Go on exactly where it stops, from its last word, and repeat "
+    "nothing of it."
+)
+# How many tokens sources may take: of the built-in model's small window, and of others'.
+ROOM_BUILTIN, ROOM = 1000, 6000
+
+
+@dataclass(slots=True)
+class Turn:
+    """A message as the model gets it, and the ids of the messages that it is made of."""
+
+    role: str
+    text: str
+    ids: list[UUID]
+    fates: set[str]
+
+
+@dataclass(slots=True)
+class Prompt:
+    """Everything that is known of an answer before a model is asked."""
+
+    generation_id: UUID
+    chat_id: UUID
+    user_id: int
+    persona: str
+    """Its name, for people."""
+    instructions: str
+    source: Stored | None
+    model: str
+    temperature: float | None
+    max_tokens: int | None
+    mode: str
+    turns: list[Turn]
+    given: list[Text]
+    is_voice: bool
+    is_research: bool
+    kept: str
+    """What there is already of an answer that is continued."""
+    key_id: str
+    choices: list[Choice] = field(default_factory=list)
+
+    @property
+    def question(self) -> str:
+        return self.turns[-1].text
+
+    @property
+    def room(self) -> int:
+        """How many tokens of sources fit."""
+        return ROOM if self.source or settings.C1_BASE_URL else ROOM_BUILTIN
+
+    @property
+    def system(self) -> str:
+        parts = [self.instructions]
+        if self.is_voice:
+            parts.append(VOICE)
+        if sources := quoted(self.choices):
+            parts.append(f"{RESTING}\n\n{sources}")
+        return "\n\n".join(part for part in parts if part)
+
+    def asked(self) -> Asked:
+        """Return the request for the answer."""
+        messages = [(turn.role, turn.text) for turn in self.turns]
+        if self.kept:
+            messages += [(Role.ASSISTANT, self.kept), (Role.USER, GOING_ON)]
+        most = self.max_tokens
+        if self.is_voice:
+            most = min(most or VOICE_TOKENS, VOICE_TOKENS)
+        return Asked(
+            source=self.source,
+            model=self.model,
+            system=self.system,
+            messages=[(str(role), text) for role, text in messages],
+            user_id=self.user_id,
+            request_id=f"gen_{self.generation_id.hex}",
+            key_id=self.key_id,
+            persona=self.persona,
+            temperature=self.temperature,
+            max_tokens=most,
+            wish=Wish(
+                self.mode,
+                pinned=self._places(Fate.PINNED),
+                excluded=self._places(Fate.EXCLUDED),
+                seconds=settings.PROXY_FILTER_SECONDS,
+            ),
+            seconds=settings.CHAT_ANSWER_SECONDS,
+        )
+
+    def side_question(self, words: str, *, max_tokens: int, step: str) -> Asked:
+        """Return a small request to the same model, for a step on the way."""
+        return Asked(
+            source=self.source,
+            model=self.model,
+            system="",
+            messages=[("user", words)],
+            user_id=self.user_id,
+            request_id=f"{step}_{self.generation_id.hex}",
+            endpoint=step,
+            key_id=self.key_id,
+            temperature=0.2,
+            max_tokens=max_tokens,
+            seconds=60,
+        )
+
+    def told(self, context: Context, offset: int) -> dict[str, Any]:
+        """Return the account of what the model is given, for the answer's row and its reader."""
+        return {
+            "mode": context.mode,
+            "result": context.filtering,
+            "messagesKept": context.messages_after - offset,
+            "messagesDropped": context.messages_before - context.messages_after,
+            "tokensBefore": context.tokens_before,
+            "tokensAfter": context.tokens_after,
+            "milliseconds": round(context.milliseconds, 2),
+            "messages": self._fates(context, offset),
+            "given": [choice.told() for choice in self.choices],
+            "sources": [choice.told() for choice in self.choices if choice.is_used],
+        }
+
+    def _places(self, fate: str) -> frozenset[int]:
+        return frozenset(place for place, turn in enumerate(self.turns) if fate in turn.fates)
+
+    def _fates(self, context: Context, offset: int) -> list[dict[str, Any]]:
+        verdicts = {verdict.index: verdict for verdict in context.verdicts or ()}
+        told: list[dict[str, Any]] = []
+        for place, turn in enumerate(self.turns):
+            verdict = verdicts.get(place + offset)
+            fate = "sent" if verdict is None or verdict.fate == "kept" else verdict.fate
+            if fate == "dropped" and Fate.EXCLUDED in turn.fates:
+                fate = "excluded"
+            elif fate != "dropped" and Fate.PINNED in turn.fates:
+                fate = "pinned"
+            decided = {
+                "role": str(turn.role),
+                "tokens": context.request.messages[place + offset].tokens,
+                "fate": fate,
+                "reason": verdict.reason if verdict else context.filtering,
+                "score": verdict.score if verdict else None,
+            }
+            told.extend({"id": str(id)} | decided for id in turn.ids)
+        return told
+
+
+def prompt_of(generation_id: UUID) -> Prompt:
+    """Return the prompt of an answer that is queued; raises KeyUnreadable."""
+    generation = Generation.objects.select_related(
+        "chat", "message__branch", "message__persona_version__provider"
+    ).get(pk=generation_id)
+    chat, version = generation.chat, generation.message.persona_version
+    wanted = generation.parameters
+    instructions, turns = _said(chat, generation.message)
+    return Prompt(
+        generation_id=generation_id,
+        chat_id=chat.pk,
+        user_id=generation.owner_id,
+        persona=version.name if version else "",
+        instructions="\n\n".join(
+            part for part in (version.system_prompt if version else "", *instructions) if part
+        ),
+        source=source_of(version.provider if version else None),
+        model=model_of(version),
+        temperature=version.temperature if version else None,
+        max_tokens=version.max_tokens if version else None,
+        mode=mode_of(chat, version, wanted.get("relevance", "")),
+        turns=turns,
+        given=[Text(**text) for text in wanted.get("given", ())],
+        is_voice=bool(wanted.get("voice")),
+        is_research=bool(wanted.get("research")),
+        kept=wanted.get("kept", ""),
+        key_id=wanted.get("key_id", ""),
+    )
+
+
+def model_of(version: PersonaVersion | None) -> str:
+    """Return the model that answers for a persona."""
+    is_own = version is not None and version.provider is not None
+    return version.model if version is not None and is_own else builtin.MODEL
+
+
+def mode_of(chat: Chat | None, version: PersonaVersion | None, callers: str) -> str:
+    """Return how strictly history is filtered: the chat says, else persona, caller, operator."""
+    own = chat.relevance if chat else ""
+    personas = version.relevance if version else ""
+    return own or personas or callers or settings.PROXY_RELEVANCE
+
+
+def _said(chat: Chat, answer: Message) -> tuple[list[str], list[Turn]]:
+    """Return the chat's own instructions, and what was said before `answer`, in turns.
+
+    What two messages of one role say in a row is one turn: some models refuse anything else.
+    """
+    before = chat.messages_on(answer.branch).filter(position__lt=answer.position)
+    newest = before.reverse()[: settings.PROXY_MAX_MESSAGES]
+    instructions: list[str] = []
+    turns: list[Turn] = []
+    for id, role, content, fate in reversed(newest.values_list("pk", "role", "content", "fate")):
+        if not content.strip():
+            continue
+        if role == Role.SYSTEM:
+            instructions.append(content)
+        elif turns and turns[-1].role == role:
+            turns[-1].text += f"\n\n{content}"
+            turns[-1].ids.append(id)
+            turns[-1].fates.add(fate)
+        else:
+            turns.append(Turn(role, content, [id], {fate}))
+    return instructions, turns

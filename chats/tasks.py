@@ -1,0 +1,31 @@
+"""Background work on the chats, by a worker or in a web process. Each is safe to run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from chats import cleaning
+from chats.imports import run
+from chats.models import ImportJob
+
+
+@shared_task
+def clean_up() -> None:
+    """Let go of what is kept no longer."""
+    cleaning.expire_chats()
+    cleaning.empty_trash()
+    cleaning.expire_events()
+    cleaning.expire_imports()
+
+
+@shared_task
+def import_chats(job_id: str) -> None:
+    """Do an import that somebody asked for."""
+    run.run(job_id)
+
+
+@shared_task
+def resume_imports() -> None:
+    """Go on with imports whose process is gone."""
+    for job in ImportJob.objects.left_lying():
+        import_chats.delay(str(job.pk))
