@@ -1,0 +1,41 @@
+"""What is told of an import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from chats.models import ImportJob
+
+
+class SkippedSerializer(serializers.Serializer[Any]):
+    title = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class ImportSerializer(serializers.ModelSerializer[ImportJob]):
+    """How far an import is, and what was left out."""
+
+    skips = SkippedSerializer(many=True, help_text="The first ones of what was left out, and why.")
+    createdAt = serializers.DateTimeField(source="created")
+    finishedAt = serializers.DateTimeField(source="finished", allow_null=True)
+
+    class Meta:
+        model = ImportJob
+        fields = [
+            "id",
+            "state",
+            "format",
+            "size",
+            "total",
+            "processed",
+            "imported",
+            "messages",
+            "skipped",
+            "skips",
+            "error",
+            "createdAt",
+            "finishedAt",
+        ]
+        read_only_fields = fields

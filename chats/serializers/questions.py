@@ -1,0 +1,177 @@
+"""Bodies by which answers are asked for. The wire's camelCase stops here."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from rest_framework import serializers
+
+from chats.asked import Manner, Question, Said
+from chats.models import Message
+from personas.models import SCOPES
+from proxy.api import KnownFields
+
+MOST_TEXTS = 200
+LONGEST_KEY = 200
+# What integrations call the text and the name of something given.
+CONTENTS, NAMES = ("content", "text", "body"), ("title", "name", "source", "url", "id")
+
+
+class TextField(serializers.CharField):
+    """A text; a number is none."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class SaidField(KnownFields):
+    """A message as a client writes it."""
+
+    id = serializers.CharField(
+        max_length=100, default="", allow_blank=True, help_text="The client's own, if any."
+    )
+    role = serializers.ChoiceField(choices=Message.Role.choices)
+    content = TextField(trim_whitespace=False)
+
+    def to_representation(self, instance: Any) -> Any:
+        return instance
+
+
+class GivenField(serializers.Field[Any, Any, Any, Any]):
+    """A text, or an object that has one and perhaps a title."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if isinstance(data, str):
+            data = {"content": data}
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("Give a text, or an object with content.")
+        content = next((data[name] for name in CONTENTS if isinstance(data.get(name), str)), "")
+        if not content.strip():
+            raise serializers.ValidationError("Its content must be a text.")
+        metadata = data.get("metadata")
+        places = [data, metadata] if isinstance(metadata, dict) else [data]
+        titles = (place[name] for name in NAMES for place in places if place.get(name))
+        title = next((str(title)[:200] for title in titles), "")
+        # PostgreSQL takes no NUL, and UTF-8 no half of a pair of surrogates.
+        return {"content": _clean(content), "title": _clean(title)}
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+class ToolsField(serializers.DictField):
+    """Options such as {"research": true}; what is not known here is left to others."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        tools: dict[str, Any] = super().to_internal_value(data)
+        if not isinstance(tools.get("research", False), bool):
+            raise serializers.ValidationError({"research": ["It must be true or false."]})
+        return tools
+
+
+class AnswerSerializer(KnownFields):
+    """What is asked, and how the answer is wanted, without a chat."""
+
+    chat_history = SaidField(many=True, allow_empty=False)
+    persona = serializers.CharField(max_length=40, default="", allow_blank=True, allow_null=True)
+    scope = serializers.ChoiceField(choices=SCOPES, default="")
+    voice = serializers.BooleanField(default=False, help_text="An answer to be read aloud.")
+    fastContext = serializers.ListField(
+        child=GivenField(),
+        default=list,
+        max_length=MOST_TEXTS,
+        help_text="Texts, or objects with `content` and `title`, that the answer should rest on.",
+    )
+
+    def validate_chat_history(self, said: list[dict[str, str]]) -> list[Said]:
+        if len(said) > settings.PROXY_MAX_MESSAGES:
+            raise serializers.ValidationError(
+                f"There are {len(said)} messages; at most {settings.PROXY_MAX_MESSAGES} are taken."
+            )
+        if said[-1]["role"] != Message.Role.USER:
+            raise serializers.ValidationError("The last message must be the user's.")
+        ids = [each["id"] for each in said if each["id"]]
+        if len(ids) != len(set(ids)):
+            raise serializers.ValidationError("Two messages have the same id.")
+        return [Said(**each) for each in said]
+
+    def manner(self, access: Any) -> Manner:
+        """Return how the answer is wanted, by whom."""
+        return manner_of(self.validated_data, access)
+
+
+class GenerateSerializer(AnswerSerializer):
+    """What is asked in a chat."""
+
+    tools = ToolsField(default=dict, help_text='`{"research": true}` plans and searches first.')
+    stream = serializers.BooleanField(default=False)
+
+    def question(self, access: Any, query: dict[str, Any], key: str) -> Question:
+        return Question(
+            history=self.validated_data["chat_history"],
+            chat_id=query["chatId"],
+            manner=self.manner(access),
+            key=key,
+            username=query["username"],
+            source=query["source"],
+            title=query["title"],
+        )
+
+
+class AgainSerializer(KnownFields):
+    """Which message to answer once more, and how."""
+
+    messageId = serializers.UUIDField(default=None, allow_null=True)
+    content = TextField(default=None, trim_whitespace=False, help_text="The question's new words.")
+    persona = serializers.CharField(max_length=40, default="", allow_blank=True)
+    scope = serializers.ChoiceField(choices=SCOPES, default="")
+    voice = serializers.BooleanField(default=False)
+    fastContext = serializers.ListField(child=GivenField(), default=list, max_length=MOST_TEXTS)
+    tools = ToolsField(default=dict)
+    stream = serializers.BooleanField(default=False)
+
+
+class ContinueSerializer(KnownFields):
+    messageId = serializers.UUIDField(default=None, allow_null=True)
+    stream = serializers.BooleanField(default=False)
+
+
+class GenerateQuery(serializers.Serializer[Any]):
+    """The query of a question in a chat."""
+
+    chatId = serializers.CharField(default="", allow_blank=True)
+    username = serializers.CharField(max_length=150, default="", allow_blank=True)
+    source = serializers.CharField(  # type: ignore[assignment]
+        max_length=100, default="", allow_blank=True
+    )
+    title = serializers.CharField(max_length=200, default="", allow_blank=True)
+
+
+def manner_of(asked: dict[str, Any], access: Any) -> Manner:
+    """Return how an answer is wanted, by whom."""
+    return Manner(
+        persona=asked.get("persona") or "",
+        scope=asked.get("scope", ""),
+        voice=asked.get("voice", False),
+        research=asked.get("tools", {}).get("research", False),
+        given=tuple(asked.get("fastContext", ())),
+        relevance=access.relevance,
+        key_id=str(access.key_id or ""),
+        scopes=access.scopes,
+    )
+
+
+def id_in(text: str) -> UUID | None:
+    """Return the id that a text is; None where it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,216 @@
+"""One chat: read it, make it, fork it, change it, put it into the trash and take it out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chats import bell
+from chats.models import Chat, Message
+from chats.models.chat import BeingAnswered, ChatQuerySet, TooLong
+from chats.serializers.history import (
+    ChangeSerializer,
+    ChatSerializer,
+    EmptySerializer,
+    FateSerializer,
+    FetchedSerializer,
+    ForkSerializer,
+    MessageSerializer,
+    NewChatSerializer,
+    PinSerializer,
+    WindowQuery,
+    WindowSerializer,
+)
+from chats.views import TOKEN_OR_SESSION
+from chats.windows import add_alternatives, window
+from proxy.api import Conflict, answers, caller_id
+
+
+def found_among(chats: ChatQuerySet, chat_id: Any) -> Chat:
+    return get_object_or_404(chats.with_state(), pk=chat_id)
+
+
+class ChatBase(GenericAPIView[Chat]):
+    """What the views of a chat do alike."""
+
+    serializer_class: Any = ChatSerializer
+    required_scope = "chat"
+    authentication_classes = TOKEN_OR_SESSION
+
+    def found(self, request: Request, chat_id: Any) -> Chat:
+        """Return a chat of the caller's; anybody else's is not there."""
+        return found_among(Chat.objects.of(request.user), chat_id)
+
+    def asked(self, request: Request) -> dict[str, Any]:
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked: dict[str, Any] = serializer.validated_data
+        return asked
+
+    def told(self, request: Request, chat_id: Any, code: int = status.HTTP_200_OK) -> Response:
+        return Response(ChatSerializer(self.found(request, chat_id)).data, status=code)
+
+
+class FetchView(ChatBase):
+    """A chat with its messages."""
+
+    serializer_class = FetchedSerializer
+
+    @extend_schema(
+        operation_id="fetch",
+        parameters=[WindowQuery],
+        responses=answers(400, 401, 403, 404, _200=FetchedSerializer),
+    )
+    def get(self, request: Request, chat_id: str) -> Response:
+        """Show a chat with the last messages of its shown branch, or those around a position."""
+        query = WindowQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        chat = found_among(Chat.objects.of(request.user).select_related("branch"), chat_id)
+        read = window(chat, **query.validated_data)
+        return Response({**ChatSerializer(chat).data, **WindowSerializer(read).data})
+
+
+class NewView(ChatBase):
+    """A chat out of messages that the caller has."""
+
+    serializer_class = NewChatSerializer
+
+    @extend_schema(
+        operation_id="new_chat", responses=answers(400, 401, 403, 413, _201=ChatSerializer)
+    )
+    def post(self, request: Request) -> Response:
+        """Keep messages as a new chat. Nobody answers them."""
+        asked = self.asked(request)
+        said = asked.pop("messages")
+        if asked["scope"] not in request.auth.scopes:  # type: ignore[union-attr]
+            raise PermissionDenied(f"This key lacks the scope '{asked['scope']}'.")
+        with transaction.atomic():
+            chat = Chat.objects.create(
+                owner_id=caller_id(request),
+                persona_version=asked.pop("persona"),
+                has_own_title=bool(asked["title"]),
+                **asked,
+            )
+            chat.fill(Message(**each) for each in said)
+        return self.told(request, chat.pk, status.HTTP_201_CREATED)
+
+
+class ForkView(ChatBase):
+    """A copy of a chat, up to one of its messages."""
+
+    serializer_class = ForkSerializer
+
+    @extend_schema(
+        operation_id="fork", responses=answers(400, 401, 403, 404, 409, _201=ChatSerializer)
+    )
+    def post(self, request: Request) -> Response:
+        """Copy a chat, up to and including a message, into a new one. The original stays."""
+        asked = self.asked(request)
+        chat = self.found(request, asked["chatId"])
+        if asked["messageId"] is not None:
+            at = get_object_or_404(chat.messages, pk=asked["messageId"])
+        else:
+            place = asked["messageIndex"]
+            at = get_object_or_404(chat.messages_on(first=place, end=place + 1))
+        try:
+            fork = chat.fork(at=at, title=asked["title"])
+        except BeingAnswered:
+            raise Conflict({"chatId": ["This chat is being answered. Wait, or stop the answer."]})
+        except TooLong:
+            raise ValidationError(
+                {"chatId": ["So much can't be copied. Fork at an earlier message."]}
+            )
+        return self.told(request, fork.pk, status.HTTP_201_CREATED)
+
+
+class ChatView(ChatBase):
+    """One chat of the caller's."""
+
+    serializer_class = ChangeSerializer
+
+    @extend_schema(
+        operation_id="change_chat", responses=answers(400, 401, 403, 404, _200=ChatSerializer)
+    )
+    def patch(self, request: Request, chat_id: str) -> Response:
+        """Change a chat. Its place in the history stays, but for the pin."""
+        chat = self.found(request, chat_id)
+        changes = self.asked(request)
+        if "messageId" in changes:
+            shown = get_object_or_404(chat.messages, pk=changes.pop("messageId"))
+            changes["branch"] = chat.branch_through(shown)
+        if "title" in changes:
+            changes["has_own_title"] = bool(changes["title"])
+        if changes:
+            Chat.objects.filter(pk=chat.pk).update(**changes)
+            bell.ring(str(chat.pk))
+        return self.told(request, chat_id)
+
+    @extend_schema(
+        operation_id="delete_chat", request=None, responses=answers(401, 403, 404, _204=None)
+    )
+    def delete(self, request: Request, chat_id: str) -> Response:
+        """Put a chat into the trash, from where it can be restored for 30 days."""
+        chat = self.found(request, chat_id)
+        Chat.objects.filter(pk=chat.pk).throw_away()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class PinView(ChatBase):
+    """The pin of a chat."""
+
+    serializer_class = PinSerializer
+
+    @extend_schema(operation_id="pin", responses=answers(400, 401, 403, 404, _200=ChatSerializer))
+    def put(self, request: Request, chat_id: str) -> Response:
+        """Pin a chat or take the pin off; without a body, whichever it is not."""
+        chat = self.found(request, chat_id)
+        wished = self.asked(request)["pinned"]
+        is_pinned = ~F("is_pinned") if wished is None else wished
+        Chat.objects.filter(pk=chat.pk).update(is_pinned=is_pinned)
+        return self.told(request, chat_id)
+
+
+class RestoreView(ChatBase):
+    """A chat out of the trash."""
+
+    serializer_class = EmptySerializer
+
+    @extend_schema(
+        operation_id="restore_chat",
+        request=None,
+        responses=answers(401, 403, 404, _200=ChatSerializer),
+    )
+    def post(self, request: Request, chat_id: str) -> Response:
+        """Take a chat out of the trash."""
+        chat = found_among(Chat.objects.trash_of(request.user), chat_id)
+        Chat.objects.trash_of(request.user).filter(pk=chat.pk).restore()
+        return self.told(request, chat_id)
+
+
+class MessageView(ChatBase):
+    """One message of a chat."""
+
+    serializer_class = FateSerializer
+
+    @extend_schema(
+        operation_id="change_message", responses=answers(400, 401, 403, 404, _200=MessageSerializer)
+    )
+    def patch(self, request: Request, chat_id: str, message_id: str) -> Response:
+        """Pin a message to all that the model is given, or exclude it from that."""
+        chat = self.found(request, chat_id)
+        asked = self.asked(request)
+        known = chat.messages.select_related("generation", "persona_version__persona")
+        message = get_object_or_404(known, pk=message_id)
+        message.fate = asked["fate"]
+        message.save(update_fields=["fate"])
+        add_alternatives(chat, [message])
+        return Response(MessageSerializer(message).data)
