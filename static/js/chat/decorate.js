@@ -1,0 +1,12 @@
+/* What a script adds to messages: a copy button on each block of code. */
+
+const template = document.getElementById("code-copy");
+
+export function decorate(root) {
+  for (const code of root.querySelectorAll(".prose .code")) {
+    if (code.querySelector(".copies")) continue;
+    code.append(template.content.cloneNode(true));
+  }
+}
+
+decorate(document);
