@@ -1,0 +1,290 @@
+"""The chat in the browser: ask, read, and what can be done with each message.
+
+Every form works without a script, and then leads to a page. A script sends the header
+`X-Fragment`, gets no page but a word, and asks for the thread again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from asgiref.sync import async_to_sync
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from chats import answer, bell, questions, running
+from chats.asked import Manner, Question, Said
+from chats.models import Chat, Generation, Message
+from chats.pages.given import given_of
+from chats.pages.look import look_at
+from chats.pages.sent import required_id_in, text_in
+from chats.pages.sidebar import listed
+from chats.pages.thread import Thread, thread_of
+from personas.models import DEFAULT, Persona, relevance_modes
+from proxy.errors import ProxyError
+
+LONGEST_QUESTION = 100_000
+# One more is read, so that what is longer is refused and not cut.
+TOO_LONG = LONGEST_QUESTION + 1
+LONGEST_CLIENT_ID, LONGEST_SLUG = 80, 40
+SCOPES = frozenset({"chat", "internal", "external"})
+SOURCE = "web"
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_chat(request: HttpRequest) -> HttpResponse:
+    """An empty chat; a question makes a real one of it."""
+    if request.method != "POST":
+        return _welcome(request)
+    content = text_in(request, "starter", TOO_LONG) or text_in(request, "content", TOO_LONG)
+    try:
+        generation = asked(request, content, None)
+    except ProxyError as error:
+        return _welcome(request, draft=content, error=error)
+    return redirect("chat-open", generation.chat_id)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def one_chat(request: HttpRequest, chat_id: UUID) -> HttpResponse:
+    """A chat; a question is added to it."""
+    chat = found(request, chat_id)
+    if request.method != "POST":
+        return _page(request, chat)
+    content = text_in(request, "content", TOO_LONG)
+    try:
+        asked(request, content, chat_id)
+    except ProxyError as error:
+        if is_fragment(request):
+            return refused(error)
+        return _page(request, chat, draft=content, error=error)
+    return done(request, chat_id)
+
+
+@login_required
+@never_cache
+@require_GET
+def thread(request: HttpRequest, chat_id: UUID) -> HttpResponse:
+    """The thread of a chat, and what stands around it, for a script that puts it into the page."""
+    chat = found(request, chat_id)
+    before = request.GET.get("before", "")
+    # Before the messages are read: what changes in between is told.
+    look = look_at(chat)
+    shown = thread_of(chat, before=int(before) if before.isdecimal() else None)
+    parts = _around(request, chat, shown) | {"look": look}
+    return render(request, "chats/thread_fragment.html", parts)
+
+
+@login_required
+@never_cache
+@require_GET
+def given(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
+    """What the model was given for one answer."""
+    chat = found(request, chat_id)
+    generation = get_object_or_404(chat.generations.select_related("message"), message=message_id)
+    parts = {"chat": chat, "given": given_of(generation, everything="all" in request.GET)}
+    return render(request, "chats/given.html", parts)
+
+
+@login_required
+@require_POST
+def regenerate(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
+    """Answer once more; the answer that there is stays beside it."""
+    return _acted(
+        request,
+        chat_id,
+        lambda: questions.ask_again(request.user, chat_id, manner_of(request), message_id, None),
+    )
+
+
+@login_required
+@require_POST
+def edit(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
+    """Ask a question in other words; the old one stays with all that followed it."""
+    content = text_in(request, "content", LONGEST_QUESTION)
+    if not content:
+        return done(request, chat_id)
+    return _acted(
+        request,
+        chat_id,
+        lambda: questions.ask_again(request.user, chat_id, manner_of(request), message_id, content),
+    )
+
+
+@login_required
+@require_POST
+def carry_on(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
+    """Go on with an answer that broke off or was stopped."""
+    return _acted(
+        request,
+        chat_id,
+        lambda: questions.carry_on(request.user, chat_id, manner_of(request), message_id),
+    )
+
+
+@login_required
+@require_POST
+def stop(request: HttpRequest, chat_id: UUID) -> HttpResponse:
+    """Stop the answer that is being written, and keep what there is."""
+    chat = found(request, chat_id)
+    for generation in chat.generations.running():
+        answer.stop(generation)
+    return done(request, chat_id)
+
+
+@login_required
+@require_POST
+def show(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
+    """Show the branch on which a message stands."""
+    chat = found(request, chat_id)
+    if chat.generations.running().exists():
+        return done(request, chat_id, problem=gettext("Wait for the answer, or stop it."))
+    chat.show(chat.branch_through(get_object_or_404(chat.messages, pk=message_id)))
+    bell.ring(str(chat_id))
+    return done(request, chat_id)
+
+
+@login_required
+@require_POST
+def fate(request: HttpRequest, chat_id: UUID) -> HttpResponse:
+    """Pin a message to what the model is given, or exclude it; once more takes that back."""
+    chat = found(request, chat_id)
+    fates = {"pin": Message.Fate.PINNED, "exclude": Message.Fate.EXCLUDED}
+    wished = next((name for name in fates if name in request.POST), "")
+    place = request.POST.get(wished, "")
+    generation = get_object_or_404(chat.generations, pk=required_id_in(request, "generation"))
+    told = generation.context.get("messages", [])
+    if not place.isdecimal() or int(place) >= len(told):
+        return done(request, chat_id)
+    message = get_object_or_404(chat.messages, pk=told[int(place)]["id"])
+    message.fate = "" if message.fate == fates[wished] else fates[wished]
+    message.save(update_fields=["fate"])
+    return done(request, chat_id)
+
+
+def asked(request: HttpRequest, content: str, chat_id: UUID | None) -> Generation:
+    """Store a question and have it answered; raises ProxyError."""
+    if not content or len(content) > LONGEST_QUESTION:
+        raise questions.BadQuestion(gettext("Write a question of at most 100,000 characters."))
+    client_id = text_in(request, "client_id", LONGEST_CLIENT_ID)
+    question = Question(
+        history=(Said("user", content, client_id),),
+        chat_id=chat_id,
+        manner=manner_of(request),
+        key=f"page:{client_id}" if client_id else "",
+        source=SOURCE,
+    )
+    async_to_sync(_refuse_if_draining)()
+    begun = questions.begin(request.user, question)
+    async_to_sync(running.start)(begun)
+    return begun.generation
+
+
+async def _refuse_if_draining() -> None:
+    running.refuse_if_draining()
+
+
+def manner_of(request: HttpRequest) -> Manner:
+    """Return how a person at a page asks."""
+    return Manner(
+        persona=text_in(request, "persona", LONGEST_SLUG),
+        relevance=getattr(request.user, "relevance", ""),
+        scopes=SCOPES,
+    )
+
+
+def found(request: HttpRequest, chat_id: UUID) -> Chat:
+    """Return a chat of the user's; anybody else's is not there."""
+    mine = Chat.objects.of(request.user).select_related("branch", "persona_version__persona")
+    return get_object_or_404(mine, pk=chat_id)
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    return "X-Fragment" in request.headers
+
+
+def refused(error: ProxyError) -> HttpResponse:
+    return JsonResponse({"message": error.message}, status=error.status)
+
+
+def done(request: HttpRequest, chat_id: UUID, problem: str = "") -> HttpResponse:
+    """Answer a form: a word for a script, else the chat's page."""
+    if not is_fragment(request):
+        return redirect("chat-open", chat_id)
+    return JsonResponse({"message": problem}, status=409 if problem else 200)
+
+
+def _acted(request: HttpRequest, chat_id: UUID, act: Any) -> HttpResponse:
+    chat = found(request, chat_id)
+    try:
+        async_to_sync(_refuse_if_draining)()
+        async_to_sync(running.start)(act())
+    except ProxyError as error:
+        if is_fragment(request):
+            return refused(error)
+        return _page(request, chat, error=error)
+    return done(request, chat_id)
+
+
+def _welcome(
+    request: HttpRequest, *, draft: str = "", error: ProxyError | None = None
+) -> HttpResponse:
+    personas = [each for each in Persona.objects.visible_to(request.user) if each.current]
+    personas.sort(key=lambda persona: (persona.slug != DEFAULT, persona.is_shared, persona.slug))
+    wished = request.GET.get("persona", DEFAULT)
+    chosen = next((each for each in personas if each.slug == wished), None)
+    chosen = chosen or (personas[0] if personas else None)
+    parts = {
+        **listed(request),
+        "personas": personas,
+        "persona": chosen.current if chosen else None,
+        "client_id": uuid4(),
+        "draft": draft or request.GET.get("q", "")[:LONGEST_QUESTION],
+        "error": error.message if error else "",
+    }
+    return render(request, "chats/chat.html", parts, status=error.status if error else 200)
+
+
+def _page(
+    request: HttpRequest, chat: Chat, *, draft: str = "", error: ProxyError | None = None
+) -> HttpResponse:
+    before = request.GET.get("before", "")
+    look = look_at(chat)
+    shown = thread_of(chat, before=int(before) if before.isdecimal() else None)
+    parts = {
+        "look": look,
+        **listed(request),
+        **_around(request, chat, shown),
+        "client_id": uuid4(),
+        "draft": draft,
+        "error": error.message if error else "",
+    }
+    return render(request, "chats/chat.html", parts, status=error.status if error else 200)
+
+
+def _around(request: HttpRequest, chat: Chat, shown: Thread) -> dict[str, Any]:
+    """Return what a page shows of a chat beside the list of chats."""
+    generation = shown.last_generation
+    if wished := request.GET.get("given"):
+        generation = next(
+            (each.generation for each in shown.messages if str(each.message.pk) == wished),
+            generation,
+        )
+    modes = [("", gettext("as the persona")), *relevance_modes()]
+    return {
+        "chat": chat,
+        "thread": shown,
+        "persona": chat.persona_version,
+        "is_answering": shown.is_answering,
+        "given": given_of(generation) if generation else None,
+        "modes": modes,
+        "mode_name": dict(modes).get(chat.relevance, chat.relevance),
+    }

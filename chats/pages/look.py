@@ -1,0 +1,37 @@
+"""What tells a chat from what it was a moment ago, for a page that wants to show it as it is."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from chats.models import Chat, Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A chat as it is now, as far as its page would look different."""
+
+    answer: tuple[UUID, UUID, str] | None
+    """The newest answer, its message and its state."""
+    shown: tuple[Any, ...]
+
+    @property
+    def running(self) -> tuple[UUID, UUID] | None:
+        """The answer that is being written, and its message."""
+        if self.answer is None or self.answer[2] not in Generation.RUNNING:
+            return None
+        return self.answer[:2]
+
+    @property
+    def mark(self) -> str:
+        """What a page remembers of it: another look has another mark."""
+        return blake2b(repr(astuple(self)).encode(), digest_size=8).hexdigest()
+
+
+def look_at(chat: Chat) -> Look:
+    answers = chat.generations.order_by("-created", "-pk").values_list("pk", "message", "state")
+    shown = (chat.branch_id, chat.updated, chat.title, chat.relevance)
+    return Look(answers.first(), shown)

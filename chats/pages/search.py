@@ -1,0 +1,38 @@
+"""Search in one's own chats: a page, and the rows that come as one types."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from chats.found import add_matches
+from chats.models import Chat
+from chats.pages.sidebar import paged
+from chats.search import Query
+
+AT_ONCE = 20
+
+
+@login_required
+@never_cache
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    """What is found in titles and messages; a script gets the rows alone."""
+    words = request.GET.get("q", "").strip()
+    cursor = request.GET.get("cursor", "")
+    chats, following = paged(Chat.objects.of(request.user).about(words), cursor, AT_ONCE)
+    add_matches(chats, Query.of(words))
+    query = urlencode({"q": words, "cursor": following or ""})
+    parts = {
+        "words": words,
+        "found": chats,
+        "more": f"{reverse('search')}?{query}" if following else "",
+    }
+    is_typing = "HX-Request" in request.headers
+    return render(request, "chats/found.html" if is_typing else "chats/search.html", parts)

@@ -1,0 +1,180 @@
+"""Markdown to HTML that is safe on a page, in a bounded time, remembered by its text.
+
+The parser knows no HTML, so tags in a message are text; what it makes is cleaned once more by an
+allow-list. Pictures become links: nothing in an answer is ever loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+import nh3
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+from chats.rendering import code, math
+
+# Above these a text is shown as it is: the parser needs quadratic time for some that no one writes,
+# and a second and a half for the worst of this length.
+LONGEST = 120_000
+MOST_OPENERS = 4_000
+DEEPEST = 20
+# Rendered texts are remembered up to so many characters of text and HTML together.
+REMEMBERED = 16_000_000
+
+TAGS = {
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li"),
+    *("strong", "em", "s", "code", "pre", "a", "span", "div"),
+    *("table", "thead", "tbody", "tr", "th", "td"),
+}
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "ol": {"start"},
+    "code": {"class"},
+    "span": {"class"},
+    "pre": {"tabindex", "data-language"},
+    "div": {"class"},
+    "th": {"class"},
+    "td": {"class"},
+}
+_SCHEMES = {"http", "https", "mailto"}
+_LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+
+
+def rendered(text: str) -> SafeString:
+    """Return `text` as HTML for a page."""
+    key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    found = _memory.get(key)
+    if found is None:
+        found = _rendered(text)
+        _memory.put(key, found, len(text) + len(found))
+    return mark_safe(found)  # noqa: S308
+
+
+def sketched(text: str) -> SafeString:
+    """Return the HTML of a text that is still growing, which is not worth remembering."""
+    return mark_safe(_rendered(text))  # noqa: S308
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is too long, or too strange, to be read as markdown."""
+    return len(text) > LONGEST or any(text.count(opener) > MOST_OPENERS for opener in "[<")
+
+
+def parser() -> MarkdownIt:
+    """Return the parser of messages."""
+    made = MarkdownIt(
+        "commonmark",
+        {"html": False, "linkify": False, "maxNesting": DEEPEST},
+        renderer_cls=_Renderer,
+    )
+    made.enable(["table", "strikethrough"])
+    made.use(math.plugin)
+    made.validateLink = _may_link  # type: ignore[method-assign]
+    return made
+
+
+def _may_link(url: str) -> bool:
+    return _LINK.match(url.strip()) is not None
+
+
+def _rendered(text: str) -> str:
+    env: dict[str, Any] = {}
+    tokens = [] if is_plain(text) else _parser.parse(text, env)
+    # The parser leaves out what is nested deeper than it goes.
+    if not tokens or any(token.level >= DEEPEST - 1 for token in tokens):
+        return f'<p class="plain">{escape(text)}</p>' if text.strip() else ""
+    html = cleaned(_parser.renderer.render(tokens, _parser.options, env))
+    return math.filled_in(html, env)
+
+
+def cleaned(html: str) -> str:
+    """Return `html` with nothing in it but the elements that a message may have."""
+    return nh3.clean(
+        html,
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        url_schemes=_SCHEMES,
+        link_rel="noopener noreferrer nofollow",
+    )
+
+
+class _Renderer(RendererHTML):
+    """The parser's own HTML, but for code, pictures and the alignment of columns."""
+
+    def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        language = tokens[index].info.strip().split(" ", 1)[0]
+        return code.block(tokens[index].content, language)
+
+    def code_block(
+        self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        return code.block(tokens[index].content, "")
+
+    def image(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        token = tokens[index]
+        url = str(token.attrs.get("src", ""))
+        said = self.renderInlineAsText(token.children, options, env) or url
+        return f'<a href="{escape(url)}">{escape(said)}</a>'
+
+    def table_open(
+        self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        return '<div class="table-scroll"><table>\n'
+
+    def table_close(
+        self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        return "</table></div>\n"
+
+    def th_open(
+        self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        return _cell(tokens[index])
+
+    td_open = th_open
+
+
+def _cell(token: Token) -> str:
+    """Return the opening of a cell; its alignment is a class, since styles are not allowed."""
+    side = str(token.attrs.get("style", "")).removeprefix("text-align:")
+    name = f' class="align-{side}"' if side in ("left", "right", "center") else ""
+    return f"<{token.tag}{name}>"
+
+
+class _Memory:
+    """What was rendered last, bounded by its size; shared by threads."""
+
+    def __init__(self) -> None:
+        self.kept: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
+        self.size = 0
+        self.lock = Lock()
+
+    def get(self, key: bytes) -> str | None:
+        with self.lock:
+            if key not in self.kept:
+                return None
+            self.kept.move_to_end(key)
+            return self.kept[key][0]
+
+    def put(self, key: bytes, html: str, size: int) -> None:
+        with self.lock:
+            if key in self.kept:
+                return
+            self.kept[key] = (html, size)
+            self.size += size
+            while self.size > REMEMBERED and self.kept:
+                self.size -= self.kept.popitem(last=False)[1][1]
+
+
+_memory = _Memory()
+_parser = parser()
