@@ -1,0 +1,28 @@
+"""What the application was told, and by whom, for the page of the configuration."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from alchemyst import env
+from alchemyst.logs import MASK, masked
+
+_USERINFO = re.compile(r"//[^/@\s]*@")
+PACKAGES = ("Django", "channels", "uvicorn", "celery", "psycopg", "redis", "aiohttp")
+
+
+def effective() -> Iterator[tuple[str, str, str]]:
+    """Yield the name of each variable, its value and where that came from."""
+    for name, found in sorted(env.asked.items()):
+        if found.is_secret:
+            yield name, found.value or "not set", found.origin
+        else:
+            yield name, _USERINFO.sub(f"//{MASK}@", masked(found.value)), found.origin
+
+
+def versions() -> list[tuple[str, str]]:
+    """Return what runs here."""
+    return [("Python", platform.python_version()), *((name, version(name)) for name in PACKAGES)]
