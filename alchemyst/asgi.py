@@ -1,4 +1,4 @@
-"""Who answers what: the proxy's path, WebSockets, and Django for everything else.
+"""Who answers what: the proxy's path, answers in chats, WebSockets, and Django for all else.
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
@@ -8,6 +8,7 @@ the proxy.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import os
@@ -21,22 +22,31 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
-from alchemyst import checks  # noqa: E402
-from alchemyst.accounts import limits  # noqa: E402
-from alchemyst.accounts.middleware import Bearer, RateLimited  # noqa: E402
+from alchemyst import checks, follow, schedule  # noqa: E402
+from alchemyst.accounts import allowance, limits  # noqa: E402
+from alchemyst.accounts.middleware import Bearer, BearerOrSession, RateLimited  # noqa: E402
+from alchemyst.accounts.sockets import FromOwnPages, Identified  # noqa: E402
 from alchemyst.bodies import Sized  # noqa: E402
-from alchemyst.errors import Answered  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send, mask_daphne  # noqa: E402
+from alchemyst.celery import here  # noqa: E402
+from alchemyst.daphne import mend_daphne  # noqa: E402
+from alchemyst.errors import Answered, fault_of  # noqa: E402
+from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send  # noqa: E402
+from chats import lifespan as chats_lifespan  # noqa: E402
+from chats.application import asks_a_model, chat_application, claims  # noqa: E402
+from chats.routing import websockets  # noqa: E402
 from proxy import lifespan as proxy_lifespan  # noqa: E402
 from proxy.slots import Slots  # noqa: E402
 from proxy.views.routes import proxy_application  # noqa: E402
 
 checks.refuse_unsafe()
-mask_daphne()
+mend_daphne()
 
 LENT_THREADS = 6
+# How many more objects than before make the collector look for cycles.
+GARBAGE_AFTER = 20_000
+# How long the tasks that run here may take to end when the process shall.
+TASKS_END_SECONDS = 10.0
 
 
 def on_lent_threads(app: App) -> App:
@@ -56,23 +66,27 @@ def on_lent_threads(app: App) -> App:
     return lent
 
 
-async def no_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse the handshake: no WebSocket is served yet."""
-    await receive()
-    await send({"type": "websocket.close", "code": 4404})
-
-
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """Start warm, with a clean heap; at the end close what the proxy holds, write its last rows."""
+    kept: list[asyncio.Task[None]] = []
     while True:
         event = await receive()
         if event["type"] == "lifespan.startup":
             proxy_lifespan.warm_up()
-            # What was imported stays for ever: the collector need not look at it again.
+            await chats_lifespan.start()
+            # What was imported stays for ever: the collector need not look at it again. Nor need
+            # it look for cycles after each few requests, which leave none (a tenth of their cost).
             gc.collect()
             gc.freeze()
+            gc.set_threshold(GARBAGE_AFTER)
+            kept = [asyncio.create_task(each()) for each in (schedule.keep, follow.keep)]
         else:
+            for task in kept:
+                task.cancel()
+            await chats_lifespan.close()
+            await asyncio.to_thread(here.close, TASKS_END_SECONDS)
             await proxy_lifespan.close()
+            await allowance.aclose()
             await limits.aclose()
         await send({"type": f"{event['type']}.complete"})
         if event["type"] == "lifespan.shutdown":
@@ -82,19 +96,39 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 # A place first: who finds none has asked for nothing that the rate would count.
 within_limits = Slots(RateLimited(proxy_application, limit="proxy"))
 on_proxy_path = Answered(Bearer(within_limits, scope="proxy"))
+# The chats ask for what staff allow where a model is asked, whichever way the question came.
+an_answer = RateLimited(chat_application, limit="chat", takes_allowance=False)
+a_look = RateLimited(chat_application, limit="api", takes_allowance=False)
 elsewhere = Answered(Sized(on_lent_threads(cast("App", django_application))))
 
 
-async def http(scope: Scope, receive: Receive, send: Send) -> None:
-    app = on_proxy_path if scope["path"].startswith(PROXY_PREFIX) else elsewhere
+async def limited_chat(scope: Scope, receive: Receive, send: Send) -> None:
+    app = an_answer if asks_a_model(scope["path"]) else a_look
     await app(scope, receive, send)
+
+
+on_chat_path = Answered(BearerOrSession(limited_chat, scope="chat"))
+
+
+async def http(scope: Scope, receive: Receive, send: Send) -> None:
+    path = scope["path"]
+    if path.startswith(PROXY_PREFIX):
+        app = on_proxy_path
+    else:
+        app = on_chat_path if claims(path) else elsewhere
+    await app(scope, receive, send)
+
+
+async def answering_faults(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a WebSocket, which says what went wrong in the words of the API."""
+    await websockets({**scope, "fault_of": fault_of}, receive, send)
 
 
 application = MaskedPaths(
     ProtocolTypeRouter(
         {
             "http": http,
-            "websocket": AllowedHostsOriginValidator(no_websocket),
+            "websocket": FromOwnPages(Identified(answering_faults, scope="chat")),
             "lifespan": lifespan,
         }
     )

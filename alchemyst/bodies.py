@@ -1,4 +1,4 @@
-"""Bodies that come in chunks, for the part of the API that wants to know their length first."""
+"""How long a body outside the proxy may be, asked before it is read."""
 
 from __future__ import annotations
 
@@ -7,25 +7,44 @@ from django.conf import settings
 from alchemyst.errors import fault
 from alchemyst.logs import App, Receive, Scope, Send
 
+IMPORTS = "/api/v1/chat/import"
+
 
 class Sized:
-    """ASGI: gives a chunked request under /api/ its Content-Length.
+    """ASGI: refuses what is too long under /api/, and gives a chunked request its Content-Length.
 
-    Django REST framework takes a body without a length for no body at all. What is read for it is
-    bounded by DATA_UPLOAD_MAX_MEMORY_SIZE; a longer body is refused with 413.
+    Django keeps a whole body on disk before it looks at it, and Django REST framework takes a body
+    without a length for no body at all. A body may have DATA_UPLOAD_MAX_MEMORY_SIZE bytes; a file
+    to import, whose length must be given, CHAT_IMPORT_MAX_BODY.
     """
 
     def __init__(self, app: App) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        names = {name for name, _ in scope["headers"]}
-        if b"transfer-encoding" in names and scope["path"].startswith("/api/"):
+        if not scope["path"].startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+        given = dict(scope["headers"])
+        if b"transfer-encoding" in given:
             body = await _read(receive)
             if body is None:
                 return
             scope, receive = _with_length(scope, len(body)), _replayed(body, receive)
+        elif _length(given) > _most(scope["path"]):
+            raise fault(413, headers=(("connection", "close"),))
         await self.app(scope, receive, send)
+
+
+def _length(given: dict[bytes, bytes]) -> int:
+    length = given.get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
+
+
+def _most(path: str) -> int:
+    if path.rstrip("/") == IMPORTS:
+        return settings.CHAT_IMPORT_MAX_BODY
+    return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -5,12 +5,15 @@ Django runs its checks for management commands only, so `asgi.py` asks `refuse_u
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+
+from alchemyst import env
 
 LEAST_SECRET = 32
 
@@ -45,3 +48,53 @@ def refuse_unsafe() -> None:
 @register
 def no_unsafe_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Error(sentence, id="alchemyst.E001") for sentence in unsafe_settings()]
+
+
+@register
+def what_operators_get_wrong(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    return [Warning(said, hint=hint, id=f"alchemyst.{name}") for name, said, hint in _doubtful()]
+
+
+def _doubtful() -> Iterator[tuple[str, str, str]]:
+    """Yield the id, what contradicts what, and what to do."""
+    is_file = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+    many = env.integer("WEB_CONCURRENCY", 1) > 1
+    if many and is_file:
+        yield (
+            "W001",
+            "Several processes share one SQLite file, and each counts limits for itself.",
+            "Set DATABASE_URL to a PostgreSQL, or WEB_CONCURRENCY to 1.",
+        )
+    if many and not settings.REDIS_URL:
+        yield (
+            "W002",
+            "Several processes serve without Redis: rates are counted in each, and what one "
+            "streams the others learn late.",
+            "Set REDIS_URL.",
+        )
+    if settings.REDIS_URL and is_file:
+        yield (
+            "W003",
+            "Redis is set but the database is a file: other machines can't share it.",
+            "Set DATABASE_URL to a PostgreSQL, or leave REDIS_URL out.",
+        )
+    is_local = set(settings.ALLOWED_HOSTS) <= {"localhost", "127.0.0.1", "[::1]", "testserver"}
+    if not settings.HTTPS and not settings.DEBUG and not is_local:
+        yield (
+            "W004",
+            "Names are served without ALCHEMYST_HTTPS: cookies and tokens travel in the clear.",
+            "Put TLS in front and set ALCHEMYST_HTTPS=true.",
+        )
+    if settings.HTTPS and not settings.TRUSTED_PROXIES:
+        yield (
+            "W005",
+            "ALCHEMYST_HTTPS is on, but no proxy is trusted: a request that arrives in the clear "
+            "from your proxy is redirected for ever.",
+            "Set ALCHEMYST_TRUSTED_PROXIES to how many proxies stand in front, usually 1.",
+        )
+    if settings.METRICS_TOKEN and many and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        yield (
+            "W006",
+            "Several processes serve, and /metrics tells of one of them alone.",
+            "Set PROMETHEUS_MULTIPROC_DIR to a folder that is emptied at each start.",
+        )

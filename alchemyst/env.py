@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -13,8 +14,24 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a variable was found to be, and where that came from."""
+
+    value: str
+    origin: str
+    """`environment`, `file` or `default`."""
+    is_secret: bool = False
+
+
+# Every variable that was asked for, by its name: the page of the configuration shows it.
+asked: dict[str, Setting] = {}
+
+
 def text(name: str, default: str = "") -> str:
-    return os.environ.get(name, "").strip() or default
+    given = os.environ.get(name, "").strip()
+    asked[name] = Setting(given or default, "environment" if given else "default")
+    return given or default
 
 
 def flag(name: str, default: bool) -> bool:
@@ -56,9 +73,12 @@ def words(name: str, default: str = "") -> list[str]:
 
 def secret(name: str, default: str = "") -> str:
     """Return the secret in NAME, or in the file that NAME_FILE points to."""
-    path = text(f"{name}_FILE")
+    path = os.environ.get(f"{name}_FILE", "").strip()
     if not path:
-        return text(name, default)
+        found = text(name, default)
+        asked[name] = Setting("set" if found else "", asked[name].origin, is_secret=True)
+        return found
+    asked[name] = Setting("set", "file", is_secret=True)
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:

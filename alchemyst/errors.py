@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.views import defaults
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -24,6 +25,8 @@ from rest_framework.views import set_rollback
 from alchemyst.logs import App, Receive, Scope, Send
 from proxy import wire
 from proxy.errors import ProxyError
+
+QUOTA = "insufficient_quota"
 
 logger = logging.getLogger("alchemyst.errors")
 
@@ -59,9 +62,19 @@ def fault_of(error: BaseException) -> ProxyError:
         return fault(403)
     if isinstance(error, SuspiciousOperation):
         return fault(400)
+    if isinstance(error, drf.ValidationError):
+        details = error.detail if isinstance(error.detail, dict) else {"errors": error.detail}
+        made = fault(error.status_code, _first_words(details))
+        made.details = _plain(details)
+        return made
     if isinstance(error, drf.APIException):
         said = error.detail if isinstance(error.detail, str) else ""
-        return fault(error.status_code, str(said), headers=_headers_of(error))
+        made = fault(error.status_code, str(said), headers=_headers_of(error))
+        if error.get_codes() == QUOTA:
+            # As OpenAI says it: waiting a moment, as clients do by themselves, does not help.
+            made.type = made.code = QUOTA
+            made.headers += (("x-should-retry", "false"),)
+        return made
     return ProxyError(headers=(("x-should-retry", "false"),))
 
 
@@ -100,14 +113,17 @@ def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
         return None
     set_rollback()
     made = fault_of(error)
-    details = None
-    if isinstance(error, drf.ValidationError):
-        details = error.detail if isinstance(error.detail, dict) else {"errors": error.detail}
-        made.message = _first_words(details)
-    response = Response(api_body(made, details), status=made.status)
+    response = Response(api_body(made), status=made.status)
     for name, value in made.headers:
         response[name] = value
     return response
+
+
+def _plain(details: Any) -> Any:
+    """Return a serializer's errors without the types of its library."""
+    if isinstance(details, dict):
+        return {str(name): _plain(said) for name, said in details.items()}
+    return [_plain(said) for said in details] if isinstance(details, list) else str(details)
 
 
 def _first_words(details: dict[str, Any]) -> str:
@@ -119,10 +135,10 @@ def _first_words(details: dict[str, Any]) -> str:
     return str(said) if plain else f"{name}: {said}"
 
 
-def api_body(made: ProxyError, details: Any = None) -> dict[str, Any]:
+def api_body(made: ProxyError) -> dict[str, Any]:
     """Return the body of an error anywhere under /api/ but on the proxy."""
     body: dict[str, Any] = {"message": made.message, "error": made.type}
-    return body | {"details": details} if details else body
+    return body | {"details": made.details} if made.details else body
 
 
 def body_for(scope: Scope, made: ProxyError) -> bytes:
@@ -175,6 +191,17 @@ def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> H
         status=status,
         content_type="application/json",
     )
+
+
+def too_many(request: HttpRequest, wait: float) -> HttpResponse:
+    """Answer a form that was sent too often: a page, or a word for a script."""
+    made = fault(429)
+    if "X-Fragment" in request.headers:
+        answer: HttpResponse = JsonResponse(api_body(made), status=429)
+    else:
+        answer = render(request, "429.html", status=429)
+    answer["Retry-After"] = str(max(1, ceil(wait)))
+    return answer
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

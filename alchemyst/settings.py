@@ -8,8 +8,12 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from alchemyst import env
+from alchemyst.staff import look
+from proxy import permits
+from proxy.cost import policy
 from proxy.relevance import modes
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -35,8 +39,10 @@ TRUSTED_PROXIES = env.integer("ALCHEMYST_TRUSTED_PROXIES", 0)
 HTTPS = env.flag("ALCHEMYST_HTTPS", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and TRUSTED_PROXIES else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+# Subdomains are the operator's other sites: what holds for them is not decided here.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -45,17 +51,21 @@ INSTALLED_APPS = [
     # Before staticfiles: daphne's runserver streams, Django's own collects a stream first. No other
     # command needs its 25 MB.
     *(["daphne"] if "runserver" in sys.argv else []),
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "alchemyst.apps.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",
+    "servestatic",
     "channels",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "alchemyst.apps.RoofConfig",
     "alchemyst.accounts",
     "proxy",
     "personas",
@@ -64,6 +74,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "alchemyst.middleware.ContentSecurityPolicy",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -71,6 +82,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "alchemyst.middleware.PreferredLanguage",
+    "alchemyst.middleware.RateLimitedForms",
 ]
 
 ROOT_URLCONF = "alchemyst.urls"
@@ -87,10 +100,20 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+                "alchemyst.ui.look",
+            ],
+            # What every template may use without loading it.
+            "builtins": [
+                "django.templatetags.static",
+                "django.templatetags.i18n",
+                "django.templatetags.l10n",
+                "alchemyst.ui",
+            ],
         },
     }
 ]
+FORM_RENDERER = "alchemyst.ui.FormRenderer"
+UNFOLD = look.UNFOLD
 
 # The database: a file in DATA_DIR, or whatever DATABASE_URL names. Requests run on a few threads
 # that live as long as the process (asgi.py), so SQLite's connections may too; PostgreSQL has
@@ -136,8 +159,33 @@ else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
+# Background work: Celery's workers where some live, else the web processes themselves
+# (celery.py). A task may be delivered twice, never forgotten: it is acknowledged when it is done,
+# and Redis hands it out again only after the longest time that it may take.
+CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_TASK_TIME_LIMIT = 1800
+CELERY_TASK_SOFT_TIME_LIMIT = CELERY_TASK_TIME_LIMIT - 60
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
+    "global_keyprefix": "alchemyst:",
+    "socket_connect_timeout": REDIS_TIMEOUT,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "tasks"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "clean up the chats": {"task": "chats.tasks.clean_up", "schedule": 3600.0},
+    "resume imports": {"task": "chats.tasks.resume_imports", "schedule": 60.0},
+}
+
 # Accounts.
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -147,6 +195,16 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# Links to reset a password: by the operator's mail server, or written to the log's stream.
+EMAIL_HOST = env.text("ALCHEMYST_SMTP_HOST")
+EMAIL_PORT = env.integer("ALCHEMYST_SMTP_PORT", 587, least=1)
+EMAIL_HOST_USER = env.text("ALCHEMYST_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.secret("ALCHEMYST_SMTP_PASSWORD")
+EMAIL_USE_TLS = env.flag("ALCHEMYST_SMTP_STARTTLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("ALCHEMYST_MAIL_FROM", "alchemyst@localhost")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+PASSWORD_RESET_TIMEOUT = 60 * 60
 REGISTRATION_OPEN = env.flag("ALCHEMYST_REGISTRATION", False)
 # How long a checked token is remembered by a process, in seconds: the longest that a revocation
 # made by another process can take to be seen here.
@@ -164,6 +222,7 @@ SIMPLE_JWT = {
 RATE_LIMITS = {
     "proxy": env.rate("ALCHEMYST_RATE_PROXY", "600/min"),
     "api": env.rate("ALCHEMYST_RATE_API", "300/min"),
+    "chat": env.rate("ALCHEMYST_RATE_CHAT", "60/min"),
     "anonymous": env.rate("ALCHEMYST_RATE_ANONYMOUS", "60/min"),
     "login": env.rate("ALCHEMYST_RATE_LOGIN", "10/min"),
 }
@@ -181,8 +240,12 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["alchemyst.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "alchemyst.errors.api_answer",
+    # `format` is a parameter like any other: there is only JSON to choose.
+    "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
 }
+# What the chats' API takes besides tokens, for pages of this site.
+SESSION_AUTHENTICATION_CLASS = "alchemyst.accounts.sessions.SessionAuthentication"
 SPECTACULAR_SETTINGS = {
     "TITLE": "Alchemyst",
     "DESCRIPTION": "A context proxy for language models, and the accounts behind it.",
@@ -194,17 +257,29 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "KeyScopeEnum": "alchemyst.accounts.models.SCOPES",
+        "PersonaScopeEnum": "personas.models.SCOPES",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "proxy.openapi.with_proxy_paths",
+        "chats.openapi.with_chat_paths",
     ],
 }
 
 # The context proxy: how strict the filter is, how long a provider may take, how much may pass.
 PROXY_RELEVANCE_MODES = modes.NAMES
 PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "very_strict", modes.NAMES)
+# Where providers cache prompts, what is sent is chosen by what it will cost.
+PROXY_COST_PRESETS = policy.NAMES
+PROXY_COST = env.choice("ALCHEMYST_PROXY_COST", "balanced", policy.NAMES)
+# A sentence encoder beside the words, where requirements-encoder.txt is installed.
+PROXY_ENCODER = env.choice("ALCHEMYST_PROXY_ENCODER", "off", ("off", "minilm"))
 PROXY_FILTER_SECONDS = env.number("ALCHEMYST_PROXY_FILTER_SECONDS", 1)
 PROXY_ALLOWED_TARGETS = env.words("ALCHEMYST_PROXY_ALLOWED_TARGETS")
+# How an API key's list names a host.
+PROXY_HOST_PATTERN = permits.HOST_PATTERN
 # Request headers of the operator's choice that go up to providers besides the known ones.
 PROXY_PASS_HEADERS = env.words("ALCHEMYST_PROXY_PASS_HEADERS")
 PROXY_CONNECT_TIMEOUT = env.number("ALCHEMYST_PROXY_CONNECT_TIMEOUT", 10)
@@ -218,11 +293,26 @@ PROXY_MAX_RESPONSE = env.integer("ALCHEMYST_PROXY_MAX_RESPONSE", 50 * 1024 * 102
 PROXY_MAX_MESSAGES = env.integer("ALCHEMYST_PROXY_MAX_MESSAGES", 2000, least=1)
 # How long the filter's decisions are kept, for the API keys that want it.
 PROXY_RECORD_DAYS = min(env.number("ALCHEMYST_PROXY_RECORD_DAYS", 7), 36_500)
+# How long usage rows, and their sums by hour, are kept. The sums by day stay for good.
+PROXY_USAGE_DAYS = min(env.number("ALCHEMYST_USAGE_DAYS", 90), 36_500)
+
+# The chats: days after their last message until they go to the trash (0 for never), where a user
+# has no wish of their own; hours for which an answer's event log is kept after its end.
+CHAT_KEEP_DAYS = min(env.number("ALCHEMYST_CHAT_KEEP_DAYS", 0), 36_500)
+CHAT_EVENT_HOURS = min(env.number("ALCHEMYST_CHAT_EVENT_HOURS", 24), 876_000)
+# Answers in chats: how many of one user may be under way, and how long one may take in seconds,
+# whether anybody waits for it or not.
+CHAT_MAX_RUNNING = env.integer("ALCHEMYST_CHAT_MAX_RUNNING", 16, least=1)
+CHAT_ANSWER_SECONDS = env.number("ALCHEMYST_CHAT_ANSWER_SECONDS", 600, least=1)
+CHAT_IMPORT_MAX_BODY = env.integer("ALCHEMYST_IMPORT_MAX_BODY", 64 * 1024 * 1024, least=1024)
 
 # The built-in model: an OpenAI-compatible server of the operator's, or one that we start.
 C1_BASE_URL = env.text("ALCHEMYST_C1_BASE_URL")
 C1_API_KEY = env.secret("ALCHEMYST_C1_API_KEY")
 C1_MODEL = env.text("ALCHEMYST_C1_MODEL", "alchemyst-ai/alchemyst-c1")
+
+# Chats: whether a copy of one may be shown to whoever has its address.
+CHAT_SHARING = env.flag("ALCHEMYST_CHAT_SHARING", True)
 
 # Static files: collected by `make setup`, served by the application itself.
 STATIC_URL = "static/"
@@ -230,17 +320,27 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "alchemyst.static.Storage"},
 }
 
-LANGUAGE_CODE = "en-us"
+# Pages speak these languages; the API speaks English.
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "alchemyst" / "locale"]
 TIME_ZONE = "UTC"
-USE_I18N = False
+USE_I18N = True
 USE_TZ = True
+
+# Numbers for Prometheus at /metrics, for who shows this token; without one there is no such page.
+METRICS_TOKEN = env.secret("ALCHEMYST_METRICS_TOKEN")
+# Where faults are reported and traces go, if anywhere; what either is told is masked (reports.py).
+SENTRY_DSN = env.secret("ALCHEMYST_SENTRY_DSN")
+TRACES_URL = env.text("ALCHEMYST_TRACES_URL")
 
 # Logs go to standard error, in one format, with every secret masked on the way out. uvicorn's
 # access log stays uvicorn's own, to be switched by its options (naming its parent here would reset
 # it): it sees masked paths (logs.py).
+LOG_FORMATTERS = {"text": "masked", "json": "json"}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -249,12 +349,15 @@ LOGGING = {
         "masked": {
             "()": "alchemyst.logs.MaskingFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
-        }
+        },
+        "json": {"()": "alchemyst.logs.JSONFormatter"},
     },
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
-            "formatter": "masked",
+            "formatter": LOG_FORMATTERS[
+                env.choice("ALCHEMYST_LOG_FORMAT", "text", ("text", "json"))
+            ],
             "filters": ["request_id"],
         }
     },

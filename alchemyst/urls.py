@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import TemplateView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from alchemyst import health
-
-admin.site.site_header = admin.site.site_title = "Alchemyst"
-admin.site.index_title = "Administration"
+from alchemyst import health, metrics, pages
 
 urlpatterns = [
-    path("", TemplateView.as_view(template_name="home.html"), name="home"),
+    path("", pages.home, name="home"),
+    path("start", pages.start, name="start"),
+    path("", include("alchemyst.accounts.page_urls")),
+    path("", include("proxy.page_urls")),
+    path("", include("personas.page_urls")),
+    path("", include("chats.page_urls")),
+    path("settings/export", pages.export, name="settings-export"),
+    path("styleguide", pages.styleguide, name="styleguide"),
     path("healthz", health.alive),
     path("readyz", health.ready),
+    path("metrics", metrics.page),
     path("admin/", admin.site.urls),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/auth/", include("alchemyst.accounts.urls")),
     path("api/v1/", include("proxy.urls")),
+    path("api/v1/", include("personas.urls")),
+    path("api/v1/", include("chats.urls")),
 ]
 
 handler400 = "alchemyst.errors.bad_request"

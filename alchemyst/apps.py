@@ -1,0 +1,20 @@
+"""The roof as an app, with commands and no models; and Django's admin with our own site."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class RoofConfig(AppConfig):
+    name = "alchemyst"
+    label = "roof"
+
+    def ready(self) -> None:
+        from alchemyst import checks, follow, metrics, reports  # noqa: F401 (they register)
+
+        reports.begin()
+
+
+class StaffConfig(AdminConfig):
+    default_site = "alchemyst.staff.site.StaffSite"

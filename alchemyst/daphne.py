@@ -1,0 +1,56 @@
+"""What daphne's server does otherwise than uvicorn, and must not, mended where it is loaded.
+
+Its command starts the application as uvicorn's does, so there is no class to derive from: both
+changes are made to daphne's own, when `asgi.py` is imported under it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from alchemyst.logs import masked
+
+
+def mend_daphne() -> None:
+    """Mask daphne's access log, and let it cut broken answers; other servers need neither."""
+    if access := sys.modules.get("daphne.access"):
+        _mask(access.AccessLogGenerator)
+    if server := sys.modules.get("daphne.server"):
+        _let_it_cut(server.Server)
+
+
+def _mask(log: Any) -> None:
+    """Mask the access log of daphne's command, which is written by no logger.
+
+    It reads the request's line before the application does.
+    """
+    write_entry = log.write_entry
+
+    def write_masked(self: Any, *args: Any, request: str, **details: Any) -> None:
+        write_entry(self, *args, request=masked(request), **details)
+
+    log.write_entry = write_masked
+
+
+def _let_it_cut(server: Any) -> None:
+    """Cut the connection of an application that ends before its answer does.
+
+    daphne would leave the client waiting for the rest; and after an exception it would try to begin
+    a second answer, which ends the loop in which it looks after all connections.
+    """
+    create_application = server.create_application
+
+    def create(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
+        def cut(ended: asyncio.Future[None]) -> None:
+            if protocol._response_started and not protocol.finished and protocol.channel:
+                protocol.loseConnection()
+
+        queue = create_application(self, protocol, scope)
+        running = self.connections.get(protocol, {}).get("application_instance")
+        if running and scope["type"] == "http":
+            running.add_done_callback(cut)
+        return queue
+
+    server.create_application = create
