@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run setup test check bench
+.PHONY: run setup test check bench messages
 
 run: setup
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
@@ -38,13 +38,32 @@ $(NPM_TESTS)/node_modules/.installed: $(NPM_TESTS)/package-lock.json
 	@if npm ci --prefix $(NPM_TESTS) --loglevel error; then touch $@; \
 		else echo "The clients on Node could not be installed: their tests are skipped."; fi
 
-# The suite, on SQLite; and again on PostgreSQL and Redis where they answer.
-test: $(VENV)/.installed-dev $(NODE_CLIENTS)
+# A browser for the tests: this machine's Chromium, else Debian's, else Playwright's own; without any
+# of them those tests are skipped.
+BROWSERS := chromium chromium-browser google-chrome
+
+$(VENV)/.browser: $(VENV)/.installed-dev
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && found=1; done; \
+		if test "$$found"; then touch $@; \
+		elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null; then touch $@; \
+		elif $(BIN)/playwright install chromium >/dev/null; then touch $@; \
+		else echo "No browser could be installed: the tests in one are skipped."; fi
+
+# The suite, on SQLite; the proxy's part behind nginx where that is found; and all again on PostgreSQL
+# and Redis where they answer.
+test: $(VENV)/.installed-dev $(VENV)/.browser $(NODE_CLIENTS)
 	@$(BIN)/python -m tests.everywhere
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	find templates -name '*.html' -exec $(BIN)/djade --check --target-version 5.2 {} +
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+# The words of pages, into the translations and compiled; needs gettext's tools.
+messages: $(VENV)/.installed
+	@$(BIN)/python manage.py makemessages -l de --no-obsolete --no-wrap --no-location \
+		-i '$(VENV)/*' -i 'staticfiles/*' -i 'tests/*' -i 'var/*'
+	@$(BIN)/python manage.py compilemessages -l de

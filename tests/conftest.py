@@ -11,23 +11,40 @@ from collections.abc import Iterator
 import pytest
 import requests
 import uvicorn
-from django.conf import settings
+from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
 from alchemyst.accounts.models import User
 from alchemyst.accounts.tokens import issued_to
+from chats.running import runner
+from personas.models import Persona, PersonaVersion
+from personas.shipped import ship
 from proxy import usage
+from tests import nginx
 from tests.fakes import FakeProvider
 
 PASSWORD = "correct-horse-battery"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Behind nginx, run what goes through the server, but for what nginx rightly changes."""
+    if not nginx.BEHIND:
+        return
+    served = [item for item in items if "server" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in served])
+    items[:] = served
+    for item in served:
+        for mark in item.iter_markers("not_behind"):
+            if nginx.BEHIND in mark.args:
+                item.add_marker(pytest.mark.skip(reason=mark.kwargs["reason"]))
 
 
 @pytest.fixture(scope="session")
 def the_provider() -> Iterator[FakeProvider]:
     provider = FakeProvider()
     provider.start()
-    settings.PROXY_ALLOWED_TARGETS = [f"127.0.0.1:{provider.port}"]
-    yield provider
+    with override_settings(PROXY_ALLOWED_TARGETS=[f"127.0.0.1:{provider.port}"]):
+        yield provider
     provider.stop()
 
 
@@ -59,13 +76,17 @@ class Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
+    def end_answers(self) -> None:
+        """End the answers that nobody waited for, which else write into the next test."""
+        asyncio.run_coroutine_threadsafe(_answers_ended(), self.loop).result(15)
+
     def write_usage(self) -> None:
         """Have the rows written that wait in memory."""
-        asyncio.run_coroutine_threadsafe(usage.close(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(usage.waiting.close(), self.loop).result(10)
 
     def begin(self) -> None:
         self.thread.start()
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while not self.started:
             assert self.thread.is_alive(), "the server ended at once"
             assert time.monotonic() < end, "the server did not start"
@@ -77,18 +98,40 @@ class Server(uvicorn.Server):
 
 
 @pytest.fixture(scope="session")
-def the_server(the_provider: FakeProvider) -> Iterator[Server]:
+def the_server(the_provider: FakeProvider, django_db_setup: None) -> Iterator[Server]:
     server = Server()
     server.begin()
     yield server
     server.end()
 
 
+@pytest.fixture(scope="session")
+def the_front(
+    the_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[nginx.Nginx | None]:
+    """The nginx that the tests go through, where they do."""
+    if not nginx.BEHIND:
+        yield None
+        return
+    front = nginx.Nginx(nginx.BEHIND, the_server.url, tmp_path_factory.mktemp("nginx"))
+    yield front
+    front.end()
+
+
 @pytest.fixture
-def server(the_server: Server, transactional_db: None) -> Iterator[str]:
+def server(
+    the_server: Server, the_front: nginx.Nginx | None, transactional_db: None
+) -> Iterator[str]:
     """The URL of the application, served by uvicorn as `make run` does."""
-    yield the_server.url
+    yield the_front.url if the_front else the_server.url
+    the_server.end_answers()
     the_server.write_usage()
+
+
+async def _answers_ended() -> None:
+    mine = runner()
+    await mine.drain(0)
+    mine.is_draining = False
 
 
 @pytest.fixture
@@ -99,6 +142,12 @@ def alice(db: None) -> User:
 @pytest.fixture
 def bob(db: None) -> User:
     return User.objects.create_user("bob", password=PASSWORD)
+
+
+@pytest.fixture
+def shipped(db: None) -> None:
+    """The personas that a migration made, which a flush of the database takes away."""
+    ship(Persona, PersonaVersion)
 
 
 @pytest.fixture
@@ -115,6 +164,22 @@ def as_alice(alice: User, token: str) -> APIClient:
 @pytest.fixture
 def as_bob(bob: User) -> APIClient:
     return _bearing(issued_to(bob).access)
+
+
+@pytest.fixture
+def alices(alice: User) -> Client:
+    """A browser in which Alice is signed in."""
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def bobs(bob: User) -> Client:
+    """A browser in which Bob is signed in."""
+    client = Client()
+    client.force_login(bob)
+    return client
 
 
 def _bearing(token: str) -> APIClient:

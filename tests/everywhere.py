@@ -1,7 +1,9 @@
-"""Run the suite on the embedded defaults, then on PostgreSQL and Redis where they answer.
+"""Run the suite on the embedded defaults, and on PostgreSQL and Redis where they answer.
 
-`make test` calls it. The addresses come from TEST_DATABASE_URL and TEST_REDIS_URL, or are the usual
-ones of this machine.
+What goes through the proxy runs behind nginx as well, where nginx is found. Two runs go on side by
+side, since a test waits more than it computes; each line of theirs says whose it is. `make test`
+calls it. The addresses come from TEST_DATABASE_URL and TEST_REDIS_URL, or are the usual ones of
+this machine.
 """
 
 from __future__ import annotations
@@ -9,28 +11,67 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import psycopg
 import redis
 
+from tests import nginx
+
 POSTGRES = os.environ.get("TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+THROUGH_THE_PROXY = ("tests/proxy", "tests/clients")
+# Real servers, processes and browsers share the machine with whatever else runs on it: a test that
+# failed is tried again, and the summary names it.
+AGAIN = ("--reruns", "2", "--reruns-delay", "1", "-rR")
 SERVICES = ("DATABASE_URL", "REDIS_URL")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The suite, or a part of it, in some surroundings."""
+
+    name: str
+    environment: dict[str, str]
+    options: tuple[str, ...]
+
+    def outcome(self) -> int:
+        """Run it, pass on what it says, and return its exit code."""
+        # Side by side they would write one cache.
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *AGAIN, *self.options]
+        with subprocess.Popen(
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(f"[{self.name}] {line}", end="", flush=True)
+        return process.returncode
 
 
 def main() -> int:
     bare = {name: value for name, value in os.environ.items() if name not in SERVICES}
-    print("== On SQLite, without Redis", flush=True)
-    failed = _pytest(bare)
+    asked = tuple(sys.argv[1:])
+    first, second = [Run("SQLite", bare, asked)], []
     if missing := _missing():
         print(f"== Not on PostgreSQL and Redis: {missing} does not answer", flush=True)
-        return failed
-    print("== On PostgreSQL and Redis", flush=True)
-    return _pytest(bare | {"DATABASE_URL": POSTGRES, "REDIS_URL": REDIS}) or failed
-
-
-def _pytest(environment: dict[str, str]) -> int:
-    return subprocess.call([sys.executable, "-m", "pytest", *sys.argv[1:]], env=environment)
+    else:
+        services = {"DATABASE_URL": POSTGRES, "REDIS_URL": REDIS}
+        second.append(Run("PostgreSQL and Redis", bare | services, asked))
+    if nginx.PROGRAM:
+        # Once with its slashes as they are, once merged.
+        for lane, way in zip((first, second), nginx.WAYS, strict=True):
+            behind = bare | {"ALCHEMYST_TESTS_BEHIND": way}
+            lane.append(Run(f"behind {way}", behind, ("-q", *THROUGH_THE_PROXY)))
+    else:
+        print("== Not behind nginx: it is not installed", flush=True)
+    with ThreadPoolExecutor(2) as lanes:
+        codes = lanes.map(lambda lane: [run.outcome() for run in lane], (first, second))
+        return max((code for lane in codes for code in lane), default=0)
 
 
 def _missing() -> str:

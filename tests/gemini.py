@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
+import requests
 from aiohttp import web
 
 from tests.fakes import ANSWER, BEHAVIOURS, FakeProvider, Received, stream
+
+KEY = "AIza-provider-1"
+Ask = Callable[..., requests.Response]
 
 USAGE = {
     "promptTokenCount": 21,
@@ -74,7 +79,16 @@ async def well(request: web.Request, received: Received) -> web.StreamResponse:
     has_results = b"functionResponse" in received.body or b"function_response" in received.body
     if received.json.get("tools") and not has_results:
         return web.json_response(answer(*CALLS, finishReason="STOP"))
-    return web.json_response(answer({"text": ANSWER}, finishReason="STOP"))
+    return web.json_response(_answered(received.json.get("generationConfig") or {}))
+
+
+def _answered(config: dict[str, Any]) -> dict[str, Any]:
+    """Return words, or JSON where a schema asks for it, as often as is asked for."""
+    text = json.dumps({"city": "Paris"}) if "responseSchema" in config else ANSWER
+    made = answer({"text": text}, finishReason="STOP")
+    (first,) = made["candidates"]
+    count = config.get("candidateCount", 1)
+    return made | {"candidates": [first | {"index": index} for index in range(count)]}
 
 
 async def _streamed(
@@ -110,6 +124,11 @@ async def cut(request: web.Request, received: Received) -> web.StreamResponse:
     return response
 
 
+async def stall_after_one(request: web.Request, received: Received) -> web.StreamResponse:
+    """Send the first piece, then nothing."""
+    return await _streamed(request, as_array()[:1], pause=30)
+
+
 def failure(status: int) -> dict[str, Any]:
     """An error as Google sends it, with the details that tell one limit from another."""
     details = [
@@ -139,6 +158,7 @@ BEHAVIOURS.update(
         "gemini": well,
         "gemini-cut": cut,
         "gemini-fail": fail,
+        "gemini-stall-after-one": stall_after_one,
         "gemini-refuse-filtered": refuse_filtered,
     }
 )
@@ -147,3 +167,15 @@ BEHAVIOURS.update(
 def base_of(server: str, provider: FakeProvider, behaviour: str = "gemini") -> str:
     """The base URL by which a Gemini client reaches the provider through the proxy."""
     return f"{server}/api/v1/proxy/{provider.url}/{behaviour}"
+
+
+def is_ours(answer: requests.Response, code: int, status: str) -> bool:
+    """Whether an answer is an error of ours in Google's shape."""
+    error = answer.json()["error"]
+    return (
+        answer.status_code == error["code"] == code
+        and error["status"] == status
+        and error.keys() == {"code", "message", "status"}
+        and answer.headers["x-alchemyst-error-source"] == "proxy"
+        and bool(error["message"])
+    )

@@ -16,6 +16,7 @@ def test_the_schema_tells_every_endpoint(client: Client):
     assert schema["openapi"].startswith("3.")
     paths = schema["paths"].keys()
     assert {"/api/v1/proxy/{target}/chat/completions", "/api/v1/proxy/{target}/models"} <= paths
+    assert {"/api/v1/chat", "/api/v1/chat/generate", "/api/v1/chat/generate/stream"} <= paths
     assert {"/api/v1/auth/token", "/api/v1/auth/keys", "/api/v1/auth/keys/{key_id}"} <= paths
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.fakes import FakeProvider
+from tests.gemini import base_of
 from tests.proxy.conftest import HISTORY, completion
+from tests.proxy.test_canary import CANARY, FAULTS, GEMINI
 
 ROOT = Path(__file__).resolve().parents[2]
-CANARY = "canary-7Zq4-secret"
 ASGI = "alchemyst.asgi:application"
 COMMANDS = {
     "uvicorn": ["-m", "uvicorn", ASGI, "--port", "{port}"],
@@ -33,10 +37,13 @@ class Installation:
 
     def __init__(self, folder: Path, provider: FakeProvider) -> None:
         self.log = folder / "log"
+        self.database = folder / "data" / "db.sqlite3"
         self.environment = {
             "PATH": os.environ["PATH"],
             "ALCHEMYST_DATA_DIR": str(folder / "data"),
             "ALCHEMYST_PROXY_ALLOWED_TARGETS": f"127.0.0.1:{provider.port}",
+            "ALCHEMYST_PROXY_FIRST_BYTE_TIMEOUT": "0.3",
+            "ALCHEMYST_PROXY_IDLE_TIMEOUT": "0.3",
             "ALCHEMYST_LOG_LEVEL": "DEBUG",
             "PYTHONUNBUFFERED": "1",
         }
@@ -54,6 +61,22 @@ class Installation:
             check=True,
         )
         return done.stdout
+
+    def wait_for_rows(self, count: int) -> None:
+        """Wait until so many usage rows are in the database."""
+        end = time.monotonic() + 10
+        while self.rows() < count:
+            assert time.monotonic() < end, "the usage rows were not written"
+            time.sleep(0.2)
+
+    def rows(self) -> int:
+        with closing(sqlite3.connect(self.database)) as database:
+            return int(database.execute("SELECT count(*) FROM proxy_usagerecord").fetchone()[0])
+
+    def written(self) -> dict[str, bytes]:
+        """Every file that it has written but its secrets, the database and the log among them."""
+        files = [file for file in self.log.parent.rglob("*") if file.is_file()]
+        return {file.name: file.read_bytes() for file in files if file.name != "secrets.json"}
 
     def serve(self, command: list[str]) -> tuple[subprocess.Popen[bytes], str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -86,17 +109,25 @@ def installation(
     return Installation(tmp_path_factory.mktemp("installation"), the_provider)
 
 
-@pytest.fixture(params=COMMANDS, ids=str)
+@pytest.fixture(scope="module", params=COMMANDS, ids=str)
 def served(
     request: pytest.FixtureRequest, installation: Installation
 ) -> Iterator[Callable[..., requests.Response]]:
     """Asks the application, started in one of the documented ways."""
     process, url = installation.serve(COMMANDS[request.param])
 
-    def ask(path: str, **options: object) -> requests.Response:
-        return requests.post(
-            f"{url}/api/v1/proxy/{path}",
-            headers={"Authorization": f"Bearer {installation.key}"},
+    def ask(
+        path: str,
+        *,
+        method: str = "POST",
+        api: str = "proxy/",
+        headers: dict[str, str] | None = None,
+        **options: object,
+    ) -> requests.Response:
+        return requests.request(
+            method,
+            f"{url}/api/v1/{api}{path}",
+            headers={"Authorization": f"Bearer {installation.key}"} | (headers or {}),
             timeout=30,
             **options,
         )
@@ -127,6 +158,68 @@ def test_it_streams_and_its_log_has_no_key(
     time.sleep(0.2)
     assert CANARY not in installation.log.read_text()
     assert installation.key not in installation.log.read_text()
+
+
+@pytest.mark.parametrize("served", ["uvicorn", "runserver", "daphne"], indirect=True)
+def test_a_key_that_went_through_every_fault_and_endpoint_is_nowhere(
+    served: Callable[..., requests.Response], installation: Installation, provider: FakeProvider
+):
+    provider.received.clear()
+    before, asked, told = installation.rows(), 0, []
+
+    def hear(path: str, **options: object) -> None:
+        nonlocal asked
+        asked += 1
+        with contextlib.suppress(requests.RequestException):
+            answer = served(path, **options)
+            told.append(f"{answer.headers} {answer.text}")
+
+    shown = {"X-Upstream-Api-Key": CANARY}
+    for place, fault in enumerate(FAULTS):
+        base = f"{provider.url}/{fault}/v1"
+        stored = {"name": f"p{place}", "base_url": base, "key": CANARY}
+        made = served("providers", api="", json=stored)
+        hear(f"{base}/models", method="GET", headers=shown)
+        for is_streamed in (False, True):
+            body = completion(HISTORY, stream=is_streamed)
+            hear(f"{base}/{CANARY}/chat/completions", json=body)
+            hear(f"p{place}/chat/completions", json=body)
+        served(f"providers/{made.json()['id']}", api="", method="DELETE")
+    contents = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    for behaviour in GEMINI:
+        models = f"{provider.url}/{behaviour}/v1beta/models"
+        hear(f"{models}?key={CANARY}", method="GET")
+        for task in ("generateContent", "streamGenerateContent", "countTokens"):
+            hear(f"{models}/m:{task}?key={CANARY}", json=contents)
+            hear(f"{models}/m:{task}", json=contents, headers={"x-goog-api-key": CANARY})
+
+    assert len(provider.received) >= 5 * len(FAULTS) + 7 * len(GEMINI)
+    for each in provider.received:
+        assert CANARY in each.headers.get("Authorization", each.headers.get("x-goog-api-key"))
+    installation.wait_for_rows(before + asked)
+    written = installation.written()
+    assert {"log", "db.sqlite3"} <= written.keys()
+    assert [name for name, text in written.items() if CANARY.encode() in text] == []
+    assert CANARY not in "\n".join(told)
+
+
+def test_a_whole_answer_that_breaks_is_cut(
+    served: Callable[..., requests.Response], provider: FakeProvider
+):
+    """With a length and in chunks; none leaves its client waiting for the rest."""
+    contents = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    in_chunks = base_of("", provider, "gemini-cut/inside").removeprefix("/api/v1/proxy/")
+    asked = {
+        f"{provider.url}/cut/v1/sk-1/chat/completions": completion(HISTORY[-1:]),
+        f"{in_chunks}/v1beta/models/m:streamGenerateContent?key=k": contents,
+    }
+
+    for path, body in asked.items():
+        with pytest.raises(requests.RequestException) as raised:
+            served(path, json=body)
+        assert "timed out" not in str(raised.value)
+
+    assert served(f"{provider.url}/v1/sk-1/chat/completions", json=completion()).ok
 
 
 def test_a_second_welcome_changes_nothing_and_shows_no_secret(installation: Installation):

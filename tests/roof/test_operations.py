@@ -1,0 +1,191 @@
+"""What operators are told: by checks, the doctor, the logs, the page of the configuration."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from alchemyst import checks, env
+from alchemyst.accounts.models import User
+from alchemyst.doctor import examine
+from alchemyst.logs import JSONFormatter
+from alchemyst.reports import scrubbed
+from proxy.models import Provider
+
+KEY = "sk-canary-1234567890"
+
+
+@pytest.fixture
+def staff_client(client: Client, alice: User) -> Client:
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+    return client
+
+
+class TestChecks:
+    @pytest.mark.parametrize(
+        ("name", "changes", "variables"),
+        [
+            ("W002", {"REDIS_URL": ""}, {"WEB_CONCURRENCY": "4"}),
+            ("W004", {"ALLOWED_HOSTS": ["chat.example.com"], "HTTPS": False}, {}),
+            ("W005", {"HTTPS": True, "TRUSTED_PROXIES": 0}, {}),
+            ("W006", {"METRICS_TOKEN": "x"}, {"WEB_CONCURRENCY": "2"}),
+        ],
+    )
+    def test_tell_what_contradicts_itself_and_what_to_do(
+        self, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, name, changes, variables
+    ):
+        for setting, value in changes.items():
+            setattr(settings, setting, value)
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+
+        found = {each.id: each for each in checks.what_operators_get_wrong(None)}
+
+        assert found[f"alchemyst.{name}"].hint
+
+    def test_are_silent_of_a_sound_installation(self, settings: LazySettings):
+        settings.REDIS_URL = ""
+
+        assert checks.what_operators_get_wrong(None) == []
+
+    def test_for_deployment_find_nothing_behind_tls(self):
+        environment = os.environ | {
+            "ALCHEMYST_HTTPS": "true",
+            "ALCHEMYST_TRUSTED_PROXIES": "1",
+            "DJANGO_SETTINGS_MODULE": "alchemyst.settings",
+            "REDIS_URL": "",
+        }
+        done = subprocess.run(
+            [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.django_db
+class TestTheDoctor:
+    def test_finds_each_part(self):
+        parts = {found.part for found in examine()}
+
+        assert parts >= {"settings", "database", "redis", "worker", "model", "guard", "vault"}
+
+    def test_says_what_to_do_about_a_redis_that_is_away(self, settings: LazySettings, capsys):
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+        with pytest.raises(SystemExit):
+            call_command("doctor")
+
+        told = capsys.readouterr().out
+        assert "amiss  redis" in told
+        assert "-> Look at REDIS_URL" in told
+
+    def test_says_what_to_do_about_a_model_that_is_away(self, settings: LazySettings):
+        settings.C1_BASE_URL = "http://127.0.0.1:1/v1"
+
+        (found,) = [each for each in examine() if each.part == "model"]
+
+        assert (found.state, found.said) == ("amiss", "does not answer: ConnectionError")
+        assert "ALCHEMYST_C1_BASE_URL" in found.advice
+
+    def test_finds_keys_that_nobody_can_read(self, alice):
+        Provider.objects.create(
+            owner=alice, name="old", base_url="https://a.example", sealed_key="x"
+        )
+
+        (found,) = [each for each in examine() if each.part == "vault"]
+
+        assert found.state == "amiss"
+
+    def test_notes_a_target_that_opens_the_metadata_address(self, settings: LazySettings):
+        settings.PROXY_ALLOWED_TARGETS = ["169.254.169.254:80"]
+
+        (found,) = [each for each in examine() if each.part == "guard"]
+
+        assert found.state == "note"
+
+
+class TestJSONLogs:
+    def test_have_the_request_and_no_secret(self):
+        record = logging.LogRecord("proxy", logging.ERROR, "", 1, "with %s", (KEY,), None)
+        record.request_id = "req_1"
+
+        told = json.loads(JSONFormatter().format(record))
+
+        assert (told["level"], told["logger"], told["request_id"]) == ("ERROR", "proxy", "req_1")
+        assert KEY not in str(told)
+
+    def test_have_tracebacks_without_secrets(self):
+        try:
+            raise ValueError(f"Bearer {KEY}")
+        except ValueError:
+            record = logging.LogRecord("x", logging.ERROR, "", 1, "failed", (), sys.exc_info())
+
+        told = json.loads(JSONFormatter().format(record))
+
+        assert "ValueError" in told["exception"]
+        assert KEY not in told["exception"]
+
+
+def test_reports_leave_without_bodies_headers_variables_or_keys():
+    event = {
+        "request": {
+            "url": f"http://h/api/v1/proxy/https://a.example/v1/{KEY}/chat/completions",
+            "method": "POST",
+            "headers": {"Authorization": f"Bearer {KEY}"},
+            "data": "the conversation",
+            "cookies": {"sessionid": "s"},
+        },
+        "user": {"email": "alice@example.com"},
+        "exception": {"values": [{"value": f"key {KEY}", "stacktrace": {"frames": [{"vars": 1}]}}]},
+    }
+
+    told = str(scrubbed(event))
+
+    for word in (KEY, "the conversation", "sessionid", "alice@example.com", "vars"):
+        assert word not in told
+    assert "a.example" in told
+
+
+@pytest.mark.django_db
+class TestTheConfigurationPage:
+    def test_shows_values_and_where_they_came_from(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("ALCHEMYST_TEST_NUMBER", "17")
+        env.number("ALCHEMYST_TEST_NUMBER", 3)
+
+        page = admin_client.get(reverse("admin:configuration")).content.decode()
+
+        assert "<td>17</td><td>environment</td>" in page
+        assert "ALCHEMYST_PROXY_RELEVANCE" in page
+
+    def test_shows_of_secrets_that_they_are_set(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("ALCHEMYST_TEST_SECRET", "open-sesame")
+        monkeypatch.setenv("ALCHEMYST_TEST_URL", "http://user:hunter2@model.example/v1")
+        env.secret("ALCHEMYST_TEST_SECRET")
+        env.text("ALCHEMYST_TEST_URL")
+
+        page = admin_client.get(reverse("admin:configuration")).content.decode()
+
+        assert "<td>set</td><td>environment</td>" in page
+        assert "open-sesame" not in page
+        assert "hunter2" not in page
+
+    def test_is_for_superusers(self, staff_client: Client):
+        assert staff_client.get(reverse("admin:configuration")).status_code == 403
