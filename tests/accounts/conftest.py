@@ -100,7 +100,7 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 def on_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Send a request with these headers through the proxy's layers, as `asgi.py` composes them."""
     # In the test's own thread, so that it sees the test's transaction.
-    monkeypatch.setattr(middleware, "_checked", sync_to_async(checked))
+    monkeypatch.setattr(middleware, "checked_aside", sync_to_async(checked))
     application = MaskedPaths(Answered(Bearer(RateLimited(who, limit="proxy"), scope="proxy")))
 
     async def ask(*headers: tuple[bytes, bytes]) -> Answer:

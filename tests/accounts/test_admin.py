@@ -43,7 +43,8 @@ class TestUsers:
 
     def test_can_be_switched_off_and_their_tokens_end(self, admin_client, as_alice, alice):
         assert as_alice.get("/api/v1/auth/keys").status_code == 200
-        body = {"username": "alice", "date_joined_0": "2026-01-01", "date_joined_1": "00:00"}
+        body = {"username": "alice", "scopes": SCOPES, "limit-TOTAL_FORMS": 0,
+                "limit-INITIAL_FORMS": 0}  # fmt: skip
 
         admin_client.post(reverse("admin:accounts_user_change", args=[alice.pk]), body)
 

@@ -84,16 +84,45 @@ class TestModels:
 
 
 class TestHosts:
-    @pytest.mark.parametrize("allowed", [None, ["127.0.0.1"], ["127.*"], ["*"]])
-    def test_on_the_list_may_be_asked(self, ask, allowed: list[str] | None):
-        assert ask(allowed_hosts=allowed).status_code == 200
+    @pytest.mark.parametrize("allowed", [None, ["127.0.0.1"], ["a.example", "127.0.0.1:{port}"]])
+    def test_on_the_list_may_be_asked(self, ask, provider: FakeProvider, allowed: list[str] | None):
+        named = allowed and [entry.format(port=provider.port) for entry in allowed]
 
-    @pytest.mark.parametrize("allowed", [[], ["api.openai.com"], ["127"], ["default"]])
+        assert ask(allowed_hosts=named).status_code == 200
+
+    @pytest.mark.parametrize(
+        "allowed", [[], ["api.openai.com"], ["127"], ["default"], ["127.0.0.1:443"]]
+    )
     def test_on_no_list_are_refused(self, ask, provider: FakeProvider, allowed: list[str]):
         response = ask(allowed_hosts=allowed)
 
         assert error_of(response) == (403, "permission_error", "target_not_allowed")
         assert not provider.received
+
+    @pytest.mark.parametrize("entry", ["*", "127.*", "127.0.0.1*", "*.0.0.1", "*0.0.1", "*."])
+    def test_are_not_permitted_by_an_entry_that_is_no_whole_name(self, ask, entry: str):
+        """Such as somebody wrote into the database: what looks right may fit a stranger's host."""
+        assert error_of(ask(allowed_hosts=[entry]))[0] == 403
+
+    @pytest.mark.parametrize(
+        ("entry", "host", "code"),
+        [
+            ("*.openai.example", "api.openai.example", "invalid_request"),
+            ("*.openai.example", "eu.api.openai.example", "invalid_request"),
+            ("api.openai.example:443", "api.openai.example", "invalid_request"),
+            ("*.openai.example", "openai.example", "target_not_allowed"),
+            ("*.openai.example", "notopenai.example", "target_not_allowed"),
+            ("*.openai.example", "api.openai.example.evil.test", "target_not_allowed"),
+            ("api.openai*", "api.openai.evil.test", "target_not_allowed"),
+        ],
+    )
+    def test_under_a_name_are_permitted_by_its_star(
+        self, ask, settings, entry: str, host: str, code: str
+    ):
+        """What is permitted comes as far as the check of its body."""
+        response = ask(f"https://{host}/v1/sk-1", ["no request"], allowed_hosts=[entry])
+
+        assert response.json()["error"]["code"] == code
 
     def test_are_refused_before_the_body_is_read(self, ask):
         response = ask(body=["no request"], allowed_hosts=[])
@@ -126,14 +155,27 @@ class TestHosts:
 
 class TestMakingAKey:
     def test_with_lists_keeps_and_tells_them(self, as_alice: APIClient):
-        lists = {"allowed_models": ["gpt-*", "o3"], "allowed_hosts": ["API.OpenAI.com"]}
+        hosts = ["API.OpenAI.com", "*.Example.com", "localhost:11434", "[::1]:8080", "default"]
+        lists = {"allowed_models": ["gpt-*", "o3"], "allowed_hosts": hosts}
 
         made = as_alice.post(KEYS, SOUND | lists, format="json")
 
         assert made.status_code == 201
         told = as_alice.get(KEYS).json()[0]
         assert told["allowed_models"] == ["gpt-*", "o3"]
-        assert told["allowed_hosts"] == ["api.openai.com"]
+        assert told["allowed_hosts"] == [host.lower() for host in hosts]
+
+    @pytest.mark.parametrize(
+        "host",
+        ["*", "api.openai*", "api.*", "*.", "*.0.0.1", "*.openai.com:443", "api.openai.com.",
+         "https://api.openai.com", "api.openai.com/v1", "api.openai.com:", "a..b", "bücher.example",
+         "a b"],
+    )  # fmt: skip
+    def test_with_a_host_that_is_no_whole_name_is_refused(self, as_alice: APIClient, host: str):
+        response = as_alice.post(KEYS, SOUND | {"allowed_hosts": [host]}, format="json")
+
+        assert response.status_code == 400
+        assert "*.example.com" in str(response.json()["details"]["allowed_hosts"])
 
     @pytest.mark.parametrize("name", LISTS)
     def test_without_a_list_permits_everything(self, as_alice: APIClient, name: str):
@@ -158,30 +200,57 @@ class TestMakingAKey:
         assert not ApiKey.objects.exists()
 
 
-@pytest.mark.parametrize("name", LISTS)
+OWN = {"allowed_models": ["a", "b-*"], "allowed_hosts": ["a.example", "*.b.example"]}
+
+
 class TestAKeyWithAList:
-    @pytest.mark.parametrize("asked", [["a"], ["b-1"], ["b-*"], ["b-1*"], ["a", "b-2"], []])
-    def test_makes_keys_with_some_of_it(
-        self, bearing, make_key, name: str, asked: list[str] | None
-    ):
-        client = bearing(make_key(**{name: ["a", "b-*"]}))
+    @pytest.mark.parametrize(
+        ("name", "asked"),
+        [
+            *(
+                ("allowed_models", some)
+                for some in (["a"], ["b-1"], ["b-*"], ["b-1*"], ["a", "b-2"])
+            ),
+            *(
+                ("allowed_hosts", some)
+                for some in (["a.example"], ["a.example:8080"], ["c.b.example"], ["*.b.example"],
+                             ["*.c.b.example", "c.b.example:443"])
+            ),
+            ("allowed_models", []),
+            ("allowed_hosts", []),
+        ],
+    )  # fmt: skip
+    def test_makes_keys_with_some_of_it(self, bearing, make_key, name: str, asked: list[str]):
+        client = bearing(make_key(**{name: OWN[name]}))
 
         assert client.post(KEYS, SOUND | {name: asked}, format="json").status_code == 201
 
-    @pytest.mark.parametrize("asked", [None, ["c"], ["b"], ["*"], ["b*"], ["a*"], ["a", "c"]])
+    @pytest.mark.parametrize(
+        ("name", "asked"),
+        [
+            *(("allowed_models", more) for more in (None, ["c"], ["b"], ["*"], ["b*"], ["a*"])),
+            *(
+                ("allowed_hosts", more)
+                for more in (None, ["c.example"], ["b.example"], ["*.example"], ["*.a.example"],
+                             ["a.example", "x.example:443"], ["default"])
+            ),
+        ],
+    )  # fmt: skip
     def test_makes_no_key_with_more(self, bearing, make_key, name: str, asked: list[str] | None):
-        client = bearing(make_key(**{name: ["a", "b-*"]}))
+        client = bearing(make_key(**{name: OWN[name]}))
 
         response = client.post(KEYS, SOUND | {name: asked}, format="json")
 
         assert response.status_code == 403
         assert name in response.json()["message"]
 
+    @pytest.mark.parametrize("name", LISTS)
     def test_makes_no_key_without_one(self, bearing, make_key, name: str):
         client = bearing(make_key(**{name: []}))
 
         assert client.post(KEYS, SOUND, format="json").status_code == 403
 
+    @pytest.mark.parametrize("name", LISTS)
     def test_shows_it_in_the_admin(self, admin_client, make_key, name: str):
         make_key(**{name: ["gpt-shown"]})
 

@@ -127,8 +127,9 @@ class TestListing:
 
         assert [key["name"] for key in listed] == ["new", "old"]
         assert sorted(listed[0]) == [
-            "allowed_hosts", "allowed_models", "created", "expires_at", "id", "last_used", "name",
-            "prefix", "records", "relevance", "scopes",
+            "allowed_hosts", "allowed_models", "cost", "created", "expires_at", "id", "keeps_chats",
+            "last_used",
+            "name", "prefix", "records", "relevance", "scopes",
         ]  # fmt: skip
 
     def test_tells_when_a_key_was_used_last(self, as_alice, bearing, make_key):
@@ -168,11 +169,6 @@ class TestDeleting:
 
         assert response.status_code == 404
         assert response.json()["error"] == "invalid_request_error"
-
-    def test_is_the_only_thing_to_do_with_one_key(self, as_alice, make_key):
-        make_key()
-
-        assert as_alice.get(f"{KEYS}/{ApiKey.objects.get().pk}").status_code == 405
 
 
 def test_a_stranger_learns_nothing(anyone):

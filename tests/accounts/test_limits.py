@@ -137,7 +137,7 @@ class TestAtTheDoor:
         page = client.post("/admin/login/", {"username": "alice", "password": PASSWORD})
 
         assert page.status_code == 200
-        assert b"Request was throttled" in page.content
+        assert b"Too many attempts" in page.content
 
 
 class TestTheAddress:
