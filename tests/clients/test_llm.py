@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tests.clients.conftest import PIXEL
 from tests.fakes import ANSWER, FakeProvider
 
 Llm = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
 TOOL = """
 def get_weather(city: str) -> str:
     "The weather of a city"
@@ -23,11 +25,16 @@ def get_weather(city: str) -> str:
 """
 
 
-@pytest.fixture
-def llm(tmp_path: Path, through: Callable[..., str], token: str) -> Llm:
-    """Runs `llm -m bread`, which asks the provider through the proxy."""
+def heeds_interrupts() -> None:
+    """What runs in a shell's background is started deaf to them, and so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    def run(*words: str, behaviour: str = "") -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def start(tmp_path: Path, through: Callable[..., str], token: str) -> Start:
+    """Starts `llm -m bread`, which asks the provider through the proxy."""
+
+    def started(*words: str, behaviour: str = "") -> subprocess.Popen[str]:
         model = {
             "model_id": "bread",
             "model_name": "gpt-test",
@@ -40,8 +47,9 @@ def llm(tmp_path: Path, through: Callable[..., str], token: str) -> Llm:
         # YAML reads JSON.
         (tmp_path / "extra-openai-models.yaml").write_text(json.dumps([model]))
         (tmp_path / "keys.json").write_text(json.dumps({"alchemyst": token}))
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "llm", "prompt", "-m", "bread", *words],
+            preexec_fn=heeds_interrupts,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(tmp_path),
@@ -49,10 +57,22 @@ def llm(tmp_path: Path, through: Callable[..., str], token: str) -> Llm:
                 "LLM_LOAD_PLUGINS": "",
             },
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
         )
+
+    return started
+
+
+@pytest.fixture
+def llm(start: Start) -> Llm:
+    """Runs the same to its end."""
+
+    def run(*words: str, behaviour: str = "") -> subprocess.CompletedProcess[str]:
+        process = start(*words, behaviour=behaviour)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return run
 
@@ -97,3 +117,13 @@ def test_an_error_is_told_in_the_providers_words(llm: Llm):
 
     assert done.returncode == 1
     assert "Failed with 400" in done.stderr
+
+
+def test_being_interrupted_closes_the_provider(start: Start, provider: FakeProvider):
+    process = start("Count", behaviour="slow")
+    received = provider.wait_for_a_request(30)
+
+    process.send_signal(signal.SIGINT)
+
+    assert received.is_closed.wait(5)
+    process.communicate(timeout=10)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import openai
 import pytest
+import requests
 from django.conf import LazySettings
 
 from proxy.models import UsageRecord
+from tests import gemini
 from tests.conftest import Server
 from tests.fakes import FakeProvider
 
 KEY = "sk-provider-1"
+Connected = Callable[..., set[str]]
 
 
 def said(*texts: str) -> list[dict[str, str]]:
@@ -38,6 +42,11 @@ HISTORY = said(
     "Start with Stalker, a slow and beautiful journey.",
     "How long does sourdough bread have to bake?",
 )
+
+GEMINI_ROLES = {"user": "user", "assistant": "model"}
+CONTENTS = [
+    {"role": GEMINI_ROLES[said["role"]], "parts": [{"text": said["content"]}]} for said in HISTORY
+]
 
 
 def completion(messages: list[dict[str, Any]] = HISTORY, **more: Any) -> dict[str, Any]:
@@ -106,6 +115,36 @@ def leaving(token: str) -> Iterator[Callable[..., socket.socket]]:
         connection.close()
 
 
+_connected: list[tuple[str, int]] | None = None
+
+
+def _see_connections(event: str, args: tuple[Any, ...]) -> None:
+    """Note where this process connects to, and refuse whatever is not loopback."""
+    if _connected is None or event != "socket.connect" or not isinstance(args[1], tuple):
+        return
+    host, port = args[1][:2]
+    _connected.append((host, port))
+    if host != "127.0.0.1" or port < 1024:
+        raise ConnectionRefusedError
+
+
+# It can't be taken out again, so it does nothing outside of the tests that ask for it.
+sys.addaudithook(_see_connections)
+
+
+@pytest.fixture
+def connected() -> Iterator[Connected]:
+    """Tells to which addresses this process, the server in it too, has connected at some ports."""
+    global _connected
+    seen = _connected = []
+
+    def at(*ports: int) -> set[str]:
+        return {host for host, port in seen if port in ports}
+
+    yield at
+    _connected = None
+
+
 @pytest.fixture
 def bounds(settings: LazySettings) -> LazySettings:
     """Settings with a second for what takes minutes."""
@@ -123,3 +162,25 @@ def rows(server: str, the_server: Server) -> Callable[[], list[UsageRecord]]:
         return list(UsageRecord.objects.order_by("pk"))
 
     return written
+
+
+@pytest.fixture
+def ask_gemini(http: requests.Session, server: str, provider: FakeProvider) -> gemini.Ask:
+    """Posts a body to a model's task; `headers` stand beside the token and the provider's key."""
+
+    def ask(
+        body: Any = None,
+        task: str = "generateContent",
+        *,
+        behaviour: str = "gemini",
+        version: str = "v1beta",
+        query: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> requests.Response:
+        body = {"contents": CONTENTS[-1:]} if body is None else body
+        data = body if isinstance(body, bytes) else json.dumps(body)
+        url = f"{gemini.base_of(server, provider, behaviour)}/{version}/models/m:{task}{query}"
+        shown = {"x-goog-api-key": gemini.KEY} if headers is None else headers
+        return http.post(url, data=data, headers=shown, stream=True)
+
+    return ask

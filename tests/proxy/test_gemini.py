@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from google import genai
 from google.genai import errors, types
+from pydantic import BaseModel
 
 from tests.fakes import ANSWER, FakeProvider
 from tests.gemini import base_of
@@ -15,6 +16,10 @@ from tests.proxy.conftest import HISTORY
 KEY = "AIza-provider-1"
 MODEL = "gemini-test"
 Client = Callable[..., genai.Client]
+
+
+class Place(BaseModel):
+    city: str
 
 
 @pytest.fixture
@@ -154,6 +159,34 @@ class TestGoogleGenai:
         assert answer.text == ANSWER
         assert len(provider.received) == 2
         assert b"sunny in Oslo" in provider.last().body
+
+    def test_sends_a_picture_and_reads_several_answers_into_a_schema(
+        self, client: Client, provider: FakeProvider
+    ):
+        gemini = client()
+        picture = types.Part.from_bytes(data=b"png", mime_type="image/png")
+        config = types.GenerateContentConfig(
+            candidate_count=2, response_mime_type="application/json", response_schema=Place
+        )
+
+        answer = gemini.models.generate_content(
+            model=MODEL, contents=["Where is this?", picture], config=config
+        )
+
+        assert answer.parsed == Place(city="Paris")
+        assert [candidate.index for candidate in answer.candidates] == [0, 1]
+        sent = provider.last().json
+        assert sent["contents"][0]["parts"][1]["inlineData"]["data"] == "cG5n"
+        assert sent["generationConfig"]["responseSchema"]["required"] == ["city"]
+
+    def test_by_leaving_a_stream_closes_the_provider(self, client: Client, provider: FakeProvider):
+        gemini = client("slow")
+
+        stream = gemini.models.generate_content_stream(model=MODEL, contents="Hi")
+        next(stream)
+        stream.close()
+
+        assert provider.last().is_closed.wait(2)
 
     def test_counts_and_embeds_unfiltered(self, client: Client, provider: FakeProvider):
         gemini = client()

@@ -80,6 +80,7 @@ class TestStoring:
             "name": "openai",
             "base_url": "https://api.openai.com/v1",
             "dialect": "openai",
+            "cost": "",
             "key_hint": "cret",
             "is_shared": False,
             "is_own": True,
