@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.relevance.filter import at_shares, decide, kept
+from proxy.relevance.filter import decide, kept
 from proxy.relevance.joins import BETWEEN, joins
 from proxy.relevance.messages import Message
 from proxy.relevance.modes import NAMES
+from proxy.relevance.widths import at_widths
 
 MODES = NAMES[:-1]
 
@@ -181,7 +182,7 @@ def test_pinned_messages_stay_and_excluded_ones_go(conversation, data, mode):
 @given(CONVERSATIONS)
 @settings(max_examples=100, deadline=None)
 def test_widths_grow_step_by_step(conversation):
-    widths = [set(w) for w in at_shares(conversation, (0.8, 0.4, 0.2, 0.1))]
+    widths = at_widths(conversation, (0.8, 0.4, 0.2, 0.1)).kept
 
     assert all(a <= b for a, b in pairwise(widths))
 

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from proxy.relevance.filter import at_shares, decide, kept, ranked
+from proxy.relevance.filter import decide, kept, ranked
 from proxy.relevance.look import MOST_EXCHANGES, TooSlow
+from proxy.relevance.widths import at_widths
 
 from .conversations import BREAD, CAPITAL, CHESS, JAZZ, assistant, chat, message, system, user
 
@@ -82,10 +83,10 @@ def test_little_to_drop_is_not_dropped():
 def test_several_widths_come_in_one_go():
     conversation = [*chat(*BREAD, *CHESS, *JAZZ, *CAPITAL), QUESTION]
 
-    widths = at_shares(conversation, (0.9, 0.48, 0.0))
+    widths = at_widths(conversation, (0.9, 0.4, 0.0)).kept
 
-    assert widths[0] == [0, 1, 6, 7, 8]
-    assert widths[2] == list(range(9))
+    assert widths[0] == {0, 1, 6, 7, 8}
+    assert widths[2] == set(range(9))
 
 
 def test_messages_rank_by_themselves():

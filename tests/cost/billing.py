@@ -1,0 +1,76 @@
+"""A provider on loopback that caches prompts, and bills for them, by the rules that it is given."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+from aiohttp import web
+
+from proxy import tokens
+from proxy.cost.rates import Rates
+from tests.fakes import FakeProvider, Received, chunk, stream
+
+ANSWERED = 40
+"""The tokens of each answer."""
+
+FRONT = tokens.PER_REQUEST
+
+
+class BillingProvider(FakeProvider):
+    """Counts a prompt's tokens as the proxy does, caches prompts, and keeps a bill of each call.
+
+    What it has cached is cold once `time` has gone on by more than its lifetime.
+    """
+
+    def __init__(self, rates: Rates) -> None:
+        super().__init__()
+        self.rates = rates
+        self.time = 0.0
+        self.calls: list[dict[str, int]] = []
+        self.tells_cached = True
+        self.forgets = False
+        self._seen: list[tuple[list[str], float]] = []
+        self._turns = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.received.append(Received(request.method, request.raw_path, {}, body))
+        asked = json.loads(body)
+        with self._turns:
+            usage = self._billed(asked["messages"])
+        if asked.get("stream"):
+            pieces = [chunk({"content": "Well."}), chunk({}, choices=[], usage=usage)]
+            return await stream(request, [*pieces, b"data: [DONE]\n\n"])
+        message = {"role": "assistant", "content": "Well."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return web.json_response({"id": "c", "choices": [choice], "usage": usage})
+
+    def _billed(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        said = [json.dumps(message, sort_keys=True) for message in messages]
+        sizes = [tokens.PER_MESSAGE + tokens.count(m["content"]) for m in messages]
+        found = 0
+        for seen, at in self._seen:
+            if self.time - at <= self.rates.lifetime:
+                same = next(
+                    (n for n, (a, b) in enumerate(zip(seen, said, strict=False)) if a != b),
+                    min(len(seen), len(said)),
+                )
+                found = max(found, FRONT + sum(sizes[:same]))
+        total = FRONT + sum(sizes)
+        cached = found // self.rates.step * self.rates.step if found >= self.rates.least else 0
+        cached = 0 if self.forgets else cached
+        is_written = self.rates.write > 1 and total >= self.rates.least
+        written = total - cached if is_written else 0
+        self._seen.append((said, self.time))
+        self.calls.append({"prompt": total, "cached": cached, "written": written})
+        usage: dict[str, Any] = {"prompt_tokens": total, "completion_tokens": ANSWERED}
+        if self.tells_cached:
+            details = {"cached_tokens": cached, "cache_write_tokens": written}
+            usage["prompt_tokens_details"] = details
+        return usage

@@ -1,0 +1,67 @@
+"""Price rows: shipped ones, an operator's own, and their versions."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+
+from proxy import prices
+from proxy.models import Price
+
+pytestmark = pytest.mark.django_db
+HOST = "api.openai.com"
+
+
+def own(**fields) -> Price:
+    given = {"host": HOST, "model": "gpt-5.4", "input": "1.00", "output": "4.00"}
+    return Price.objects.create(**{**given, "since": date(2026, 1, 1), **fields})
+
+
+def test_what_is_shipped_is_there_after_migrating_and_is_not_added_twice():
+    assert Price.objects.filter(is_shipped=True, host=HOST, model="gpt-5.4").exists()
+    assert Price.ship() == 0
+
+
+def test_an_operators_price_goes_before_a_later_shipped_one():
+    own()
+
+    assert prices.read().of(HOST, "gpt-5.4").input == Decimal(1)
+
+
+def test_a_price_counts_from_its_day_on():
+    own(since=date(2999, 1, 1))
+
+    assert prices.read().of(HOST, "gpt-5.4").input == Decimal("2.5")
+
+
+def test_a_change_in_the_admin_adds_a_version_and_leaves_the_old_one(admin_client):
+    row = own()
+    form = {
+        "host": HOST,
+        "model": "gpt-5.4",
+        "input": "1.20",
+        "output": "4.00",
+        "lifetime": "300",
+        "least": "1024",
+        "step": "128",
+        "since": "2026-02-01",
+    }
+
+    answer = admin_client.post(reverse("admin:proxy_price_change", args=[row.pk]), form)
+
+    assert answer.status_code == 302
+    row.refresh_from_db()
+    assert row.input == Decimal(1)
+    assert prices.read().of(HOST, "gpt-5.4").input == Decimal("1.2")
+
+
+def test_one_price_alone_is_refused(admin_client):
+    form = {"host": "h", "input": "1", "lifetime": "1", "least": "1", "step": "1"}
+
+    answer = admin_client.post(reverse("admin:proxy_price_add"), {**form, "since": "2026-02-01"})
+
+    assert answer.status_code == 200
+    assert b"or neither" in answer.content

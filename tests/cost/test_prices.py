@@ -1,0 +1,87 @@
+"""The table of prices: which one counts, what a call costs by it, to the cent."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from proxy.cost.prices import Table, Tariff, Used, shipped
+from proxy.cost.rates import SAFE
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table(shipped())
+
+
+class TestLookingUp:
+    def test_the_longest_name_counts(self, table):
+        assert table.of("api.openai.com", "gpt-5.4-mini").model == "gpt-5.4-mini"
+        assert table.of("api.openai.com", "gpt-5.4-mini-2026-03-17").model == "gpt-5.4-mini"
+        assert table.of("api.openai.com", "gpt-5.4-2026-03-05").model == "gpt-5.4"
+
+    def test_a_name_that_goes_on_without_a_hyphen_is_another_model(self, table):
+        assert table.of("api.openai.com", "gpt-5.49").model == ""
+
+    def test_an_unknown_model_of_a_known_host_gets_the_safe_default(self, table):
+        tariff = table.of("api.openai.com", "gpt-99")
+
+        assert tariff.rates == SAFE
+        assert tariff.cost(Used(prompt=1000)) is None
+
+    def test_a_host_can_be_named_by_its_domain(self, table):
+        assert table.of("mine.openai.azure.com", "deployment").rates.has_cache
+        assert table.of("openai.azure.com.example.org", "deployment") is None
+
+    def test_an_unknown_host_has_no_tariff(self, table):
+        assert table.of("llm.example.org", "gpt-5.4") is None
+
+    def test_the_last_of_the_same_name_stands(self):
+        old, new = (Tariff("h", "m", input=Decimal(n), output=Decimal(n)) for n in (1, 2))
+
+        assert Table([old, new]).of("h", "m") is new
+
+
+class TestShippedPrices:
+    def test_each_tells_its_source_and_when_it_was_read(self):
+        for tariff in shipped():
+            assert "https://" in tariff.source
+            assert date(2026, 1, 1) < tariff.read <= date(2026, 11, 23)
+
+    def test_none_asks_more_for_a_cached_token_than_for_another(self):
+        for tariff in shipped():
+            assert tariff.rates.read <= 1
+            assert tariff.rates.write >= 1
+            assert tariff.rates.step >= 1
+
+
+class TestMoney:
+    """Each sum worked out by hand from the prices of a million tokens."""
+
+    CLAUDE = Tariff(
+        "h",
+        input=Decimal("5.00"),
+        cached=Decimal("0.50"),
+        write=Decimal("6.25"),
+        output=Decimal("25.00"),
+    )
+
+    def test_every_kind_of_token_has_its_price(self):
+        used = Used(prompt=100_000, cached=60_000, written=30_000, completion=2_000)
+
+        # 10,000 x 5.00 + 60,000 x 0.50 + 30,000 x 6.25 + 2,000 x 25.00 = 317,500 millionths
+        assert self.CLAUDE.cost(used) == 317_500_000
+
+    def test_tokens_without_a_price_of_their_own_cost_what_input_costs(self):
+        plain = Tariff("h", input=Decimal("2.00"), output=Decimal("8.00"))
+
+        # 1,000 x 2.00 + 10 x 8.00 = 2,080 millionths
+        assert plain.cost(Used(prompt=1_000, cached=400, written=100, completion=10)) == 2_080_000
+
+    def test_a_fraction_of_a_billionth_is_rounded(self):
+        small = Tariff("h", input=Decimal("0.0375"), output=Decimal(1))
+
+        assert small.cost(Used(prompt=1)) == 38
+        assert small.of_input(1.0) == 38
