@@ -1,0 +1,260 @@
+"""Every fault of a model's provider: what the client is told, what is kept, what is tried again."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+
+from alchemyst.accounts.models import User
+from chats.models import Chat, Generation
+from proxy.models import Provider
+from tests.chats import behaviours
+from tests.chats.answers import KEY, QUESTION, Api, asking, persona, questions, text, types
+from tests.chats.conftest import texts
+from tests.fakes import ANSWER, FakeProvider
+
+State = Generation.State
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew() -> None:
+    behaviours.asked.clear()
+
+
+def outcome() -> tuple[str, str]:
+    """The state of the one answer, and its text."""
+    generation = Generation.objects.get()
+    return generation.state, generation.message.content
+
+
+class TestBeforeTheFirstPiece:
+    @pytest.mark.parametrize(
+        ("behaviour", "status", "times"),
+        [
+            ("fail/400", 502, 1),
+            ("fail/401", 502, 1),
+            ("fail/403", 502, 1),
+            ("fail/404", 502, 1),
+            ("fail/500", 502, 2),
+            ("fail/502", 502, 2),
+            ("fail/529", 502, 2),
+            ("fail/503", 503, 2),
+            ("limited", 429, 1),
+            ("redirect", 502, 1),
+            ("gzipped", 502, 1),
+            ("page", 502, 1),
+            ("no-json", 502, 1),
+        ],
+    )
+    def test_the_answer_fails_and_the_question_stays(
+        self,
+        api: Api,
+        alice: User,
+        provider: FakeProvider,
+        behaviour: str,
+        status: int,
+        times: int,
+    ):
+        persona(alice, provider, behaviour)
+
+        answer = api.generate()
+
+        assert answer.status_code == status
+        body = answer.json()
+        assert body.keys() == {"message", "error", "details"}
+        assert body["details"]["state"] == State.FAILED
+        assert KEY not in answer.text
+        assert str(provider.port) not in answer.text
+        assert outcome() == (State.FAILED, "")
+        assert texts(Chat.objects.get(pk=body["details"]["chatId"])) == [QUESTION, ""]
+        assert len(questions(provider)) == times
+
+    def test_how_long_to_wait_is_passed_on(self, api: Api, alice: User, provider: FakeProvider):
+        persona(alice, provider, "limited")
+
+        assert int(api.generate().headers["retry-after"]) > 0
+        assert int(api.post("", asking()).headers["retry-after"]) == 7
+
+    def test_a_stream_tells_it_as_an_error_and_ends(
+        self, api: Api, alice: User, provider: FakeProvider
+    ):
+        persona(alice, provider, "fail/401")
+
+        found = api.streamed()
+
+        assert types(found) == ["thinking_update", "metadata", "error", "done"]
+        assert found[-2].data["content"] is None
+        assert found[-2].data["error"]["code"] == "upstream_refused"
+        assert found[-3].data["content"]["state"] == State.FAILED
+
+    @pytest.mark.parametrize("what", ["500/-", "502/-", "529/-", "503/-", "503/1"])
+    def test_what_fails_for_a_moment_is_asked_once_more(
+        self, api: Api, alice: User, provider: FakeProvider, what: str
+    ):
+        persona(alice, provider, f"once/{what}")
+
+        assert api.generate().json()["result"]["message"] == ANSWER
+        assert len(questions(provider)) == 2
+
+    @pytest.mark.parametrize("what", ["429/1", "503/7", "408/-"])
+    def test_what_asks_for_patience_is_not(
+        self, api: Api, alice: User, provider: FakeProvider, what: str
+    ):
+        persona(alice, provider, f"once/{what}")
+
+        assert api.generate().status_code in (429, 502, 503)
+        assert len(questions(provider)) == 1
+
+    def test_a_provider_that_is_not_there(
+        self, api: Api, alice: User, provider: FakeProvider, settings: LazySettings
+    ):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        settings.PROXY_ALLOWED_TARGETS = [f"127.0.0.1:{port}"]
+        persona(alice, provider)
+        Provider.objects.update(base_url=f"http://127.0.0.1:{port}/v1")
+
+        answer = api.generate()
+
+        assert answer.status_code == 502
+        assert str(port) not in answer.text
+        assert outcome() == (State.FAILED, "")
+
+    def test_a_provider_that_may_not_be_asked(self, api: Api, alice: User, provider: FakeProvider):
+        persona(alice, provider)
+        Provider.objects.update(base_url="http://10.0.0.1/v1")
+
+        assert api.generate().status_code == 400
+        assert outcome() == (State.FAILED, "")
+
+    def test_a_provider_that_says_nothing(
+        self, api: Api, alice: User, provider: FakeProvider, settings: LazySettings
+    ):
+        settings.PROXY_FIRST_BYTE_TIMEOUT = 0.5
+        persona(alice, provider, "stall")
+
+        answer = api.generate()
+
+        assert answer.status_code == 504
+        assert outcome() == (State.FAILED, "")
+        assert questions(provider)[-1].is_closed.wait(2)
+
+    def test_what_a_provider_refuses_filtered_it_gets_whole(
+        self, api: Api, alice: User, provider: FakeProvider
+    ):
+        persona(alice, provider, "refuse-filtered")
+        history = [
+            "How do I bake sourdough bread at home?",
+            "Mix flour, water, salt and sourdough starter, proof it overnight, then bake.",
+            "What is the capital of France?",
+            "The capital of France is Paris, on the river Seine.",
+            "Which film by Tarkovsky should I watch first?",
+            "Start with Stalker, a slow and beautiful journey.",
+            "How long does sourdough bread have to bake?",
+        ]
+
+        answer = api.generate(asking(*history))
+
+        assert answer.json()["metadata"]["context"]["result"] == "undone"
+        assert len(questions(provider)) == 2
+
+
+class TestInTheMiddle:
+    @pytest.mark.parametrize(
+        ("behaviour", "kept"),
+        [
+            ("cut", "One"),
+            ("no-end", "One"),
+            ("error-inside", "One"),
+            ("endless-event", "One"),
+        ],
+    )
+    def test_what_came_is_kept_and_the_break_is_told(
+        self, api: Api, alice: User, provider: FakeProvider, behaviour: str, kept: str
+    ):
+        persona(alice, provider, behaviour)
+
+        found = api.streamed()
+
+        assert types(found)[-4:] == ["response_delta", "metadata", "error", "done"]
+        assert text(found) == kept
+        assert KEY not in json.dumps([event.data for event in found])
+        assert outcome() == (State.INCOMPLETE, kept)
+        assert len(questions(provider)) == 1
+
+    def test_a_provider_that_falls_silent(
+        self, api: Api, alice: User, provider: FakeProvider, settings: LazySettings
+    ):
+        settings.PROXY_IDLE_TIMEOUT = 0.5
+        persona(alice, provider, "stall-after-one")
+
+        found = api.streamed()
+
+        assert found[-2].data["error"]["code"] == "upstream_timeout"
+        assert outcome() == (State.INCOMPLETE, "One")
+
+    def test_an_answer_that_takes_too_long(
+        self, api: Api, alice: User, provider: FakeProvider, settings: LazySettings
+    ):
+        settings.CHAT_ANSWER_SECONDS = 0.5
+        persona(alice, provider, "slow")
+
+        assert api.generate().status_code == 504
+        state, said = outcome()
+        assert state == State.INCOMPLETE
+        assert said.startswith("0 1 2 ")
+
+    def test_an_answer_that_is_too_large(
+        self, api: Api, alice: User, provider: FakeProvider, settings: LazySettings
+    ):
+        settings.PROXY_MAX_RESPONSE = 100_000
+        persona(alice, provider, "endless")
+
+        assert api.generate().status_code == 502
+        assert questions(provider)[-1].is_closed.wait(2)
+
+
+class TestOddButSound:
+    @pytest.mark.parametrize("behaviour", ["bad-event", "byte-by-byte", "no-last-event", "whole"])
+    def test_answers_are_complete(
+        self, api: Api, alice: User, provider: FakeProvider, behaviour: str
+    ):
+        persona(alice, provider, behaviour)
+
+        assert api.generate().json()["result"]["message"] == ANSWER
+        assert outcome() == (State.COMPLETE, ANSWER)
+
+    def test_a_models_own_reasoning_is_told_and_is_no_part_of_the_answer(
+        self, api: Api, alice: User, provider: FakeProvider
+    ):
+        persona(alice, provider, "reasoning")
+
+        found = api.streamed()
+
+        thoughts = [e.data for e in found if e.data and e.data.get("step") == "reasoning"]
+        assert "".join(thought["content"] for thought in thoughts) == "Flour and time."
+        assert outcome() == (State.COMPLETE, ANSWER)
+
+    def test_a_nul_is_left_out(self, api: Api, alice: User, provider: FakeProvider):
+        persona(alice, provider, "nul")
+
+        assert api.generate().json()["result"]["message"] == "ab"
+
+    @pytest.mark.parametrize("behaviour", ["gemini", "gemini/x"])
+    def test_gemini_answers_too(
+        self, api: Api, alice: User, provider: FakeProvider, behaviour: str
+    ):
+        persona(alice, provider, behaviour, dialect="gemini", temperature=0.5, max_tokens=50)
+
+        answer = api.generate()
+
+        assert answer.json()["result"]["message"].strip() == ANSWER
+        sent: Any = questions(provider)[-1]
+        assert sent.headers["x-goog-api-key"] == KEY
+        assert sent.json["systemInstruction"]["parts"] == [{"text": "You bake."}]
+        assert sent.json["generationConfig"] == {"temperature": 0.5, "maxOutputTokens": 50}
+        assert sent.json["contents"] == [{"role": "user", "parts": [{"text": QUESTION}]}]
