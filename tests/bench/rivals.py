@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+from proxy import encoder
 
 Messages = list[dict[str, Any]]
 
@@ -79,23 +81,17 @@ class BM25(_Threshold):
         return (scores / max(scores.max(), 1e-9)).tolist()
 
 
-class _Encoder(Protocol):
-    def encode(self, texts: list[str], *, normalize_embeddings: bool) -> np.ndarray: ...
-
-
 class MiniLM(_Threshold):
     """A dense encoder (all-MiniLM-L6-v2) with a threshold on the cosine."""
 
     thresholds = {"very_strict": 0.45, "strict": 0.3, "lax": 0.15}
 
     def __init__(self) -> None:
-        from sentence_transformers import SentenceTransformer
-
-        self._encoder: _Encoder = SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2")
+        self._encoder = encoder.MiniLM()
 
     @functools.lru_cache(maxsize=20_000)  # noqa: B019
     def _vector(self, text: str) -> np.ndarray:
-        return self._encoder.encode([re.sub(r"\s+", " ", text)], normalize_embeddings=True)[0]
+        return self._encoder.vector(re.sub(r"\s+", " ", text))
 
     def score(self, messages: Messages, query: str) -> list[float]:
         asked = self._vector(query)
