@@ -76,13 +76,20 @@ class Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
-    def end_answers(self) -> None:
-        """End the answers that nobody waited for, which else write into the next test."""
-        asyncio.run_coroutine_threadsafe(_answers_ended(), self.loop).result(15)
+    def rest(self) -> None:
+        """End what a test left under way, which would meet the next one's database."""
+        asyncio.run_coroutine_threadsafe(self._rested(), self.loop).result(20)
 
     def write_usage(self) -> None:
         """Have the rows written that wait in memory."""
         asyncio.run_coroutine_threadsafe(usage.waiting.close(), self.loop).result(10)
+
+    async def _rested(self) -> None:
+        answers = runner()
+        await answers.drain(0)
+        answers.is_draining = False
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=3)
 
     def begin(self) -> None:
         self.thread.start()
@@ -124,14 +131,8 @@ def server(
 ) -> Iterator[str]:
     """The URL of the application, served by uvicorn as `make run` does."""
     yield the_front.url if the_front else the_server.url
-    the_server.end_answers()
+    the_server.rest()
     the_server.write_usage()
-
-
-async def _answers_ended() -> None:
-    mine = runner()
-    await mine.drain(0)
-    mine.is_draining = False
 
 
 @pytest.fixture
