@@ -34,6 +34,8 @@ class Manner:
     """Texts that the answer should rest on: {content, title}."""
     relevance: str = ""
     """The mode of the caller's key or account."""
+    cost: str = ""
+    """The cost preset of the caller's key or account."""
     key_id: str = ""
     scopes: frozenset[str] = frozenset()
     """What the caller's token may do."""

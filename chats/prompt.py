@@ -64,6 +64,8 @@ class Prompt:
     temperature: float | None
     max_tokens: int | None
     mode: str
+    cost: str
+    """The cost preset of the caller's key or account; empty where neither has one."""
     turns: list[Turn]
     given: list[Text]
     is_voice: bool
@@ -116,6 +118,7 @@ class Prompt:
                 excluded=self._places(Fate.EXCLUDED),
                 seconds=settings.PROXY_FILTER_SECONDS,
             ),
+            cost=self.cost,
             seconds=settings.CHAT_ANSWER_SECONDS,
         )
 
@@ -195,6 +198,7 @@ def prompt_of(generation_id: UUID) -> Prompt:
         temperature=version.temperature if version else None,
         max_tokens=version.max_tokens if version else None,
         mode=mode_of(chat, version, wanted.get("relevance", "")),
+        cost=wanted.get("cost", ""),
         turns=turns,
         given=[Text(**text) for text in wanted.get("given", ())],
         is_voice=bool(wanted.get("voice")),

@@ -130,6 +130,7 @@ def carry_on(user: Any, chat_id: UUID, manner: Manner, message_id: UUID | None) 
             },
             given=tuple(before.parameters.get("given", ())),
             relevance=manner.relevance,
+            cost=manner.cost,
             key_id=manner.key_id,
             scopes=manner.scopes,
         )

@@ -34,6 +34,8 @@ class Asked:
     temperature: float | None = None
     max_tokens: int | None = None
     wish: Wish = field(default_factory=lambda: Wish("off"))
+    cost: str = ""
+    """The cost preset that the caller's key or account asks for; empty where neither does."""
     seconds: float = 1800
 
 

@@ -133,10 +133,12 @@ class Completion:
         return permitted_provider(source.base, source.key)
 
     async def _gate(self) -> Gate | None:
-        """Return what looks at the cost, by the provider's preset or the operator's."""
+        """Return what looks at the cost, by the preset of caller, provider or operator."""
         source = self.asked.source
-        preset = source.cost or settings.PROXY_COST if source else "off"
-        if source is None or preset == "off":
+        if source is None:
+            return None
+        preset = self.asked.cost or source.cost or settings.PROXY_COST
+        if preset == "off":
             return None
         host, table = source.base.authority, await prices.table()
         return Gate(preset, host, self.asked.user_id, source.key, table)

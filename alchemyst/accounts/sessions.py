@@ -54,4 +54,4 @@ def _access_of(user: User, request: HttpRequest) -> Access:
     check.process_request(request)
     if check.process_view(request, None, (), {}):
         raise PermissionDenied(NO_CSRF_TOKEN)
-    return Access(user, ALL_SCOPES, user.relevance, None, float("inf"))
+    return Access(user, ALL_SCOPES, user.relevance, None, float("inf"), cost=user.cost)

@@ -197,6 +197,7 @@ def manner_of(request: HttpRequest) -> Manner:
     return Manner(
         persona=text_in(request, "persona", LONGEST_SLUG),
         relevance=getattr(request.user, "relevance", ""),
+        cost=getattr(request.user, "cost", ""),
         scopes=SCOPES,
     )
 

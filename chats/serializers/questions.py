@@ -164,6 +164,7 @@ def manner_of(asked: dict[str, Any], access: Any) -> Manner:
         research=asked.get("tools", {}).get("research", False),
         given=tuple(asked.get("fastContext", ())),
         relevance=access.relevance,
+        cost=access.cost,
         key_id=str(access.key_id or ""),
         scopes=access.scopes,
     )

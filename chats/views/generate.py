@@ -103,6 +103,7 @@ def _unsaved(user: Any, manner: Manner, history: list[Said]) -> tuple[str, Promp
         temperature=version.temperature,
         max_tokens=version.max_tokens,
         mode=mode_of(None, version, manner.relevance),
+        cost=manner.cost,
         turns=turns,
         given=[given.Text(**text) for text in manner.given],
         is_voice=manner.voice,

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from proxy.models import Price, Provider
-from tests.chats.answers import persona
 from tests.cost.billing import ANSWERED
 from tests.cost.conftest import KEY, told
 from tests.cost.topics import EXCHANGES, turns
@@ -226,15 +225,3 @@ def test_gemini_is_looked_at_as_well(server, token, billing, http, rows):
 
     assert answer["cost"]["mode"] == "fresh"
     assert answer["totals"]["tokens_after"] < answer["totals"]["tokens_before"]
-
-
-def test_the_answers_of_the_chat_api_pass_the_gate_too(http, server, billing, price, alice, rows):
-    persona(alice, billing)
-    for messages in turns():
-        body = {"chat_history": messages[1:], "persona": "maya"}
-        assert http.post(f"{server}/api/v1/chat", json=body, timeout=20).status_code == 200
-
-    written = [row for row in rows() if row.cache_mode]
-    assert {"full", "continue"} < {row.cache_mode for row in written}
-    assert [row.expected_cached for row in written] == [c["cached"] for c in billing.calls]
-    assert sum(row.saved for row in written) > 0
