@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core import serializers
@@ -22,6 +24,8 @@ from alchemyst.accounts.snippets import snippets
 
 # The row of the key revoked last, in the session of who revoked it.
 REVOKED = "revoked_key"
+# The form that made the last key: sent again by a reload, it makes no other one.
+MADE_BY = "key_made_by"
 
 
 @require_safe
@@ -41,9 +45,13 @@ def new_key(request: HttpRequest) -> HttpResponse:
     if ApiKey.objects.of(user).count() >= MOST_KEYS:
         messages.error(request, gettext("You have as many keys as one may. Revoke one first."))
         return redirect("keys")
+    sheet = request.POST.get("sheet", "")
+    if sheet and sheet == request.session.get(MADE_BY):
+        return redirect("keys")
     if not form.is_valid():
-        return render(request, "accounts/key_new.html", {"form": form})
+        return render(request, "accounts/key_new.html", {"form": form, "sheet": uuid4()})
     key, text = ApiKey.make(user, **form.asked)
+    request.session[MADE_BY] = sheet
     server = request.build_absolute_uri("/api/v1/proxy")
     shown = {"key": key, "text": text, "snippets": snippets(server, text)}
     return render(request, "accounts/key_made.html", shown)
