@@ -12,7 +12,7 @@ import msgspec
 
 from proxy.context import Context
 from proxy.forward import Relayed
-from proxy.wire.dialect import Counts, Dialect
+from proxy.wire.dialect import Counts
 
 # Bytes of an answer for each token, where the provider does not tell how many it gave: an event of
 # a stream holds about one, and an answer in one piece is text.
@@ -63,22 +63,22 @@ def bound(context: Context) -> int | None:
     return None if bounded is None else max(bounded, 0)
 
 
-def used(context: Context | None, relayed: Relayed, dialect: Dialect) -> int:
+def used(context: Context | None, relayed: Relayed, told: Counts) -> int:
     """Return how many tokens a call took: as the provider counted, else by our measure."""
-    told = counted(context, relayed, dialect)
-    return (told["prompt_tokens"] or 0) + (told["completion_tokens"] or 0)
+    counts = completed(context, relayed, told)
+    return (counts["prompt_tokens"] or 0) + (counts["completion_tokens"] or 0)
 
 
-def counted(context: Context | None, relayed: Relayed, dialect: Dialect) -> Counts:
+def completed(context: Context | None, relayed: Relayed, told: Counts) -> Counts:
     """Return the provider's counts, and our measure in place of those that it did not tell."""
-    end = b"".join(relayed.end())
-    told = dialect.reported(end)
-    if told["prompt_tokens"] is None:
-        told["prompt_tokens"] = sent(context) if context else 0
-    if told["completion_tokens"] is None:
-        each = BYTES_PER_STREAMED_TOKEN if b"data:" in end else BYTES_PER_TOKEN
-        told["completion_tokens"] = -(-relayed.size // each) if context else 0
-    return told
+    counts = told.copy()
+    if counts["prompt_tokens"] is None:
+        counts["prompt_tokens"] = sent(context) if context else 0
+    if counts["completion_tokens"] is None:
+        is_stream = any(b"data:" in piece for piece in relayed.tail)
+        each = BYTES_PER_STREAMED_TOKEN if is_stream else BYTES_PER_TOKEN
+        counts["completion_tokens"] = -(-relayed.size // each) if context else 0
+    return counts
 
 
 def sent(context: Context) -> int:

@@ -114,6 +114,7 @@ class Allowance:
 
     def __init__(self, caps: tuple[Cap, ...]) -> None:
         self._caps = caps
+        self._of_tokens = [cap for cap in caps if cap.kind == "tokens_per_day"]
         self._holder = f"{_PROCESS}{next(_numbers):x}"
         self._counters: Counters | None = None
         self._used = 0
@@ -121,7 +122,7 @@ class Allowance:
     @property
     def counts_tokens(self) -> bool:
         """Whether anybody wants to know how many tokens this request takes."""
-        return any(cap.kind == "tokens_per_day" for cap in self._caps)
+        return bool(self._of_tokens)
 
     async def enter(self) -> None:
         """Take a request and a place; raises TooFast or QuotaExhausted, and then took nothing."""
@@ -129,8 +130,9 @@ class Allowance:
 
     async def reserve(self, tokens: int) -> None:
         """Hold so many tokens until the end; raises TooFast or QuotaExhausted."""
-        caps = [cap for cap in self._caps if cap.kind == "tokens_per_day"]
-        await self._take(caps, [Want(cap.key, DAY, cap.most, 0, max(tokens, 1)) for cap in caps])
+        hold = max(tokens, 1)
+        wants = [Want(cap.key, DAY, cap.most, hold=hold) for cap in self._of_tokens]
+        await self._take(self._of_tokens, wants)
 
     def settle(self, tokens: int) -> None:
         """Say how many tokens the request took in the end."""
@@ -166,7 +168,7 @@ class Allowance:
             refused = await self._asked(wants)
         if refused:
             raise _error(caps[refused.place], wants[refused.place], refused)
-        if any(want.hold for want in wants):
+        if self._counters is not counters.in_process and any(want.hold for want in wants):
             _hold(self)
 
     async def _asked(self, wants: list[Want]) -> Refusal | None:
@@ -258,8 +260,6 @@ _renewing: asyncio.Task[None] | None = None
 
 def _hold(allowance: Allowance) -> None:
     global _renewing
-    if allowance._counters is counters.in_process:
-        return
     _held.add(allowance)
     loop = asyncio.get_running_loop()
     if _renewing is None or _renewing.done() or _renewing.get_loop() is not loop:

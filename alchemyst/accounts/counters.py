@@ -79,10 +79,19 @@ class _Counter:
     window: int = 0
     count: int = 0
     held: dict[str, int] = field(default_factory=dict)
+    held_in_all: int = 0
 
     def turn(self, window: int) -> None:
         if window != self.window:
             self.window, self.count = window, 0
+
+    def hold(self, holder: str, amount: int) -> None:
+        self.let_go(holder)
+        self.held[holder] = amount
+        self.held_in_all += amount
+
+    def let_go(self, holder: str) -> None:
+        self.held_in_all -= self.held.pop(holder, 0)
 
 
 class InProcess:
@@ -101,12 +110,12 @@ class InProcess:
         with self._lock:
             found = [self._turned(want.key, want.seconds, now) for want in wants]
             for place, (want, counter) in enumerate(zip(wants, found, strict=True)):
-                if refused := _refused(place, want, counter.count, sum(counter.held.values())):
+                if refused := _refused(place, want, counter.count, counter.held_in_all):
                     return refused
             for want, counter in zip(wants, found, strict=True):
                 counter.count += want.add
                 if want.hold:
-                    counter.held[holder] = want.hold
+                    counter.hold(holder, want.hold)
         return None
 
     async def agive_back(self, holder: str, gifts: list[Gift]) -> None:
@@ -118,7 +127,7 @@ class InProcess:
             for gift in gifts:
                 counter = self._turned(gift.key, gift.seconds, now)
                 counter.count += gift.add
-                counter.held.pop(holder, None)
+                counter.let_go(holder)
 
     async def arenew(self, holders: list[str]) -> None:
         """A process that is gone has taken its holds along."""

@@ -6,10 +6,13 @@ read the rows themselves.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from operator import add as add_numbers
+from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +28,10 @@ FIRST_BYTE_BOUNDS = (100, 250, 500, 1000, 2500, 5000, 10000)
 
 FIRST_BYTE_COUNTS = (*(f"first_byte_{bound}" for bound in FIRST_BYTE_BOUNDS), "first_byte_later")
 KEYS = ("period", "starts", "caller_id", "key_id", "model", "target", "persona")
-_WHO = KEYS[2:]
+_who_of = itemgetter(*KEYS[2:])
+_FAILED = (UsageRecord.Outcome.REFUSED, UsageRecord.Outcome.BROKEN)
+# What was forwarded in shadow is all of it.
+_SENT = {"shadow": "tokens_before"}
 HOUR = 3600
 SUMS = (
     "requests",
@@ -170,15 +176,12 @@ def add(rows: Iterable[dict[str, Any]]) -> None:
 
     The order is the same in every process, so that two of them never wait for each other.
     """
-    hours: dict[tuple[Any, ...], list[int]] = {}
+    alike: defaultdict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        hour = int(row["created"].timestamp()) // HOUR
-        key = (hour, *[row[name] if name == "caller_id" else row[name] or "" for name in _WHO])
-        total = hours.get(key)
-        counted = _counted(row)
-        hours[key] = counted if total is None else list(map(add_numbers, total, counted))
+        alike[int(row["created"].timestamp()) // HOUR, *_who_of(row)].append(row)
     totals: dict[tuple[Any, ...], list[int]] = {}
-    for (hour, *who), counted in hours.items():
+    for (hour, *who), group in alike.items():
+        counted = _counted(group)
         for period, starts in _spans(hour):
             total = totals.setdefault((period, starts, *who), [0] * len(SUMS))
             totals[period, starts, *who] = list(map(add_numbers, total, counted))
@@ -198,39 +201,44 @@ def _spans(hour: int) -> tuple[tuple[str, datetime], ...]:
     )
 
 
-def _counted(row: dict[str, Any]) -> list[int]:
-    """Return what a row adds to each of SUMS.
+def _counted(rows: list[dict[str, Any]]) -> list[int]:
+    """Return what rows add to each of SUMS.
 
     What was not answered well has cost and saved nothing, so its tokens don't count.
     """
-    outcome, first = UsageRecord.Outcome, row["first_byte_milliseconds"]
-    is_error = row["status"] >= 400 or row["outcome"] in (outcome.REFUSED, outcome.BROKEN)
-    before, after = (0, 0) if is_error else (row["tokens_before"], row["tokens_after"])
-    if row["filtering"] == "shadow":
-        after = before
-    began = [0] * len(FIRST_BYTE_COUNTS)
-    if first is not None:
-        began[sum(first > bound for bound in FIRST_BYTE_BOUNDS)] = 1
+    answered = [row for row in rows if not _is_error(row)]
+    first = _known(rows, "first_byte_milliseconds")
+    prompt, cost = _known(rows, "prompt_tokens"), _known(rows, "cost")
+    saved = _known(rows, "saved")
+    began = [bisect_left(FIRST_BYTE_BOUNDS, milliseconds) for milliseconds in first]
     return [
-        1,
-        int(is_error),
-        before,
-        after,
-        int(row["prompt_tokens"] is not None),
-        row["prompt_tokens"] or 0,
-        row["cached_tokens"] or 0,
-        row["completion_tokens"] or 0,
-        row["written_tokens"] or 0,
-        int(row["cost"] is not None),
-        row["cost"] or 0,
-        int(row["saved"] is not None),
-        row["expected_cached"] or 0,
-        row["saved"] or 0,
-        row["milliseconds"],
-        int(first is not None),
-        first or 0,
-        *began,
+        len(rows),
+        len(rows) - len(answered),
+        sum(row["tokens_before"] for row in answered),
+        sum(row[_SENT.get(row["filtering"], "tokens_after")] for row in answered),
+        len(prompt),
+        sum(prompt),
+        sum(_known(rows, "cached_tokens")),
+        sum(_known(rows, "completion_tokens")),
+        sum(_known(rows, "written_tokens")),
+        len(cost),
+        sum(cost),
+        len(saved),
+        sum(_known(rows, "expected_cached")),
+        sum(saved),
+        sum(row["milliseconds"] for row in rows),
+        len(first),
+        sum(first),
+        *map(began.count, range(len(FIRST_BYTE_COUNTS))),
     ]
+
+
+def _is_error(row: dict[str, Any]) -> bool:
+    return row["status"] >= 400 or row["outcome"] in _FAILED
+
+
+def _known(rows: list[dict[str, Any]], name: str) -> list[int]:
+    return [row[name] for row in rows if row[name] is not None]
 
 
 @cache

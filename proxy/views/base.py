@@ -18,7 +18,7 @@ from proxy.models import UsageRecord
 from proxy.options import Bounds, options
 from proxy.provider import DEFAULT, Provider, permitted_provider
 from proxy.watch import ClientGone, Receive, Watch
-from proxy.wire.dialect import Dialect, Route, Scope
+from proxy.wire.dialect import Counts, Dialect, Route, Scope
 
 Outcome = UsageRecord.Outcome
 
@@ -44,6 +44,9 @@ class Call:
     answered: float | None = None
     bounds: Bounds = field(default_factory=lambda: options().bounds)
     relayed: Relayed = field(default_factory=Relayed)
+
+    told: Counts | None = None
+    """What the provider counted, if somebody could not wait for the usage row."""
 
     is_ended: bool = False
     """Whether the caller's access ended since it was let in."""
@@ -97,9 +100,9 @@ class Call:
         if self.relayed.whole is not None and self.outcome == Outcome.COMPLETE:
             self._keep(self.relayed.whole)
         self._settle()
-        tail, reported = self.relayed.end(), self.dialect.reported
         gated = context.gated if context else None
-        usage.waiting.add(usage.Noted(self.created, fields, tail, reported, gated))
+        tail, reported = self.relayed.end(), self.dialect.reported
+        usage.waiting.add(usage.Noted(self.created, fields, tail, reported, gated, self.told))
 
     async def reserve(self, host: str) -> None:
         """Hold what the call may take of its caller's tokens and money, where these are limited."""
@@ -119,14 +122,19 @@ class Call:
         """Pay what the call did cost, and give back what else it holds."""
         assert self.reservation is not None
         was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
-        counts = allowance.counted(self.context, self.relayed, self.dialect)
+        counts = allowance.completed(self.context, self.relayed, self._reported())
         await self.reservation.settle(counts if was_answered else None)
 
     def _settle(self) -> None:
         limited: Allowance | None = self.scope.get("allowance")
         was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
         if limited and limited.counts_tokens and was_answered:
-            limited.settle(allowance.used(self.context, self.relayed, self.dialect))
+            limited.settle(allowance.used(self.context, self.relayed, self._reported()))
+
+    def _reported(self) -> Counts:
+        if self.told is None:
+            self.told = self.dialect.reported(b"".join(self.relayed.end()))
+        return self.told
 
     def _keep(self, answer: list[bytes]) -> None:
         access = self.scope["access"]
