@@ -74,6 +74,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         if event["type"] == "lifespan.startup":
             proxy_lifespan.warm_up()
             await chats_lifespan.start()
+            await follow.begin()
             # What was imported stays for ever: the collector need not look at it again. Nor need
             # it look for cycles after each few requests, which leave none (a tenth of their cost).
             gc.collect()
@@ -87,6 +88,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             await asyncio.to_thread(here.close, TASKS_END_SECONDS)
             await proxy_lifespan.close()
             await allowance.aclose()
+            await follow.close()
             await limits.aclose()
         await send({"type": f"{event['type']}.complete"})
         if event["type"] == "lifespan.shutdown":

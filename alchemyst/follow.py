@@ -1,17 +1,20 @@
-"""What a server process looks at once a second: what others have published, and the switch."""
+"""What a server process does once a second: it looks what others have told, and tells its own."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from channels.db import database_sync_to_async
 from rest_framework.exceptions import APIException
 
-from alchemyst.accounts import allowance, news
+from alchemyst.accounts import allowance, news, recounting
 from alchemyst.errors import fault_of
 from chats import admission, ending
+from chats.admission import Place
 from proxy import running, switch, usage
 
 logger = logging.getLogger("alchemyst.follow")
@@ -19,15 +22,15 @@ logger = logging.getLogger("alchemyst.follow")
 EVERY_SECONDS = 1.0
 
 
-def admit(user_id: int, key_id: str) -> None:
+def admit(user_id: int, key_id: str) -> Place:
     """Let an answer of the chats be asked for, if the limits allow; raises ProxyError."""
     try:
-        allowance.admit(user_id, key_id)
+        return allowance.admit(user_id, key_id)
     except APIException as error:
         raise fault_of(error) from None
 
 
-admission.gates.append(admit)
+admission.gate = admit
 usage.observers.append(allowance.charge)
 news.on(news.ENDED, lambda subject: running.end(int(subject)))
 news.on(news.ENDED, lambda subject: ending.end(int(subject)))
@@ -36,20 +39,39 @@ news.on(news.ENDED, lambda subject: ending.end(int(subject)))
 def look() -> None:
     switch.read()
     news.catch_up()
+    allowance.renew_stays()
+    recounting.save()
 
 
 # A database that is slow to answer holds nobody else up.
-_look = database_sync_to_async(
-    look, thread_sensitive=False, executor=ThreadPoolExecutor(1, thread_name_prefix="follow")
+_on_thread = partial(
+    database_sync_to_async,
+    thread_sensitive=False,
+    executor=ThreadPoolExecutor(1, thread_name_prefix="follow"),
 )
+_look, _resume, _save = map(_on_thread, (look, recounting.resume, recounting.save))
+
+
+async def begin() -> None:
+    """Go on with what was counted before this process."""
+    await _or_warn(_resume, "What was counted before could not be read")
+
+
+async def close() -> None:
+    """Write down what was counted last."""
+    await _or_warn(_save, "What was counted last could not be written")
+
+
+async def _or_warn(work: Callable[[], Awaitable[None]], said: str) -> None:
+    try:
+        await work()
+    # Also what fails around it: a database that is away fails before it is asked.
+    except Exception as error:
+        logger.warning("%s: %s", said, type(error).__name__)
 
 
 async def keep() -> None:
     """Look every second, until cancelled. What fails now is looked at again in a second."""
     while True:
-        try:
-            await _look()
-        # Also what fails around it: a database that is away fails before it is asked.
-        except Exception as error:
-            logger.warning("Nothing could be heard of other processes: %s", type(error).__name__)
+        await _or_warn(_look, "Nothing could be heard of other processes")
         await asyncio.sleep(EVERY_SECONDS)

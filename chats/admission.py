@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-# Each raises what refuses a user (with an API key's id, or "") another answer.
-gates: list[Callable[[int, str], None]] = []
+from typing import Protocol
 
 
-def admit(user_id: int, key_id: str) -> None:
-    """Let a question through, or raise; counted, so ask once for each."""
-    for gate in gates:
-        gate(user_id, key_id)
+class Place(Protocol):
+    """What an answer takes up while it is being written."""
+
+    def leave(self) -> None:
+        """Give it back. Never raises; a second time does nothing."""
+
+    async def aleave(self) -> None:
+        """Do the same on an event loop."""
+
+
+class Unlimited:
+    """The place of an answer where nobody counts."""
+
+    def leave(self) -> None:
+        pass
+
+    async def aleave(self) -> None:
+        pass
+
+
+def _open(user_id: int, key_id: str) -> Place:
+    return Unlimited()
+
+
+# Raises what refuses a user (with an API key's id, or "") another answer.
+gate: Callable[[int, str], Place] = _open
+
+
+def admit(user_id: int, key_id: str) -> Place:
+    """Let a question through, or raise; counted, so ask once for each, and leave the place."""
+    return gate(user_id, key_id)

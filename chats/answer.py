@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from chats import bell, events, given, outcome, research
+from chats.admission import Place
 from chats.database import on_thread, on_writing_thread
 from chats.events import Log, LogLost
 from chats.models import Generation
@@ -53,8 +54,9 @@ def stop(generation: Generation) -> None:
 class Run:
     """An answer that is being written in this process."""
 
-    def __init__(self, generation_id: UUID) -> None:
+    def __init__(self, generation_id: UUID, place: Place) -> None:
         self.generation_id = generation_id
+        self.place = place
         self.log = events.logs[generation_id] = Log(generation_id)
         self.interruption = ""
         """Why it shall end before its end: a state, set before the task is cancelled."""
@@ -71,6 +73,8 @@ class Run:
         try:
             ending = await self._ending()
             self.is_ending = True
+            # Before anybody is told of the end: who is may ask again at once.
+            await self.place.aleave()
             await self._end(ending)
         finally:
             events.logs.pop(self.generation_id, None)

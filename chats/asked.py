@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from chats.admission import Place
 from chats.models import Generation
 
 
@@ -68,7 +69,12 @@ class Question:
 
 
 class Begun(NamedTuple):
-    """An answer, and whether it is new: whoever began it has it run."""
+    """An answer; whoever began it has it run."""
 
     generation: Generation
-    is_new: bool = True
+    place: Place | None = None
+    """What a new answer takes up; None for one that was begun before."""
+
+    @property
+    def is_new(self) -> bool:
+        return self.place is not None

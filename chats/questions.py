@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from chats import bell, outcome, titles
@@ -50,7 +50,7 @@ def begin(user: Any, question: Question) -> Begun:
     key, digest = _key_of(question), question.digest()
     found = _same(user, key, digest)
     if found and found.state not in BROKEN:
-        return Begun(found, is_new=False)
+        return Begun(found)
     try:
         _refuse_while_answering(user, question.chat_id)
         with transaction.atomic():
@@ -60,13 +60,13 @@ def begin(user: Any, question: Question) -> Begun:
                 chat = _chat(user, question)
                 # Locked now: an equal question may have come, and been answered, before.
                 if question.chat_id and (found := _same(user, key, digest)):
-                    return Begun(found, is_new=False)
+                    return Begun(found)
                 _append(chat, question)
-            return Begun(_queued(user, chat, question.manner, key=key, digest=digest))
+            return _queued(user, chat, question.manner, key=key, digest=digest)
     except (IntegrityError, AnswerRunning):
         # Of several at once one was first.
         if found := _same(user, key, digest):
-            return Begun(found, is_new=False)
+            return Begun(found)
         raise AnswerRunning from None
 
 
@@ -110,7 +110,7 @@ def ask_again(
         else:
             raise BadQuestion("Name an answer, or a question together with its new content.")
         _give_persona(user, chat, manner)
-        return Begun(_queued(user, chat, manner))
+        return _queued(user, chat, manner)
 
 
 def carry_on(user: Any, chat_id: UUID, manner: Manner, message_id: UUID | None) -> Begun:
@@ -136,7 +136,7 @@ def carry_on(user: Any, chat_id: UUID, manner: Manner, message_id: UUID | None) 
         )
         _give_persona(user, chat, again)
         chat.branch_at(broken)
-        return Begun(_queued(user, chat, again, more=kept))
+        return _queued(user, chat, again, more=kept)
 
 
 class _one_at_a_time:
@@ -292,21 +292,25 @@ def _queued(
     key: str = "",
     digest: str = "",
     more: dict[str, Any] | None = None,
-) -> Generation:
+) -> Begun:
     """Make the answer's message, empty, and its generation; it is told once that is committed."""
     running = Generation.objects.running().filter(owner=user, lease_until__gt=timezone.now())
     if (count := running.count()) >= settings.CHAT_MAX_RUNNING:
         raise TooManyAnswers(count)
-    admit(user.pk, manner.key_id)
-    answer = chat.append(Role.ASSISTANT, "", persona_version=chat.persona_version)
-    generation = Generation.objects.create(
-        owner=user,
-        chat=chat,
-        message=answer,
-        lease_until=timezone.now() + LEASE,
-        idempotency_key=key,
-        request_digest=digest,
-        parameters=manner.parameters() | {"scope": manner.scope or chat.scope} | (more or {}),
-    )
+    place = admit(user.pk, manner.key_id)
+    try:
+        answer = chat.append(Role.ASSISTANT, "", persona_version=chat.persona_version)
+        generation = Generation.objects.create(
+            owner=user,
+            chat=chat,
+            message=answer,
+            lease_until=timezone.now() + LEASE,
+            idempotency_key=key,
+            request_digest=digest,
+            parameters=manner.parameters() | {"scope": manner.scope or chat.scope} | (more or {}),
+        )
+    except DatabaseError:
+        place.leave()
+        raise
     transaction.on_commit(lambda: bell.ring(str(chat.pk)))
-    return generation
+    return Begun(generation, place)

@@ -19,6 +19,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from chats import bell, titles
+from chats.admission import Place
 from chats.answer import STOPS, Run
 from chats.asked import Begun
 from chats.database import on_thread
@@ -47,8 +48,8 @@ class Runner:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def start(self, generation_id: UUID) -> None:
-        run = Run(generation_id)
+    def start(self, generation_id: UUID, place: Place) -> None:
+        run = Run(generation_id, place)
         # A page's view starts it from a thread, whose context dies with the request.
         task = asyncio.get_running_loop().create_task(self._run(run), context=Context())
         self._runs[generation_id] = run, task
@@ -147,5 +148,5 @@ def refuse_if_draining() -> None:
 
 async def start(begun: Begun) -> None:
     """Have an answer written here, unless it was begun before."""
-    if begun.is_new:
-        runner().start(begun.generation.pk)
+    if begun.place:
+        runner().start(begun.generation.pk, begun.place)

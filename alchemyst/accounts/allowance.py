@@ -12,11 +12,12 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.db import DatabaseError
 from redis import RedisError
@@ -109,6 +110,15 @@ def _gifts(caps: tuple[Cap, ...], used: int) -> list[Gift]:
     ]
 
 
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Swallow that whoever counts could not be told that a place is free."""
+    try:
+        yield
+    except (RedisError, DatabaseError) as error:
+        logger.warning("A limit's place stays taken for a while: %s", type(error).__name__)
+
+
 class Allowance:
     """One request's share of the limits that it meets. Leave what was entered."""
 
@@ -154,10 +164,8 @@ class Allowance:
             await asyncio.shield(giving)
 
     async def _give_back(self, store: Counters, gifts: list[Gift]) -> None:
-        try:
+        with _unheard():
             await store.agive_back(self._holder, gifts)
-        except (RedisError, DatabaseError) as error:
-            logger.warning("A limit's place stays taken for a while: %s", type(error).__name__)
 
     async def _take(self, caps: Sequence[Cap], wants: list[Want]) -> None:
         if not wants:
@@ -189,24 +197,79 @@ class Allowance:
             return await self._counters.atake(self._holder, wants)
 
 
-def admit(user_id: int, key_id: str) -> None:
-    """Take a request for an answer that goes on by itself, if the day has tokens left for it.
+class Stay:
+    """The place of an answer that goes on by itself, whoever asked for it. It is left once.
 
-    Raises TooFast or QuotaExhausted. Its tokens are charged when they are known (`charge`); it
-    takes no place, since it is bound to no connection.
+    Forgotten, it is given back too: at once in this process, elsewhere when nobody renews it.
     """
-    caps = [cap for cap in caps_on(user_id, _key(key_id)) if cap.kind != "streams"]
+
+    def __init__(self, store: Counters | None = None, gifts: Sequence[Gift] = ()) -> None:
+        self._store = store
+        self._gifts = list(gifts)
+        self.holder = f"{_PROCESS}{next(_numbers):x}"
+
+    def leave(self) -> None:
+        """Give the place back. Never raises."""
+        gifts, self._gifts = self._gifts, []
+        if self._store and gifts:
+            with _unheard():
+                self._store.give_back(self.holder, gifts)
+
+    async def aleave(self) -> None:
+        """Do the same without blocking the loop."""
+        gifts, self._gifts = self._gifts, []
+        if self._store and gifts:
+            with _unheard():
+                await self._store.agive_back(self.holder, gifts)
+
+    def __del__(self) -> None:
+        if self._store is counters.in_process:
+            self.leave()
+
+
+def admit(user_id: int, key_id: str) -> Stay:
+    """Take a request and a place for an answer, if the day has tokens left for it.
+
+    Raises TooFast or QuotaExhausted. Its tokens are charged when they are known (`charge`).
+    """
+    caps = caps_on(user_id, _key(key_id))
     if not caps:
-        return
-    wants = [
-        # Of tokens one must be left, and none is taken yet.
-        Want(cap.key, DAY, cap.most - 1)
-        if cap.kind == "tokens_per_day"
-        else Want(cap.key, SECONDS[cap.kind], cap.most, 1)
-        for cap in caps
-    ]
-    if refused := _ask_now(lambda store: store.take(_PROCESS, wants)):
+        return Stay()
+    met, wants = _at_the_door(caps)
+    of_tokens = [cap for cap in caps if cap.kind == "tokens_per_day"]
+    # Of tokens one must be left, and none is taken yet.
+    wants = [*wants, *(Want(cap.key, DAY, cap.most - 1) for cap in of_tokens)]
+    stay = _ask_now(lambda store: _taken(store, [*met, *of_tokens], wants))
+    _stays[stay.holder] = stay
+    return stay
+
+
+def _taken(store: Counters, caps: list[Cap], wants: list[Want]) -> Stay:
+    stay = Stay(store, [Gift(want.key, want.seconds) for want in wants if want.hold])
+    if refused := store.take(stay.holder, wants):
         raise _error(caps[refused.place], wants[refused.place], refused)
+    return stay
+
+
+# Answers of this process that hold something say so every now and then.
+_stays: WeakValueDictionary[str, Stay] = WeakValueDictionary()
+_renewed_at = 0.0
+
+
+def renew_stays() -> None:
+    """Say of the answers of this process that they go on, if that is due."""
+    global _renewed_at
+    if time.monotonic() - _renewed_at < HOLD_SECONDS / 3:
+        return
+    _renewed_at = time.monotonic()
+    by_store: dict[Counters, list[str]] = {}
+    for ref in _stays.valuerefs():
+        stay = ref()
+        if stay and stay._store and stay._gifts:
+            by_store.setdefault(stay._store, []).append(stay.holder)
+    for store, holders in by_store.items():
+        with suppress(RedisError, DatabaseError):
+            store.renew(holders)
 
 
 def charge(rows: Iterable[dict[str, Any]]) -> None:

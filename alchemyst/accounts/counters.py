@@ -3,7 +3,8 @@
 A counter has a count for a window of the clock, and holds: what requests under way have taken and
 may give back. One question takes from several counters, all or nothing. With Redis all processes
 count there; without it on PostgreSQL, in the database; on SQLite, where one process serves, in that
-process. When Redis is away the next of these counts, from nothing.
+process (what becomes of it at its end: `recounting`). When Redis is away the next of these counts,
+from nothing.
 """
 
 from __future__ import annotations
@@ -68,6 +69,12 @@ class Counters(Protocol):
 
     async def arenew(self, holders: list[str]) -> None: ...
 
+    def renew(self, holders: list[str]) -> None: ...
+
+    def reset(self, gifts: list[Gift]) -> None:
+        """Count anew; what requests under way hold stays held."""
+        ...
+
 
 def _refused(place: int, want: Want, count: int, held: int) -> Refusal | None:
     after = count + want.add + want.hold
@@ -100,6 +107,7 @@ class InProcess:
     def __init__(self, most: int = MOST_COUNTERS) -> None:
         self._most = most
         self._counters: OrderedDict[str, _Counter] = OrderedDict()
+        self._changed: set[str] = set()
         self._lock = Lock()
 
     async def atake(self, holder: str, wants: list[Want]) -> Refusal | None:
@@ -113,7 +121,9 @@ class InProcess:
                 if refused := _refused(place, want, counter.count, counter.held_in_all):
                     return refused
             for want, counter in zip(wants, found, strict=True):
-                counter.count += want.add
+                if want.add:
+                    counter.count += want.add
+                    self._changed.add(want.key)
                 if want.hold:
                     counter.hold(holder, want.hold)
         return None
@@ -126,15 +136,43 @@ class InProcess:
         with self._lock:
             for gift in gifts:
                 counter = self._turned(gift.key, gift.seconds, now)
-                counter.count += gift.add
+                if gift.add:
+                    counter.count += gift.add
+                    self._changed.add(gift.key)
                 counter.let_go(holder)
 
     async def arenew(self, holders: list[str]) -> None:
         """A process that is gone has taken its holds along."""
 
+    def renew(self, holders: list[str]) -> None:
+        """The same."""
+
+    def reset(self, gifts: list[Gift]) -> None:
+        with self._lock:
+            for gift in gifts:
+                if counter := self._counters.get(gift.key):
+                    counter.count = 0
+                    self._changed.add(gift.key)
+
+    def changes(self) -> list[LimitCount]:
+        """Return what has been counted since this was last asked."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            found = [(key, self._counters[key]) for key in changed if key in self._counters]
+            return [
+                LimitCount(key=key, window=each.window, count=each.count) for key, each in found
+            ]
+
+    def resume(self, counts: Iterable[LimitCount]) -> None:
+        """Go on with counts from before; of windows that are over they end by themselves."""
+        with self._lock:
+            for each in counts:
+                self._counters[each.key] = _Counter(each.window, each.count)
+
     def clear(self) -> None:
         with self._lock:
             self._counters.clear()
+            self._changed.clear()
 
     def _turned(self, key: str, seconds: int, now: float) -> _Counter:
         counter = self._counters.get(key)
@@ -211,6 +249,12 @@ for _, holder in ipairs(asked.holders) do
 end
 return '0'
 """
+_RESET = """
+for _, gift in ipairs(cjson.decode(ARGV[1]).gifts) do
+  redis.call('DEL', gift.key .. ':' .. gift.window)
+end
+return '0'
+"""
 _PREFIX = "alchemyst:allowance:"
 
 
@@ -237,10 +281,18 @@ class InRedis:
         await self.shared.aask(_GIVE_BACK, key, asked)
 
     async def arenew(self, holders: list[str]) -> None:
-        named = [{"name": holder, "held": f"{_PREFIX}of:{holder}"} for holder in holders]
-        ends = int(time.time() + HOLD_SECONDS)
-        asked = json.dumps({"holders": named, "ends": ends})
-        await self.shared.aask(_RENEW, _PREFIX, asked)
+        await self.shared.aask(_RENEW, _PREFIX, _renewal(holders))
+
+    def renew(self, holders: list[str]) -> None:
+        self.shared.ask(_RENEW, _PREFIX, _renewal(holders))
+
+    def reset(self, gifts: list[Gift]) -> None:
+        self.shared.ask(_RESET, *_asked("", gifts=[_timed(gift) for gift in gifts]))
+
+
+def _renewal(holders: list[str]) -> str:
+    named = [{"name": holder, "held": f"{_PREFIX}of:{holder}"} for holder in holders]
+    return json.dumps({"holders": named, "ends": int(time.time() + HOLD_SECONDS)})
 
 
 def _asked(holder: str, **asked: Any) -> tuple[str, str]:
@@ -294,6 +346,9 @@ class InDatabase:
                     rows[gift.key].count += gift.add
                     rows[gift.key].save(update_fields=["window", "count"])
             LimitHold.objects.filter(holder=holder, key__in=[gift.key for gift in gifts]).delete()
+
+    def reset(self, gifts: list[Gift]) -> None:
+        LimitCount.objects.filter(key__in=[gift.key for gift in gifts]).update(count=0)
 
     def renew(self, holders: list[str]) -> None:
         until = time.time() + HOLD_SECONDS

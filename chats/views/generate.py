@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from chats import answer, events, given, running, sse
-from chats.admission import admit
+from chats.admission import Place, admit
 from chats.asked import Begun, Manner, Said
 from chats.database import on_thread
 from chats.entries import Entry, Type
@@ -51,18 +51,22 @@ async def answered(call: Call) -> None:
     began = time.perf_counter()
     asked = await call.asked(AnswerSerializer)
     manner = asked.manner(call.access)
-    slug, prompt = await _unsaved(call.user, manner, asked.validated_data["chat_history"])
-    if prompt.given:
-        size = sum(len(text.content) for text in prompt.given)
-        work = (prompt.given, prompt.question, prompt.room)
-        prompt.choices = await beside(size, given.choose, *work)
-    completion, said = Completion(prompt.asked()), []
+    slug, prompt, place = await _unsaved(call.user, manner, asked.validated_data["chat_history"])
+    said = []
 
     def take(piece: Piece) -> None:
         said.append(piece.text)
 
-    await completion.prepare()
-    await completion.told(take, call.receive)
+    try:
+        if prompt.given:
+            size = sum(len(text.content) for text in prompt.given)
+            work = (prompt.given, prompt.question, prompt.room)
+            prompt.choices = await beside(size, given.choose, *work)
+        completion = Completion(prompt.asked())
+        await completion.prepare()
+        await completion.told(take, call.receive)
+    finally:
+        await place.aleave()
     counts = completion.counts
     context = prompt.told(completion.context, completion.offset)
     del context["messages"]
@@ -79,10 +83,9 @@ async def answered(call: Call) -> None:
 
 
 @on_thread
-def _unsaved(user: Any, manner: Manner, history: list[Said]) -> tuple[str, Prompt]:
+def _unsaved(user: Any, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
     version = version_of(user, manner.persona)
     check_scope(version, manner.scope or "internal", manner.scopes)
-    admit(user.pk, manner.key_id)
     instructions = [said.content for said in history if said.role == "system"]
     turns: list[Turn] = []
     for said in history:
@@ -111,7 +114,7 @@ def _unsaved(user: Any, manner: Manner, history: list[Said]) -> tuple[str, Promp
         kept="",
         key_id=manner.key_id,
     )
-    return version.persona.slug, prompt
+    return version.persona.slug, prompt, admit(user.pk, manner.key_id)
 
 
 # ---- answers in chats

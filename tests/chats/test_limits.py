@@ -14,8 +14,9 @@ from alchemyst.accounts.models import Limit, User
 from personas.models import Persona
 from proxy import switch
 from proxy.models import FilterSwitch, UsageRecord
-from tests.chats.answers import Api, asking
+from tests.chats.answers import Api, asking, events, persona
 from tests.conftest import Server
+from tests.fakes import FakeProvider
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +82,60 @@ def test_with_the_switch_off_chats_are_not_filtered(api: Api, maya: Persona, swi
     answer = api.post("", asking())
 
     assert answer.json()["metadata"]["context"]["mode"] == "off"
+
+
+@pytest.fixture
+def places(alice: User) -> None:
+    Limit.objects.create(user=alice, streams=1)
+
+
+@pytest.mark.usefixtures("places")
+class TestAnAnswerUnderWay:
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_takes_a_place_of_requests_at_once(
+        self, api: Api, alice: User, the_provider: FakeProvider, kept: bool
+    ):
+        persona(alice, the_provider, "slow")
+
+        with api.stream() as under_way:
+            next(events(under_way))
+            second = api.generate() if kept else api.post("", asking())
+
+            assert second.status_code == 429
+            assert second.json()["error"] == "rate_limit_error"
+            api.stop(under_way.headers["x-alchemyst-replay-session-id"])
+
+    def test_takes_one_of_the_proxy_too(
+        self, api: Api, alice: User, the_provider: FakeProvider, server: str
+    ):
+        persona(alice, the_provider, "slow")
+
+        with api.stream() as under_way:
+            next(events(under_way))
+            body = {"model": "gpt-test", "messages": [{"role": "user", "content": "Hi"}]}
+            url = f"{server}/api/v1/proxy/{the_provider.url}/v1/sk-1234567890/chat/completions"
+            refused = api.http.post(url, json=body)
+
+            assert refused.status_code == 429
+            api.stop(under_way.headers["x-alchemyst-replay-session-id"])
+
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_gives_it_back_when_it_ends(self, api: Api, maya: Persona, kept: bool):
+        asked = [api.generate() if kept else api.post("", asking()) for _ in range(3)]
+
+        assert [answer.status_code for answer in asked] == [201 if kept else 200] * 3
+
+    def test_gives_it_back_when_it_is_stopped_or_fails(
+        self, api: Api, alice: User, the_provider: FakeProvider
+    ):
+        persona(alice, the_provider, "slow")
+        with api.stream() as under_way:
+            next(events(under_way))
+            api.stop(under_way.headers["x-alchemyst-replay-session-id"])
+            list(events(under_way))
+        persona(alice, the_provider, "error_inside")
+        api.streamed()
+
+        persona(alice, the_provider)
+
+        assert api.generate().status_code == 201

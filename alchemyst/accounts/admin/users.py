@@ -16,6 +16,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from alchemyst.accounts import recounting
 from alchemyst.accounts.models import SCOPES, ApiKey, Limit, User
 
 
@@ -50,7 +51,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     list_filter_submit = True
     search_fields = ["^username", "^email"]
     ordering = ["username"]
-    actions = ["block", "unblock", "sign_out_everywhere"]
+    actions = ["block", "unblock", "sign_out_everywhere", "reset"]
     inlines = [LimitInline]
     readonly_fields = ["blocked_at", "last_login", "date_joined"]
     fieldsets = [
@@ -91,6 +92,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     def has_block_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("accounts.block_user"))
 
+    def has_limit_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("accounts.change_limit"))
+
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Save; an account that is switched off is blocked, with all that ends by it."""
         super().save_model(request, obj, form, change)
@@ -119,6 +123,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     @admin.action(description="Sign out everywhere", permissions=["block"])
     def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         self._act(request, queryset, "signed out everywhere", User.sign_out_everywhere)
+
+    @admin.action(description="Reset: count their limits anew", permissions=["limit"])
+    def reset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        self._act(request, queryset, "counted anew", recounting.reset)
 
     def _act(self, request: HttpRequest, users: QuerySet[User], said: str, act: Any) -> None:
         if not _is_superuser(request):
