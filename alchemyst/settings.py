@@ -178,8 +178,8 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "clean up the chats": {"task": "chats.tasks.clean_up", "schedule": 3600.0},
-    "resume imports": {"task": "chats.tasks.resume_imports", "schedule": 60.0},
+    "clean-up-chats": {"task": "chats.tasks.clean_up", "schedule": 3600.0},
+    "resume-imports": {"task": "chats.tasks.resume_imports", "schedule": 60.0},
 }
 
 # Accounts.

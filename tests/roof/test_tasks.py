@@ -14,6 +14,7 @@ import redis
 from celery import shared_task
 from django.conf import LazySettings
 from django.core.cache import cache
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import transaction
 
 from alchemyst import celery, schedule
@@ -177,6 +178,11 @@ class TestPeriodicTasks:
 
         assert here.settle(10)
         assert [word for _, word in done] == ["again"]
+
+
+def test_a_cache_takes_the_names_of_periodic_tasks_without_a_warning(settings: LazySettings):
+    for name in settings.CELERY_BEAT_SCHEDULE:
+        LocMemCache("names", {}).validate_key(f"periodic:{name}")
 
 
 def test_redis_hands_a_task_out_again_only_when_it_can_run_no_longer(settings: LazySettings):
