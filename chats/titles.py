@@ -14,6 +14,7 @@ from uuid import UUID
 from chats import bell
 from chats.database import on_thread
 from chats.models import Chat, Generation
+from chats.prompt import model_of
 from personas.models import PersonaVersion
 from proxy.asked import Asked, source_of
 from proxy.completions import Completion
@@ -50,7 +51,7 @@ def sound(text: str) -> str:
     """Return a model's title without its trimmings; empty if it is none."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     line = re.sub(r"^(?:title|titel)\s*:\s*", "", line.strip("#*_`\"'“”«» ."), flags=re.IGNORECASE)
-    line = line.strip("\"'“”«» .*_")
+    line = line.strip("\"'“”«» .:*_")
     is_title = 0 < len(line) <= LONGEST and len(line.split()) <= MOST_WORDS
     return line if is_title else ""
 
@@ -99,7 +100,7 @@ def _asked(generation_id: UUID) -> tuple[UUID, str, Asked] | None:
     version: PersonaVersion | None = answer.persona_version
     asking = Asked(
         source=source_of(version.provider if version else None),
-        model=version.model if version else "",
+        model=model_of(version),
         system="",
         messages=[("user", f"{ASKING}\n\n{said}\n\nTitle:")],
         user_id=generation.owner_id,

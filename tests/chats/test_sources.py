@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from django.conf import LazySettings
 
 from alchemyst.accounts.models import User
 from chats.models import Chat, Generation
 from chats.research import PLANNING
 from chats.spoken import Spoken
 from personas.models import Persona
+from proxy import builtin
+from proxy.models import UsageRecord
 from tests.chats.answers import Api, asking, persona, questions
 from tests.chats.conftest import talk
+from tests.conftest import Server
 from tests.fakes import BEHAVIOURS, FakeProvider, Received, chunk, stream
 
 BREAD = "Sourdough bread rises for twelve hours in a cool kitchen."
@@ -197,6 +201,24 @@ class TestTitles:
         named = [each for each in provider.received if b"Write a title" in each.body]
         assert len(named) == 1
         assert json.loads(named[0].body)["max_tokens"] < 100
+
+    def test_are_the_built_in_models_where_it_answers(
+        self,
+        api: Api,
+        naming: Persona,
+        provider: FakeProvider,
+        the_server: Server,
+        settings: LazySettings,
+    ):
+        settings.C1_BASE_URL = f"{provider.url}/names/v1"
+        naming.revise(provider=None, model="")
+
+        chat_id = api.generate().json()["chatId"]
+
+        self.title_of(api, chat_id, "Rising **bread")
+        the_server.write_usage()
+        rows = UsageRecord.objects.values_list("endpoint", "model")
+        assert sorted(rows) == [("chat", builtin.MODEL), ("title", builtin.MODEL)]
 
     def test_of_a_persons_own_stay(self, api: Api, naming: Persona, provider: FakeProvider):
         answer = api.generate(params={"title": "My bread"}).json()
