@@ -1,6 +1,7 @@
-r"""Math in an answer: `$$ ... $$`, `\( ... \)` and `\[ ... \]` as MathML.
+r"""Math in an answer: `$$ ... $$`, `\( ... \)`, `\[ ... \]` and `$...$` as MathML.
 
-A single dollar is money. MathML is made after the HTML was cleaned, and checked by a list of its
+A single dollar is money, unless it hugs a formula as pandoc has it: no space within, no letter
+or digit without. MathML is made after the HTML was cleaned, and checked by a list of its
 own; what can't be read as LaTeX is shown as it was written.
 """
 
@@ -23,6 +24,8 @@ LONGEST = 1_000
 MOST = 200
 
 INLINE = {r"\(": (r"\)", False), r"\[": (r"\]", True), "$$": ("$$", True)}
+# Between single dollars, what prices on one line never have between them.
+_HUGGED = re.compile(r"(?<!\w)\$(?![\s$])([^$\n]{1,1000})(?<![\s\\])\$(?!\w)")
 _NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 _ELEMENTS = {
     *("math", "mrow", "mi", "mn", "mo", "ms", "mtext", "mspace", "mstyle", "mpadded", "mphantom"),
@@ -85,17 +88,26 @@ def _is_harmless(tree: ElementTree.Element) -> bool:
 def _inline(state: StateInline, silent: bool) -> bool:
     opening = state.src[state.pos : state.pos + 2]
     if opening not in INLINE:
-        return False
+        return _hugged(state, silent)
     closing, is_display = INLINE[opening]
     # Looking no further than a formula may be long keeps a row of openers from costing its square.
     end = state.src.find(closing, state.pos + 2, state.pos + 2 + LONGEST)
     source = state.src[state.pos + 2 : max(end, 0)].strip()
     if end < 0 or not source:
         return False
+    return _found(state, silent, source, is_display, end + 2)
+
+
+def _hugged(state: StateInline, silent: bool) -> bool:
+    found = _HUGGED.match(state.src, state.pos)
+    return found is not None and _found(state, silent, found[1], False, found.end())
+
+
+def _found(state: StateInline, silent: bool, source: str, is_display: bool, end: int) -> bool:
     if not silent:
         token = state.push("math", "", 0)
         token.content, token.meta = source, {"is_display": is_display}
-    state.pos = end + 2
+    state.pos = end
     return True
 
 

@@ -140,7 +140,7 @@ class TestMarkdown:
 
 
 class TestMath:
-    @pytest.mark.parametrize("text", ["$$x^2$$", r"\(x^2\)", r"\[x^2\]", "$$\nx^2\n$$"])
+    @pytest.mark.parametrize("text", ["$$x^2$$", r"\(x^2\)", r"\[x^2\]", "$$\nx^2\n$$", "$x^2$"])
     def test_is_mathml(self, text: str):
         assert "<msup><mi>x</mi><mn>2</mn></msup>" in rendered(text)
 
@@ -151,8 +151,11 @@ class TestMath:
         assert "<h1>" not in html
         assert "<em>" not in html
 
-    def test_a_dollar_is_money(self):
-        assert rendered("It costs $5, not $6.") == "<p>It costs $5, not $6.</p>\n"
+    @pytest.mark.parametrize(
+        "text", ["It costs $5, not $6.", "$5-$10 a day", "US$5 is C$7", "$HOME:$PATH", "a $ b $ c"]
+    )
+    def test_a_dollar_is_money(self, text: str):
+        assert rendered(text) == f"<p>{text}</p>\n"
 
     def test_that_cannot_be_read_is_shown_as_written(self):
         html = rendered(r"$$\frac{1}{$$")
