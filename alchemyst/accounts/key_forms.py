@@ -46,7 +46,7 @@ class ApiKeyForm(forms.Form):
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
         choices=SCOPES,
-        initial=["proxy", "chat"],
+        initial=["proxy", "chat", "internal"],
         widget=forms.CheckboxSelectMultiple,
     )
     relevance = forms.ChoiceField(

@@ -194,6 +194,11 @@ class TestKeys:
         assert text not in text_of(alices.get("/keys"))
         assert f"{key.prefix}…" in text_of(alices.get("/keys"))
 
+    def test_may_ask_the_chat_api_where_nothing_else_is_ticked(self, alices: Client):
+        ticked = alices.get("/keys/new").context["form"]["scopes"].value()
+
+        assert ticked == ["proxy", "chat", "internal"]
+
     def test_are_not_kept_by_the_browser(self, alices: Client):
         answer = alices.post("/keys/new", self.FIELDS)
 
