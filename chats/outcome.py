@@ -25,6 +25,8 @@ Type = Event.Type
 BROKE_OFF = "The answer broke off: the server that wrote it has ended. Continue it, or ask again."
 # How many answers one look for abandoned ones ends.
 AT_ONCE = 100
+# Of what is known of an answer's context, the inspector's alone.
+INSPECTED = ("messages", "instructions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def metadata_of(generation: Generation) -> dict[str, Any]:
         "model": generation.model,
         "state": generation.state,
         "usage": generation.usage,
-        "context": {name: value for name, value in context.items() if name != "messages"},
+        "context": {name: told for name, told in context.items() if name not in INSPECTED},
         "sources": context.get("sources", []),
         "timeTaken": round((finished - generation.created).total_seconds() * 1000),
     }

@@ -5,6 +5,7 @@ What seldom changes stands first, so that a provider's prompt cache keeps its pr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -14,10 +15,11 @@ from django.conf import settings
 from chats.given import Choice, Text, quoted
 from chats.models import Chat, Generation, Message
 from personas.models import PersonaVersion
-from proxy import builtin
+from proxy import builtin, decisions
 from proxy.asked import Asked, source_of
 from proxy.context import Context, Wish
 from proxy.remembered import Stored
+from proxy.tokens import count
 
 Role = Message.Role
 Fate = Message.Fate
@@ -39,14 +41,33 @@ GOING_ON = (
 ROOM_BUILTIN, ROOM = 1000, 6000
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A message of a turn: its text, and where it is stored its id and the fate it was given."""
+
+    text: str
+    id: UUID | None = None
+    fate: str = ""
+
+
 @dataclass(slots=True)
 class Turn:
-    """A message as the model gets it, and the ids of the messages that it is made of."""
+    """A message as the model gets it, of one or more in a row that one side said."""
 
     role: str
-    text: str
-    ids: list[UUID]
-    fates: set[str]
+    parts: list[Part]
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(part.text for part in self.parts)
+
+    def has(self, fate: str) -> bool:
+        return any(part.fate == fate for part in self.parts)
+
+    def shares(self, tokens: int) -> list[int]:
+        """Return the turn's tokens part by part; those of joining count to the first."""
+        others = [count(part.text) for part in self.parts[1:]]
+        return [tokens - sum(others), *others]
 
 
 @dataclass(slots=True)
@@ -148,13 +169,14 @@ class Prompt:
             "tokensBefore": context.tokens_before,
             "tokensAfter": context.tokens_after,
             "milliseconds": round(context.milliseconds, 2),
+            "instructions": sum(said.tokens for said in context.request.messages[:offset]),
             "messages": self._fates(context, offset),
             "given": [choice.told() for choice in self.choices],
             "sources": [choice.told() for choice in self.choices if choice.is_used],
         }
 
     def _places(self, fate: str) -> frozenset[int]:
-        return frozenset(place for place, turn in enumerate(self.turns) if fate in turn.fates)
+        return frozenset(place for place, turn in enumerate(self.turns) if turn.has(fate))
 
     def _fates(self, context: Context, offset: int) -> list[dict[str, Any]]:
         verdicts = {verdict.index: verdict for verdict in context.verdicts or ()}
@@ -162,18 +184,21 @@ class Prompt:
         for place, turn in enumerate(self.turns):
             verdict = verdicts.get(place + offset)
             fate = "sent" if verdict is None or verdict.fate == "kept" else verdict.fate
-            if fate == "dropped" and Fate.EXCLUDED in turn.fates:
+            if fate == "dropped" and turn.has(Fate.EXCLUDED):
                 fate = "excluded"
-            elif fate != "dropped" and Fate.PINNED in turn.fates:
+            elif fate != "dropped" and turn.has(Fate.PINNED):
                 fate = "pinned"
             decided = {
                 "role": str(turn.role),
-                "tokens": context.request.messages[place + offset].tokens,
                 "fate": fate,
-                "reason": verdict.reason if verdict else context.filtering,
+                "reason": verdict.reason if verdict else decisions.why_whole(context),
                 "score": verdict.score if verdict else None,
             }
-            told.extend({"id": str(id)} | decided for id in turn.ids)
+            shares = turn.shares(context.request.messages[place + offset].tokens)
+            told.extend(
+                {"id": str(part.id), "tokens": tokens} | decided
+                for part, tokens in zip(turn.parts, shares, strict=True)
+            )
         return told
 
 
@@ -221,24 +246,28 @@ def mode_of(chat: Chat | None, version: PersonaVersion | None, callers: str) -> 
     return own or personas or callers or settings.PROXY_RELEVANCE
 
 
-def _said(chat: Chat, answer: Message) -> tuple[list[str], list[Turn]]:
-    """Return the chat's own instructions, and what was said before `answer`, in turns.
+def in_turns(said: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
+    """Return instructions, and the rest of what was said by whom in turns.
 
     What two messages of one role say in a row is one turn: some models refuse anything else.
     """
-    before = chat.messages_on(answer.branch).filter(position__lt=answer.position)
-    newest = before.reverse()[: settings.PROXY_MAX_MESSAGES]
     instructions: list[str] = []
     turns: list[Turn] = []
-    for id, role, content, fate in reversed(newest.values_list("pk", "role", "content", "fate")):
-        if not content.strip():
+    for role, part in said:
+        if not part.text.strip():
             continue
         if role == Role.SYSTEM:
-            instructions.append(content)
+            instructions.append(part.text)
         elif turns and turns[-1].role == role:
-            turns[-1].text += f"\n\n{content}"
-            turns[-1].ids.append(id)
-            turns[-1].fates.add(fate)
+            turns[-1].parts.append(part)
         else:
-            turns.append(Turn(role, content, [id], {fate}))
+            turns.append(Turn(role, [part]))
     return instructions, turns
+
+
+def _said(chat: Chat, answer: Message) -> tuple[list[str], list[Turn]]:
+    """Return the chat's own instructions, and what was said before `answer`."""
+    before = chat.messages_on(answer.branch).filter(position__lt=answer.position)
+    newest = before.reverse()[: settings.PROXY_MAX_MESSAGES]
+    stored = reversed(newest.values_list("role", "content", "pk", "fate"))
+    return in_turns((role, Part(content, pk, fate)) for role, content, pk, fate in stored)

@@ -55,7 +55,7 @@ def decided(context: Context) -> list[Decision]:
     """Return the decision on each message of the request, in order."""
     request, verdicts = context.request, context.verdicts
     if verdicts is None:
-        why = _WHOLE.get(context.filtering, _NOT_WRITABLE)
+        why = why_whole(context)
         verdicts = [Verdict(index, "kept", why) for index in range(len(request.messages))]
     partners = {
         index: [other for other in run if other != index]
@@ -63,6 +63,11 @@ def decided(context: Context) -> list[Decision]:
         for index in run
     }
     return [_decision(context, verdict, partners.get(verdict.index, [])) for verdict in verdicts]
+
+
+def why_whole(context: Context) -> str:
+    """Return why a request was forwarded whole, where there is no verdict on its messages."""
+    return _WHOLE.get(context.filtering, _NOT_WRITABLE)
 
 
 def told(context: Context) -> dict[str, Any]:

@@ -41,6 +41,7 @@ _WORDS = {
     "kept for the cache": _("kept for the provider's cache"),
     "sending it again costs more than it is worth": _("dearer to send again than it is worth"),
     "not filtered": _("not filtered"),
+    "the provider refused the filtered request": _("sent whole: less of it was refused"),
 }
 _WITH_PLACE = {
     "duplicate of ": _("says the same as message %s"),

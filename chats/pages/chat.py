@@ -25,6 +25,7 @@ from chats.pages.look import look_at
 from chats.pages.sent import required_id_in, text_in
 from chats.pages.sidebar import listed
 from chats.pages.thread import Thread, thread_of
+from chats.prompt import mode_of
 from personas.models import DEFAULT, Persona, relevance_modes
 from proxy.errors import ProxyError
 
@@ -89,7 +90,8 @@ def thread(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 def given(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
     """What the model was given for one answer."""
     chat = found(request, chat_id)
-    generation = get_object_or_404(chat.generations.select_related("message"), message=message_id)
+    answers = chat.generations.select_related("message__persona_version")
+    generation = get_object_or_404(answers, message=message_id)
     parts = {"chat": chat, "given": given_of(generation, everything="all" in request.GET)}
     return render(request, "chats/given.html", parts)
 
@@ -109,13 +111,13 @@ def regenerate(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRes
 @require_POST
 def edit(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
     """Ask a question in other words; the old one stays with all that followed it."""
-    content = text_in(request, "content", LONGEST_QUESTION)
-    if not content:
-        return done(request, chat_id)
+    content = text_in(request, "content", TOO_LONG)
     return _acted(
         request,
         chat_id,
-        lambda: questions.ask_again(request.user, chat_id, manner_of(request), message_id, content),
+        lambda: questions.ask_again(
+            request.user, chat_id, manner_of(request), message_id, checked(content)
+        ),
     )
 
 
@@ -172,11 +174,9 @@ def fate(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 
 def asked(request: HttpRequest, content: str, chat_id: UUID | None) -> Generation:
     """Store a question and have it answered; raises ProxyError."""
-    if not content or len(content) > LONGEST_QUESTION:
-        raise questions.BadQuestion(gettext("Write a question of at most 100,000 characters."))
     client_id = text_in(request, "client_id", LONGEST_CLIENT_ID)
     question = Question(
-        history=(Said("user", content, client_id),),
+        history=(Said("user", checked(content), client_id),),
         chat_id=chat_id,
         manner=manner_of(request),
         key=f"page:{client_id}" if client_id else "",
@@ -186,6 +186,13 @@ def asked(request: HttpRequest, content: str, chat_id: UUID | None) -> Generatio
     begun = questions.begin(request.user, question)
     async_to_sync(running.start)(begun)
     return begun.generation
+
+
+def checked(content: str) -> str:
+    """Return the text of a question; raises BadQuestion for none, and for one that is too long."""
+    if not content or len(content) > LONGEST_QUESTION:
+        raise questions.BadQuestion(gettext("Write a question of at most 100,000 characters."))
+    return content
 
 
 async def _refuse_if_draining() -> None:
@@ -279,7 +286,9 @@ def _around(request: HttpRequest, chat: Chat, shown: Thread) -> dict[str, Any]:
             (each.generation for each in shown.messages if str(each.message.pk) == wished),
             generation,
         )
-    modes = [("", gettext("as the persona")), *relevance_modes()]
+    usual = mode_of(None, chat.persona_version, getattr(request.user, "relevance", ""))
+    names = dict(relevance_modes())
+    modes = [("", gettext("usual: %(mode)s") % {"mode": names[usual]}), *relevance_modes()]
     return {
         "chat": chat,
         "thread": shown,
@@ -287,5 +296,5 @@ def _around(request: HttpRequest, chat: Chat, shown: Thread) -> dict[str, Any]:
         "is_answering": shown.is_answering,
         "given": given_of(generation) if generation else None,
         "modes": modes,
-        "mode_name": dict(modes).get(chat.relevance, chat.relevance),
+        "mode_name": names[chat.relevance or usual],
     }

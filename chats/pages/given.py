@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from chats.models import Generation, Message
 from proxy import given
 
@@ -35,16 +37,32 @@ def given_of(generation: Generation, *, everything: bool = False) -> Given | Non
     rows = told[first:]
     said = Message.objects.filter(pk__in=[row["id"] for row in rows if row.get("id")])
     known = {str(pk): rest for pk, *rest in said.values_list("pk", "content", "fate")}
+    listed = [
+        _message(index, row, *known.get(str(row.get("id")), ("", "")))
+        for index, row in enumerate(rows, start=first)
+    ]
+    if tokens := context.get("instructions"):
+        listed.insert(0, _instructions(generation, tokens))
     return Given(
-        messages=[
-            _message(index, row, *known.get(str(row.get("id")), ("", "")))
-            for index, row in enumerate(rows, start=first)
-        ],
+        messages=listed,
         tokens_before=context.get("tokensBefore", 0),
         tokens_sent=context.get("tokensAfter", 0),
         generation=generation.pk,
         message=generation.message_id,
         hidden=first,
+    )
+
+
+def _instructions(generation: Generation, tokens: int) -> given.Message:
+    """Return the line of the instructions, without their words: they may be another's secret."""
+    version = generation.message.persona_version
+    text = (
+        gettext("%(name)s's instructions") % {"name": version.name}
+        if version
+        else gettext("Instructions")
+    )
+    return given.Message(
+        index=-1, role="system", text=text, tokens=tokens, fate="protected", reason="system message"
     )
 
 

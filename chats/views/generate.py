@@ -19,7 +19,7 @@ from chats.database import on_thread
 from chats.entries import Entry, Type
 from chats.errors import ChatError, NoSuchAnswer, NoSuchChat
 from chats.models import Generation
-from chats.prompt import Prompt, Turn, mode_of, model_of
+from chats.prompt import Part, Prompt, in_turns, mode_of, model_of
 from chats.questions import ask_again, begin, carry_on, check_scope
 from chats.questions import persona_version as version_of
 from chats.serializers.questions import (
@@ -69,7 +69,7 @@ async def answered(call: Call) -> None:
         await place.aleave()
     counts = completion.counts
     context = prompt.told(completion.context, completion.offset)
-    del context["messages"]
+    del context["messages"], context["instructions"]
     metadata = {
         "timeTaken": round((time.perf_counter() - began) * 1000),
         "model": prompt.model,
@@ -86,15 +86,7 @@ async def answered(call: Call) -> None:
 def _unsaved(user: Any, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
     version = version_of(user, manner.persona)
     check_scope(version, manner.scope or "internal", manner.scopes)
-    instructions = [said.content for said in history if said.role == "system"]
-    turns: list[Turn] = []
-    for said in history:
-        if said.role == "system" or not said.content.strip():
-            continue
-        if turns and turns[-1].role == said.role:
-            turns[-1].text += f"\n\n{said.content}"
-        else:
-            turns.append(Turn(said.role, said.content, [], set()))
+    instructions, turns = in_turns((said.role, Part(said.content)) for said in history)
     prompt = Prompt(
         generation_id=uuid4(),
         chat_id=uuid4(),

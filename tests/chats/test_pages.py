@@ -109,6 +109,18 @@ def test_an_empty_question_is_told_and_makes_no_chat(alices: Client):
     assert not Chat.objects.exists()
 
 
+@pytest.mark.parametrize("content", ["", "x" * 100_001])
+def test_a_question_is_edited_whole_or_not_at_all(alices: Client, alice: User, content: str):
+    chat = Chat.objects.create(owner=alice)
+    question = chat.append("user", "Which tea?")
+
+    response = alices.post(f"/chat/{chat.pk}/edit/{question.pk}", {"content": content})
+
+    assert response.status_code == 400
+    assert b"at most 100,000 characters" in response.content
+    assert texts(chat) == ["Which tea?"]
+
+
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "%00", "W10="])
 def test_a_cursor_that_is_none_is_a_bad_request(alices: Client, cursor: str):
     assert alices.get(f"/chats/more?cursor={cursor}").status_code == 400

@@ -11,6 +11,7 @@ from alchemyst.accounts.models import User
 from chats import running
 from chats.models import Chat, Generation, Message
 from personas.models import Persona
+from proxy.tokens import PER_REQUEST
 from tests.chats.answers import Api, asking, persona, questions, text
 from tests.chats.conftest import MISSING, TEA, texts
 from tests.conftest import Server
@@ -232,6 +233,19 @@ class TestMemory:
         assert context["messages"][2]["id"] == str(message(chat, 2).pk)
         assert context["messagesDropped"] == 2
         assert "Paris" not in questions(provider)[-1].body.decode()
+
+    def test_tokens_are_told_message_by_message_where_two_make_one_turn(
+        self, api: Api, maya: Persona, chat: Chat
+    ):
+        chat.append("user", "A question of a dozen words that nobody ever answered, it seems.")
+
+        api.generate(asking("Why?"), params={"chatId": str(chat.pk)})
+
+        context = Generation.objects.get().context
+        *_, unanswered, asked = [each["tokens"] for each in context["messages"]]
+        assert asked < unanswered
+        told = context["instructions"] + sum(each["tokens"] for each in context["messages"])
+        assert told + PER_REQUEST == context["tokensBefore"]
 
     def test_pins_and_exclusions_of_messages_are_obeyed(
         self, api: Api, maya: Persona, chat: Chat, provider: FakeProvider, settings: LazySettings

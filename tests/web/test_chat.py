@@ -221,6 +221,9 @@ class TestBranches:
         question = tea.locator("article.question").last
         question.hover()
         question.locator("summary").click()
+        colours = "(button) => getComputedStyle(button).color"
+        again = question.get_by_role("button", name="Ask again")
+        assert again.evaluate(colours) == tea.locator("#send").evaluate(colours)
         question.locator("textarea").fill("How cold?")
         question.get_by_role("button", name="Ask again").click()
 
@@ -247,7 +250,8 @@ class TestInspector:
             answered(tea)
         pane = tea.locator("#inspector")
 
-        expect(pane.locator(".inspector-message")).to_have_count(7)
+        expect(pane.locator(".inspector-message")).to_have_count(8)
+        expect(pane.locator(".inspector-message").first).to_contain_text("Maya's instructions")
         dropped = pane.locator(".is-dropped").first
         expect(dropped).to_contain_text("Which tea?")
         dropped.get_by_role("button", name="Pin").click()
@@ -423,6 +427,9 @@ class TestAccess:
         writing.says("# A\n\n- b\n\n```python\nx = 1  # c\n```\n\n| a |\n|---|\n| 1 |\n\n$$x^2$$")
         ask(tea, "Show everything.")
         answered(tea)
+        accessible(tea)
+        tea.locator("article.question").last.hover()
+        tea.locator("article.question summary").last.click()
         accessible(tea)
         for path in (
             "/chat",

@@ -13,8 +13,8 @@ document.addEventListener("submit", async (event) => {
   try {
     const address = by.hasAttribute("formaction") ? by.formAction : form.action;
     const answer = await fetch(address, { method: "POST", body: data, headers: { "X-Fragment": "1" } });
-    if (!answer.ok) toast((await answer.json()).message);
-    by.closest("[data-edit]")?.removeAttribute("open");
+    if (answer.ok) by.closest("[data-edit]")?.removeAttribute("open");
+    else toast((await answer.json()).message);
     document.activeElement?.blur();
     await refresh();
   } catch {
