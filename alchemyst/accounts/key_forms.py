@@ -88,6 +88,11 @@ class ApiKeyForm(forms.Form):
         ],
         help_text=_("For a week, to look up why a message was left out of a request."),
     )
+    keeps_chats = forms.BooleanField(
+        label=_("Keep conversations as chats"),
+        required=False,
+        help_text=_("What this key says through the proxy stands in your history, as other chats."),
+    )
 
     def clean(self) -> dict[str, Any]:
         asked = {name: value for name, value in self.cleaned_data.items() if name != "expires"}
@@ -119,9 +124,9 @@ class ApiKeyChangeForm(ApiKeyForm):
             name: "\n".join(getattr(key, name) or ())
             for name in ("allowed_models", "allowed_hosts")
         }
-        same = {name: getattr(key, name) for name in ("name", "scopes", "relevance", "cost")}
-        expires = {"records": key.records, "expires": UNCHANGED}
-        super().__init__(data, initial=same | patterns | expires)
+        names = ("name", "scopes", "relevance", "cost", "records", "keeps_chats")
+        same = {name: getattr(key, name) for name in names}
+        super().__init__(data, initial=same | patterns | {"expires": UNCHANGED})
         self.key = key
         scopes: Any = self.fields["scopes"]
         scopes.choices = [choice for choice in SCOPES if choice[0] in key.scopes]

@@ -277,6 +277,16 @@ class TestKeys:
         assert form["allowed_hosts"].value() == "api.openai.com"
         assert (form["records"].value(), form["expires"].value()) == ("texts", -1)
 
+    def test_keep_conversations_as_chats_where_that_is_chosen(self, alices: Client):
+        key, _ = self.make(alices, keeps_chats="on")
+        assert key.keeps_chats
+        assert alices.get(f"/keys/{key.pk}").context["form"]["keeps_chats"].value() is True
+        assert "kept as chats" in text_of(alices.get("/keys"))
+
+        alices.post(f"/keys/{key.pk}", self.FIELDS)
+
+        assert not ApiKey.objects.get().keeps_chats
+
     def test_of_somebody_else_are_not_found(self, alices: Client, bobs: Client):
         key, _ = self.make(alices)
         assert bobs.get(f"/keys/{key.pk}").status_code == 404
