@@ -7,10 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
 import uvicorn
+from django.db.backends.postgresql.creation import DatabaseCreation
+from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
@@ -37,6 +40,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers("not_behind"):
             if nginx.BEHIND in mark.args:
                 item.add_marker(pytest.mark.skip(reason=mark.kwargs["reason"]))
+
+
+def _deletes(operations: DatabaseOperations, style: Any, tables: list[str], **_: Any) -> list[str]:
+    """Empty tables as TRUNCATE does, which takes fifty times as long and waits for each reader."""
+    return ["; ".join(f"DELETE FROM {operations.quote_name(table)}" for table in tables)]
+
+
+def _drop(creation: DatabaseCreation, name: str, verbosity: int) -> None:
+    """Drop the tests' database, whoever of an ended server is still connected to it."""
+    with creation._nodb_cursor() as cursor:
+        name = creation.connection.ops.quote_name(name)
+        cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_postgresql() -> Iterator[None]:
+    """Empty PostgreSQL's tables row by row, there are few; drop the database without waiting."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", _deletes)
+        patch.setattr(DatabaseCreation, "_destroy_test_db", _drop)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,7 @@ def delete(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Put a chat into the trash, with a way back."""
     chat = found(request, chat_id)
     Chat.objects.filter(pk=chat.pk).throw_away()
+    bell.ring(str(chat_id))
     undo = reverse("chat-restore", args=[chat_id])
     messages.success(request, gettext("Deleted. It stays in the trash for 30 days."), undo)
     shown = request.headers.get("Referer", "").rstrip("/").endswith(str(chat_id))

@@ -161,6 +161,7 @@ class ChatView(ChatBase):
         """Put a chat into the trash, from where it can be restored for 30 days."""
         chat = self.found(request, chat_id)
         Chat.objects.filter(pk=chat.pk).throw_away()
+        bell.ring(str(chat.pk))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
