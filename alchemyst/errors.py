@@ -68,8 +68,7 @@ def fault_of(error: BaseException) -> ProxyError:
         made.details = _plain(details)
         return made
     if isinstance(error, drf.APIException):
-        said = error.detail if isinstance(error.detail, str) else ""
-        made = fault(error.status_code, str(said), headers=_headers_of(error))
+        made = fault(error.status_code, _said(error), headers=_headers_of(error))
         if error.get_codes() == QUOTA:
             # As OpenAI says it: waiting a moment, as clients do by themselves, does not help.
             made.type = made.code = QUOTA
@@ -88,6 +87,15 @@ def fault(
     made = ProxyError(message or usual, headers=headers)
     made.status, made.type, made.code = status, kind, code
     return made
+
+
+def _said(error: drf.APIException) -> str:
+    """Return what an exception says; empty where it says but what its library always does."""
+    said = str(error.detail) if isinstance(error.detail, str) else ""
+    if not said.startswith(str(type(error).default_detail)):
+        return said
+    wait = getattr(error, "wait", None)
+    return f"Too many requests. Try again in {max(1, ceil(wait))} seconds." if wait else ""
 
 
 def _headers_of(error: drf.APIException) -> tuple[tuple[str, str], ...]:

@@ -31,6 +31,8 @@ _URL = re.compile(
 )
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
+# What ends most base URLs, and no key is.
+_VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?", re.IGNORECASE)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
@@ -92,6 +94,11 @@ def read(path: str, header_key: str | None) -> Target:
             "The path must name a provider's URL and then its key, such as "
             "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions. "
             "Or send the key in the header X-Upstream-Api-Key."
+        )
+    if _VERSION.fullmatch(key):
+        raise InvalidTarget(
+            "The provider's key is missing: send it in the header X-Upstream-Api-Key. "
+            "A server that asks for none takes any."
         )
     return Target(base_in(url), _checked_key(unquote(key)))
 

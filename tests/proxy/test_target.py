@@ -96,5 +96,18 @@ def test_what_is_no_clean_url_is_refused(path: str):
         target.read(path, None)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://api.example.com/v1",
+        "http:/localhost:11434/V1",
+        "https%3A%2F%2Fhost.example%2Fv1beta",
+    ],
+)
+def test_the_end_of_a_base_url_is_no_key(path: str):
+    with pytest.raises(InvalidTarget, match="X-Upstream-Api-Key"):
+        target.read(path, None)
+
+
 def test_a_target_never_shows_its_key():
     assert "sk-1" not in repr(target.read("https://host.example/v1/sk-1", None))

@@ -23,6 +23,11 @@ def test_an_unknown_path_of_the_api_is_json(client: Client, path: str):
 
 
 @pytest.mark.django_db
+def test_a_call_without_a_token_is_told_how_to_give_one(client: Client):
+    assert "Authorization: Bearer" in client.get("/api/v1/chat/history").json()["message"]
+
+
+@pytest.mark.django_db
 def test_an_unknown_page_is_a_page(client: Client):
     answer = client.get("/nothing")
 
