@@ -84,6 +84,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         else:
             for task in kept:
                 task.cancel()
+            await asyncio.wait(kept, timeout=TASKS_END_SECONDS)
             await chats_lifespan.close()
             await asyncio.to_thread(here.close, TASKS_END_SECONDS)
             await proxy_lifespan.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +15,12 @@ from alchemyst.errors import fault_of
 from chats import admission, ending
 from chats.admission import Place
 from proxy import running, switch, usage
+from proxy.repeating import repeat
 
 logger = logging.getLogger("alchemyst.follow")
 
 EVERY_SECONDS = 1.0
+DEAF = "Nothing could be heard of other processes"
 
 
 def admit(user_id: int, key_id: str) -> Place:
@@ -67,11 +68,13 @@ async def _or_warn(work: Callable[[], Awaitable[None]], said: str) -> None:
         await work()
     # Also what fails around it: a database that is away fails before it is asked.
     except Exception as error:
-        logger.warning("%s: %s", said, type(error).__name__)
+        _warn(said, error)
+
+
+def _warn(said: str, error: Exception) -> None:
+    logger.warning("%s: %s", said, type(error).__name__)
 
 
 async def keep() -> None:
     """Look every second, until cancelled. What fails now is looked at again in a second."""
-    while True:
-        await _or_warn(_look, "Nothing could be heard of other processes")
-        await asyncio.sleep(EVERY_SECONDS)
+    await repeat(_look, seconds=EVERY_SECONDS, failed=partial(_warn, DEAF))

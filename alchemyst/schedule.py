@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 
 import redis
 from django.conf import settings
 from django.core.cache import cache
 from django.utils.module_loading import import_string
+
+from proxy.repeating import repeat
 
 TICK_SECONDS = 60.0
 
@@ -20,12 +23,13 @@ _started: dict[str, float] = {}
 
 async def keep() -> None:
     """Start what is due, every minute, until cancelled."""
-    while True:
-        await asyncio.sleep(TICK_SECONDS)
-        try:
-            await asyncio.to_thread(start_due)
-        except Exception:
-            logger.exception("Periodic tasks could not be started; the next try is in a minute.")
+    await asyncio.sleep(TICK_SECONDS)
+    await repeat(partial(asyncio.to_thread, start_due), seconds=TICK_SECONDS, failed=_failed)
+
+
+def _failed(error: Exception) -> None:
+    said = "Periodic tasks could not be started; the next try is in a minute."
+    logger.error(said, exc_info=error)
 
 
 def start_due() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from chats import bell, outcome, running
 from chats.database import on_thread
+from proxy.repeating import repeat
 
 # How late an answer ends whose process was killed, after its lease, where nobody reads it.
 SWEEP_SECONDS = 15.0
@@ -38,13 +39,11 @@ async def close() -> None:
 
 
 async def _sweep() -> None:
-    while True:
-        try:
-            await on_thread(outcome.sweep)()
-        # Of whatever kind: the next look comes, and a reader of such an answer looks as well.
-        except Exception as error:
-            logger.warning("Abandoned answers were not looked for: %s", type(error).__name__)
-        await asyncio.sleep(SWEEP_SECONDS)
+    def failed(error: Exception) -> None:
+        # The next look comes, and a reader of such an answer looks as well.
+        logger.warning("Abandoned answers were not looked for: %s", type(error).__name__)
+
+    await repeat(on_thread(outcome.sweep), seconds=SWEEP_SECONDS, failed=failed)
 
 
 def _drain_on_signals(runner: running.Runner) -> None:

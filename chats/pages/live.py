@@ -117,8 +117,10 @@ class PageConsumer(AsyncWebsocketConsumer):
 async def _ended(task: asyncio.Task[None] | None) -> None:
     if task is not None:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        # Not awaited itself: a cancellation of ours would pass for the end of its own.
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
 
 def _steps_in(entries: list[Entry]) -> list[str]:

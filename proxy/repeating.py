@@ -1,0 +1,26 @@
+"""Work that a process does again and again, for as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+async def repeat(
+    work: Callable[[], Awaitable[object]], *, seconds: float, failed: Callable[[Exception], None]
+) -> None:
+    """Do `work` until cancelled, with a pause in between. What fails is told, and done again.
+
+    A library may make a fault of its own of a cancellation, but the task has counted it.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    while True:
+        try:
+            await work()
+        # Whatever it is: the next time may be better, and nobody else would begin it again.
+        except Exception as error:
+            failed(error)
+        if task.cancelling():
+            return
+        await asyncio.sleep(seconds)
