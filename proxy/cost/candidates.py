@@ -39,10 +39,10 @@ class Candidates:
         if last:
             yield turn.going_on(last) | turn.need, "recall"
         for each in reversed(alive):
-            yield each.messages & turn.everything | turn.need, "back"
+            yield turn.completed(each) | turn.need, "back"
         for each in reversed(alive):
             for start in self._cuts(each, kept):
-                yield each.messages & turn.everything & places.below(start) | kept, "cut"
+                yield turn.completed(each) & places.below(start) | kept, "cut"
 
     def _cuts(self, sent: Sent, kept: Places) -> list[int]:
         """Return where a request is tried to be cut.

@@ -56,6 +56,13 @@ class Turn:
         since = self.everything & ~places.below(last.messages.bit_length())
         return last.messages & self.everything | since
 
+    def completed(self, sent: Sent) -> Places:
+        """Return an earlier request with the answer to its question, where it is past."""
+        length = sent.messages.bit_length()
+        end = next((start for start in self.starts if start >= length), length)
+        answer = places.below(end) & ~places.below(length)
+        return (sent.messages | answer) & self.everything
+
     def tied(self, messages: Places) -> Places:
         """Return `messages` with what they may not be parted from."""
         for tie in self.ties:

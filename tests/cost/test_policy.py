@@ -34,6 +34,12 @@ class TestEveryChoice:
                 assert not each.need & ~decision.messages
                 assert not decision.messages & ~each.everything
 
+    def test_parts_no_question_from_its_answer(self, rates, preset):
+        for seed in range(30):
+            for each, decision, _ in replayed(growing(seed), rates, preset, pause=90):
+                for start in each.starts[:-1]:
+                    assert decision.messages >> start & 3 in (0, 3)
+
     def test_is_the_same_for_the_same_turn_state_and_time(self, rates, preset):
         state: State | None = None
         for number, each in enumerate(growing(7)):
