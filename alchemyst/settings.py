@@ -274,6 +274,8 @@ PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "very_strict", modes.N
 # Where providers cache prompts, what is sent is chosen by what it will cost.
 PROXY_COST_PRESETS = policy.NAMES
 PROXY_COST = env.choice("ALCHEMYST_PROXY_COST", "balanced", policy.NAMES)
+# Whether an older exchange that is needed again may be sent right before the question.
+PROXY_COST_MOVES = env.flag("ALCHEMYST_PROXY_COST_MOVES", False)
 # A sentence encoder beside the words, where requirements-encoder.txt is installed.
 PROXY_ENCODER = env.choice("ALCHEMYST_PROXY_ENCODER", "off", ("off", "minilm"))
 PROXY_FILTER_SECONDS = env.number("ALCHEMYST_PROXY_FILTER_SECONDS", 1)

@@ -141,7 +141,8 @@ class Completion:
         if preset == "off":
             return None
         host, table = source.base.authority, await prices.table()
-        return Gate(preset, host, self.asked.user_id, source.key, table)
+        user_id, may_move = self.asked.user_id, options().may_move
+        return Gate(preset, host, user_id, source.key, table, may_move)
 
     def _filtered(self, body: bytes, gate: Gate | None) -> Context | Pending:
         request = self.dialect.read(

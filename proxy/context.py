@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 from proxy import tokens
+from proxy.cost import places
+from proxy.cost.places import Places
 from proxy.gate import Gated
 from proxy.relevance import filter as relevance
 from proxy.relevance.filter import Verdict
@@ -109,11 +111,16 @@ class Safely:
 
 
 def decided(
-    request: Request, dialect: Dialect, wish: Wish, verdicts: list[Verdict], began: float
+    request: Request,
+    dialect: Dialect,
+    wish: Wish,
+    verdicts: list[Verdict],
+    began: float,
+    moved: Places = 0,
 ) -> Context:
     """Return what is forwarded by these verdicts; without them where no body could be written."""
     shadow = "shadow" if wish.is_shadow else ""
-    kept = relevance.kept(verdicts)
+    kept = ordered(request, verdicts, moved)
     if len(kept) == len(request.messages):
         return whole(request, wish.mode, shadow or "unchanged", began, verdicts)
     body = dialect.written(request, relevance.joins(request.messages, kept))
@@ -131,6 +138,16 @@ def decided(
         request=request,
         verdicts=verdicts,
     )
+
+
+def ordered(request: Request, verdicts: list[Verdict], moved: Places = 0) -> list[int]:
+    """Return the places that go out, in their order: what is moved, right before the question."""
+    kept = relevance.kept(verdicts)
+    if not moved:
+        return kept
+    question = max(place for place in kept if request.messages[place].role == "user")
+    stays = [place for place in kept if place < question and not moved >> place & 1]
+    return [*stays, *places.listed(moved), *(place for place in kept if place >= question)]
 
 
 def whole(

@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.context import Context
-from proxy.relevance import filter as relevance
+from proxy.context import Context, ordered
 from proxy.relevance.filter import Verdict
 from proxy.relevance.joins import joins
 
@@ -57,9 +56,10 @@ def decided(context: Context) -> list[Decision]:
     if verdicts is None:
         why = why_whole(context)
         verdicts = [Verdict(index, "kept", why) for index in range(len(request.messages))]
+    moved = context.gated.decision.moved if context.gated else 0
     partners = {
         index: [other for other in run if other != index]
-        for run in joins(request.messages, relevance.kept(verdicts))
+        for run in joins(request.messages, ordered(request, verdicts, moved))
         for index in run
     }
     return [_decision(context, verdict, partners.get(verdict.index, [])) for verdict in verdicts]
@@ -83,6 +83,7 @@ def cost(context: Context) -> dict[str, Any] | None:
     return {
         "preset": context.gated.preset,
         "mode": made.mode,
+        "moved": made.moved.bit_count(),
         "reason": made.reason,
         "estimated": round(made.price),
         "estimated_whole": round(made.price_of_everything),

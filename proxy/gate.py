@@ -30,6 +30,7 @@ from proxy.relevance.widths import Widths, at_widths
 from proxy.wire.dialect import Request
 
 FOR_THE_CACHE: Final = "kept for the cache"
+MOVED: Final = "moved before the question"
 NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
 # How clients mark what a provider shall cache: whoever does so knows better.
 _MARK: Final = b'"cache_control"'
@@ -49,6 +50,8 @@ class Gate:
     """The provider's: another key may be another account, with a cache of its own."""
 
     table: Table = field(repr=False)
+    may_move: bool = False
+    """Whether the operator allows that exchanges are moved to right before the question."""
 
     def tariff(self, model: str) -> Tariff | None:
         """Return the tariff to go by; None where relevance alone decides."""
@@ -79,8 +82,9 @@ class Gated:
     def header(self) -> str:
         """What X-Alchemyst-Context says of it; costs in tokens of input at their normal price."""
         made = self.decision
+        moved = f"moved={made.moved.bit_count()}; " if made.moved else ""
         return (
-            f"cost={self.preset}; cache={made.mode}; reason={made.reason}; "
+            f"cost={self.preset}; cache={made.mode}; {moved}reason={made.reason}; "
             f"est-cost={made.price:.0f}; est-cost-whole={made.price_of_everything:.0f}; "
             f"bank={made.bank:.0f}"
         )
@@ -123,12 +127,9 @@ class Judged:
         )
         return gated, after
 
-    def verdicts(self, sent: int) -> list[Verdict]:
-        """Return what became of each message, when the places in `sent` go out."""
-        return [
-            _beside_the_answer(verdict, bool(sent >> verdict.index & 1))
-            for verdict in self.seen.verdicts
-        ]
+    def verdicts(self, made: Decision) -> list[Verdict]:
+        """Return what became of each message."""
+        return [_beside_the_answer(verdict, made) for verdict in self.seen.verdicts]
 
 
 def judged(
@@ -155,7 +156,8 @@ def judged(
         deadline=deadline,
     )
     front = tokens.PER_REQUEST + _tokens(request.front)
-    turn = turn_of(request.messages, _hashes(request), seen, front=front)
+    likeness = asked.keep if gate.may_move and not request.has_tools else None
+    turn = turn_of(request.messages, _hashes(request), seen, front=front, likeness=likeness)
     upstream = f"{gate.host}|{request.model}"
     owner = f"{gate.user_id}|{gate.key}|{upstream}|{is_shadow}"
     conversation = _conversation(request, owner)
@@ -163,7 +165,10 @@ def judged(
     return Judged(gate, tariff, turn, seen, conversation, upstream, is_marked)
 
 
-def _beside_the_answer(verdict: Verdict, is_sent: bool) -> Verdict:
+def _beside_the_answer(verdict: Verdict, made: Decision) -> Verdict:
+    is_sent = made.messages >> verdict.index & 1
+    if made.moved >> verdict.index & 1:
+        return replace(verdict, fate="kept", reason=MOVED)
     if is_sent and verdict.fate == "dropped":
         return replace(verdict, fate="kept", reason=FOR_THE_CACHE)
     if not is_sent and verdict.fate != "dropped":

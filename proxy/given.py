@@ -39,6 +39,7 @@ _WORDS = {
     "the filter failed": _("the filter failed"),
     "filter off": _("filter off"),
     "kept for the cache": _("kept for the provider's cache"),
+    "moved before the question": _("needed again: moved to right before the question"),
     "sending it again costs more than it is worth": _("dearer to send again than it is worth"),
     "not filtered": _("not filtered"),
     "the provider refused the filtered request": _("sent whole: less of it was refused"),

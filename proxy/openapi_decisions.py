@@ -47,8 +47,9 @@ _COST: dict[str, Any] = {
         "preset": {"type": "string"},
         "mode": {
             "type": "string",
-            "enum": ["full", "continue", "recall", "back", "cut", "fresh"],
+            "enum": ["full", "continue", "recall", "moved", "back", "cut", "fresh"],
         },
+        "moved": {"type": "integer", "description": "Messages that stand before the question."},
         "reason": {"type": "string", "example": "cheapest"},
         "estimated": {"type": "integer"},
         "estimated_whole": {"type": "integer"},

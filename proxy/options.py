@@ -36,6 +36,7 @@ class Options:
 
     relevance: str
     cost: str
+    may_move: bool
     filter_seconds: float
     allowed_targets: Allowed
     own_names: tuple[str, ...]
@@ -54,6 +55,7 @@ def options() -> Options:
     return Options(
         relevance=settings.PROXY_RELEVANCE,
         cost=settings.PROXY_COST,
+        may_move=settings.PROXY_COST_MOVES,
         filter_seconds=settings.PROXY_FILTER_SECONDS,
         allowed_targets=allowed_targets(settings.PROXY_ALLOWED_TARGETS),
         own_names=tuple(settings.ALLOWED_HOSTS),

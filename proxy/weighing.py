@@ -41,8 +41,9 @@ class Pending:
         began = time.perf_counter() - self.milliseconds / 1000
         with Safely(self.request, self.wish, began) as safe:
             gated, after = self.judged.chosen(state, belief, now)
-            verdicts = self.judged.verdicts(gated.decision.messages)
-            made = context.decided(self.request, self.dialect, self.wish, verdicts, began)
+            verdicts = self.judged.verdicts(gated.decision)
+            moved = gated.decision.moved
+            made = context.decided(self.request, self.dialect, self.wish, verdicts, began, moved)
             if made.verdicts is None:
                 # The dialect has no body for it, so everything goes out.
                 after = after.instead(places.below(len(self.request.messages)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,14 @@ class Sent:
 
     messages: Places
     at: float
+
+
+class Draft(NamedTuple):
+    """A request that could be sent."""
+
+    messages: Places
+    moved: Places = 0
+    """Those of them that stand right before the question, and not in their places."""
 
 
 class Sums:

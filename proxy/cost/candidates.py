@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import places
-from .cache import Sent
+from .cache import Draft, Sent
 from .places import Places
 from .rates import Rates
 from .turn import Turn
@@ -43,6 +43,21 @@ class Candidates:
         for each in reversed(alive):
             for start in self._cuts(each, kept):
                 yield turn.completed(each) & places.below(start) | kept, "cut"
+
+    def with_moved(self, last: Sent) -> Draft | None:
+        """Return the last request gone on with, what the question needs besides right before it.
+
+        None where nothing is missing, where not all of it may be moved, or where something newer
+        that is like the question would come to stand before something older.
+        """
+        turn = self.turn
+        here = turn.going_on(last)
+        missing = turn.need & ~here
+        if not missing or missing & ~turn.movable or turn.tied(here) != here:
+            return None
+        newer = here & turn.on_topic & ~places.below(places.first(missing))
+        messages = here | missing
+        return None if newer or messages == turn.everything else Draft(messages, missing)
 
     def _cuts(self, sent: Sent, kept: Places) -> list[int]:
         """Return where a request is tried to be cut.

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from .cache import Sent, Sums, alive, begins_with, cached, common, price
+from .cache import Draft, Sent, Sums, alive, begins_with, cached, common, price
 from .candidates import Candidates
 from .places import Places
 from .rates import Rates
@@ -82,7 +82,7 @@ class Decision:
 
     messages: Places
     mode: str
-    """full, continue, recall, back, cut or fresh."""
+    """full, continue, recall, moved, back, cut or fresh."""
 
     reason: str
     tokens: int
@@ -96,14 +96,17 @@ class Decision:
     bank: float
     """The sum of these differences so far, this turn included."""
 
+    moved: Places = 0
+    """The messages that are sent right before the question, and not in their places."""
+
 
 def decide(
     turn: Turn, state: State | None, rates: Rates, now: float, preset: Preset
 ) -> tuple[Decision, State]:
     """Return what to send, and what to remember of it."""
     choice = _Choice(turn, state, rates, now, preset)
-    messages, kind, reason = choice.made()
-    return choice.decided(messages, kind, reason)
+    draft, kind, reason = choice.made()
+    return choice.decided(draft, kind, reason)
 
 
 class _Choice:
@@ -125,39 +128,58 @@ class _Choice:
         self.everything = self._summed(turn.everything)
         self.price_of_everything = self._price_of_everything()
 
-    def made(self) -> tuple[Places, str, str]:
+    def made(self) -> tuple[Draft, str, str]:
         """Return the request, its kind and the reason."""
         turn = self.turn
         if reason := self._hands_off():
-            return turn.everything, "full", reason
+            return Draft(turn.everything), "full", reason
         if turn.goes_on and self.last and self.last in self.alive:
             messages = turn.tied(turn.going_on(self.last) | turn.need)
-            return messages, "continue", "answering"
-        candidates: dict[Places, str] = {}
-        listed = Candidates(turn, self.rates, self.preset.stay)
-        for messages, kind in listed.beside(self.last, self.alive):
-            candidates.setdefault(turn.tied(messages), kind)
-        priced = [(m, *self._priced(m)) for m in candidates]
+            return Draft(messages), "continue", "answering"
+        candidates = self._candidates()
+        priced = [(draft, *self._priced(draft)) for draft in candidates]
         allowed = [each for each in priced if self._is_allowed(*each)]
         reason = "cheapest" if len(allowed) == len(priced) else "bank"
         if not allowed:
-            messages, *_ = min(priced, key=lambda each: each[2])
+            draft, *_ = min(priced, key=lambda each: each[2])
         else:
-            messages, *_ = min(allowed, key=lambda each: (self._value(*each), -each[1]))
-        return messages, candidates[messages], "no-state" if self.is_new else reason
+            draft, *_ = min(allowed, key=lambda each: (self._value(*each), -each[1]))
+        return draft, candidates[draft], "no-state" if self.is_new else reason
 
-    def decided(self, messages: Places, kind: str, reason: str) -> tuple[Decision, State]:
-        """Return the decision for `messages`, and the state with it."""
-        total, cost = self._priced(messages)
-        hit, relied_on = self._hit(self._summed(messages))
-        mode = self._mode(messages, kind, hit)
+    def _candidates(self) -> dict[Draft, str]:
+        """Return what may be sent, with what it is beside the requests before."""
+        turn, last = self.turn, self.last
+        listed = Candidates(turn, self.rates, self.preset.stay)
+        found: dict[Draft, str] = {}
+        for messages, kind in listed.beside(last, self.alive):
+            found.setdefault(Draft(turn.tied(messages)), kind)
+        # A provider that finds whole requests again finds none that ends in what was moved.
+        if last and last in self.alive and not self.rates.is_whole:
+            moved = listed.with_moved(last)
+            return found if moved is None else found | {moved: "moved"}
+        return found
+
+    def decided(self, draft: Draft, kind: str, reason: str) -> tuple[Decision, State]:
+        """Return the decision for `draft`, and the state with it."""
+        total, cost = self._priced(draft)
+        lasting = self.turn.lasting(draft)
+        hit, relied_on = self._hit(self._summed(lasting))
+        mode = self._mode(draft, kind, hit)
         bank = self.state.bank + self.price_of_everything - cost
         decision = Decision(
-            messages, mode, reason, total, hit, cost, self.price_of_everything, bank
+            draft.messages,
+            mode,
+            reason,
+            total,
+            hit,
+            cost,
+            self.price_of_everything,
+            bank,
+            draft.moved,
         )
         after = replace(
             self.state,
-            sent=self.state.after(Sent(messages, self.now)),
+            sent=self.state.after(Sent(lasting, self.now)),
             at=self.now,
             bank=bank,
             turns=self.state.turns + 1,
@@ -179,32 +201,34 @@ class _Choice:
             return "nearly-free"
         return ""
 
-    def _is_allowed(self, messages: Places, total: int, cost: float) -> bool:
+    def _is_allowed(self, draft: Draft, total: int, cost: float) -> bool:
         """Tell whether what was saved so far pays for it, where that is asked."""
         limit = self.price_of_everything + self.state.bank + 1e-6
         if self.preset.never_dearer:
-            return cost + self._way_back(messages) <= limit
+            return cost + self._way_back(draft) <= limit
         return self.rates.is_cheap or cost <= limit
 
-    def _way_back(self, messages: Places) -> float:
+    def _way_back(self, draft: Draft) -> float:
         """Return what it would add to the next turn to send everything again, after this."""
         rates = self.rates
         if not rates.has_cache:
             return 0.0
-        after = alive(self.state.after(Sent(messages, self.now)), rates, self.now)
+        sent = Sent(self.turn.lasting(draft), self.now)
+        after = alive(self.state.after(sent), rates, self.now)
         found = max(common(self.everything, each, rates) for each in after)
         lost = cached(self.everything.total, rates) - cached(found, rates)
         return (rates.write - rates.read) * lost
 
-    def _value(self, messages: Places, total: int, cost: float) -> float:
+    def _value(self, draft: Draft, total: int, cost: float) -> float:
         """Return the price now and that of reading it again at the next turns."""
         rates = self.rates
         again = rates.read if rates.has_cache and total >= rates.least else 1.0
         return cost + min(REST, self.state.turns + 1) * again * total
 
-    def _priced(self, messages: Places) -> tuple[int, float]:
-        request = self._summed(messages)
-        return request.total, price(request.total, self._hit(request)[0], self.rates)
+    def _priced(self, draft: Draft) -> tuple[int, float]:
+        total = self._summed(draft.messages).total
+        hit, _ = self._hit(self._summed(self.turn.lasting(draft)))
+        return total, price(total, hit, self.rates)
 
     def _hit(self, request: Sums) -> tuple[int, float]:
         """Return the tokens read from the cache, and the time of the request that brought them."""
@@ -220,8 +244,11 @@ class _Choice:
             before = self.everything.upto(self.seen)
         return price(self.everything.total, cached(before, rates), rates)
 
-    def _mode(self, messages: Places, kind: str, hit: int) -> str:
+    def _mode(self, draft: Draft, kind: str, hit: int) -> str:
         """Return what the request is beside the last one, whatever candidate it came from."""
+        if draft.moved:
+            return "moved"
+        messages = draft.messages
         if self.last is None:
             return "full" if messages == self.turn.everything else "fresh"
         if begins_with(messages, self.last):

@@ -6,13 +6,17 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from proxy.relevance.messages import Message
 from proxy.relevance.widths import Widths
 
 from . import places
-from .cache import Sent
+from .cache import Draft, Sent
 from .places import Places
+
+CODE: Final = "```"
+"""Where there is code, an older version of it must not come after a newer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ class Turn:
     front: int = 0
     """Tokens that stand before the messages in every request: tools, instructions."""
 
+    movable: Places = 0
+    """What may be said again right before the question: nothing, unless the operator allows it."""
+
+    on_topic: Places = 0
+    """What is like the question, whether for that or for another reason it stays."""
+
     goes_on: bool = False
     """Whether the last message is no question but a step of the answer to one, such as a tool's."""
 
@@ -63,6 +73,12 @@ class Turn:
         answer = places.below(end) & ~places.below(length)
         return (sent.messages | answer) & self.everything
 
+    def lasting(self, draft: Draft) -> Places:
+        """Return of a request what a later one can begin with: what stands before the moved."""
+        if not draft.moved:
+            return draft.messages
+        return draft.messages & ~draft.moved & places.below(self.starts[-1])
+
     def tied(self, messages: Places) -> Places:
         """Return `messages` with what they may not be parted from."""
         for tie in self.ties:
@@ -76,10 +92,18 @@ class Turn:
 
 
 def turn_of(
-    messages: Sequence[Message], hashes: array[int], seen: Widths, *, front: int = 0
+    messages: Sequence[Message],
+    hashes: array[int],
+    seen: Widths,
+    *,
+    front: int = 0,
+    likeness: float | None = None,
 ) -> Turn:
     """Return the turn; `seen` has what a request must hold and what a cut leaves, last and second
     last of its widths.
+
+    Exchanges may be moved where `likeness` is given: the score from which on one is like the
+    question.
     """
     *_, need, keep = seen.kept
     everything = places.below(len(messages)) & ~places.of(seen.excluded)
@@ -95,6 +119,8 @@ def turn_of(
         ties=[places.of(exchange) for exchange in seen.exchanges if not _is_together(exchange)],
         fixed=places.of(seen.fixed),
         front=front,
+        movable=0 if likeness is None else _movable(messages, seen),
+        on_topic=0 if likeness is None else _like_the_question(seen, likeness),
         goes_on=messages[-1].role != "user",
     )
 
@@ -102,6 +128,33 @@ def turn_of(
 def _starts(seen: Widths, end: int) -> list[int]:
     """Return where past exchanges begin: no exchange is parted there but the tied ones."""
     return sorted(exchange[0] for exchange in seen.exchanges if exchange[0] < end)
+
+
+def _movable(messages: Sequence[Message], seen: Widths) -> Places:
+    """Return the plain exchanges, in a chat whose turns alternate and have no code in them.
+
+    What stands before the question must be an answer, as an exchange begins with a question and
+    ends with an answer.
+    """
+    query = seen.query
+    is_chat = query and query == len(messages) - 1 and messages[query - 1].role == "assistant"
+    if not is_chat or any(m.role == "tool" or m.calls or CODE in m.text for m in messages):
+        return 0
+    movable = (exchange for exchange in seen.exchanges if _is_plain(messages, exchange))
+    return places.of(place for exchange in movable for place in exchange)
+
+
+def _is_plain(messages: Sequence[Message], exchange: Sequence[int]) -> bool:
+    said = [messages[place] for place in exchange]
+    return (
+        [message.role for message in said] == ["user", "assistant"]
+        and all(message.is_plain and not message.is_protected for message in said)
+        and _is_together(exchange)
+    )
+
+
+def _like_the_question(seen: Widths, likeness: float) -> Places:
+    return places.of(v.index for v in seen.verdicts if v.score is not None and v.score >= likeness)
 
 
 def _is_together(exchange: Sequence[int]) -> bool:

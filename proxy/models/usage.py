@@ -66,7 +66,7 @@ class UsageRecord(models.Model):
     )
     cost_preset = models.CharField(max_length=20, blank=True)
     cache_mode = models.CharField(
-        max_length=20, blank=True, help_text="full, continue, recall, back, cut or fresh."
+        max_length=20, blank=True, help_text="full, continue, recall, moved, back, cut or fresh."
     )
     cost_reason = models.CharField(max_length=20, blank=True)
     expected_cached = models.PositiveIntegerField(

@@ -26,7 +26,8 @@ async def gate_for(scope: Scope, provider: Provider | None) -> Gate | None:
     has_cache = table.has(provider.name) or beliefs.may_have_shown(provider.name)
     if preset == "off" or not has_cache:
         return None
-    return Gate(preset, provider.name, access.user.id, provider.key, table)
+    may_move = options().may_move
+    return Gate(preset, provider.name, access.user.id, provider.key, table, may_move)
 
 
 async def gate_like(scope: Scope, dialect: Dialect) -> Gate | None:
@@ -37,7 +38,8 @@ async def gate_like(scope: Scope, dialect: Dialect) -> Gate | None:
     preset = _asked(scope)
     if preset in (None, "off"):
         return None
-    return Gate(preset, dialect.OWN_HOST, scope["access"].user.pk, "", await prices.table())
+    user_id, table = scope["access"].user.pk, await prices.table()
+    return Gate(preset, dialect.OWN_HOST, user_id, "", table, options().may_move)
 
 
 def _asked(scope: Scope) -> str | None:

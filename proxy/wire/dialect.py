@@ -43,6 +43,9 @@ class Request:
     front: bytes = b""
     """What else of it stands in the prompt, before the messages: tools, instructions."""
 
+    has_tools: bool = False
+    """Whether the model may call tools."""
+
     may_be_filtered: bool = True
     """False where the messages are only the tail of a conversation that the provider holds."""
 

@@ -169,10 +169,11 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     raw = [bytes(content) for content in asked.contents]
     messages = tied([content_of(each, place) for place, each in enumerate(raw)])
     is_tail = bool(asked.cached_content or asked.cached_content_camel)
-    front = bytes(asked.tools) + msgspec.json.encode(
-        asked.system_instruction or asked.system_instruction_camel
+    tools = bytes(asked.tools)
+    front = tools + msgspec.json.encode(asked.system_instruction or asked.system_instruction_camel)
+    return Request(
+        body, route.model, raw, messages, front, bool(tools), may_be_filtered=not is_tail
     )
-    return Request(body, route.model, raw, messages, front, may_be_filtered=not is_tail)
 
 
 def written(request: Request, runs: list[list[int]]) -> bytes | None:

@@ -116,7 +116,8 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     if b"json_object" in bytes(asked.response_format):
         _protect_last_naming_json(messages)
     front = b"".join(map(bytes, (asked.tools, asked.functions, asked.response_format)))
-    return Request(body, asked.model, raw, messages, front)
+    has_tools = bool(bytes(asked.tools) or bytes(asked.functions))
+    return Request(body, asked.model, raw, messages, front, has_tools)
 
 
 def written(request: Request, runs: list[list[int]]) -> bytes:

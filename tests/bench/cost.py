@@ -44,9 +44,12 @@ SHARES = {
     0.20: DEAR.keep,
     0.15: modes.SHARES["lax"],
 }
+# A width that no way here asks for: what is like the question, whether for that it stays or not.
+ON_TOPIC = 0.10
 MODELS = ("no cache", "0.5", "0.1", "1.25/0.1")
 GAPS = "always warm,lively,typical,always cold"
 KINDS = ("switch", "return", "companion", "single")
+RETURNS = ("0.1", "1.25/0.1")
 
 
 class Filter:
@@ -59,14 +62,17 @@ class Filter:
         wanted = [share for share in shares if share in SHARES]
         seen = at_widths(asked, [SHARES[share] for share in wanted])
         last = len(messages)
-        return {w: sorted(k - {last}) for w, k in zip(wanted, seen.kept, strict=True)}
+        alike = (v.index for v in seen.verdicts if v.score and v.score >= CHEAP.keep)
+        return {ON_TOPIC: sorted(alike)} | {
+            w: sorted(k - {last}) for w, k in zip(wanted, seen.kept, strict=True)
+        }
 
     def pins(self, messages: list[dict[str, Any]]) -> tuple[int, ...]:
         """Return nothing: what must stay is in every width."""
         return ()
 
 
-def gate(preset: str, system: int) -> type:
+def gate(preset: str, system: int, *, may_move: bool = False) -> type:
     """Return the cost gate as the simulator drives it."""
 
     class Gate:
@@ -88,7 +94,7 @@ def gate(preset: str, system: int) -> type:
             case: dict[str, Any],
             tokens: Callable[[int], float],
             now: float,
-        ) -> list[int]:
+        ) -> list[Any]:
             count, rates = turn["n"], kept["rates"]
             need, keep = ("w80", "w60") if rates.is_cheap else ("w27", "w20")
             starts = [i for i in range(count) if case["role"][i] == "u"]
@@ -99,12 +105,16 @@ def gate(preset: str, system: int) -> type:
                 keep=places.of(turn[keep]) | 1 << count,
                 starts=[*starts, count],
                 everything=places.below(count + 1),
+                movable=_movable(case["role"], count) if may_move else 0,
+                on_topic=places.of(turn["w10"]),
                 front=round(tokens(system)),
             )
             decision, kept["state"] = policy.decide(
                 asked, kept["state"], rates, now, policy.PRESETS[preset]
             )
-            return [system, *places.listed(decision.messages)]
+            stays = places.listed(decision.messages & ~decision.moved & ~(1 << count))
+            moved = [("r", place) for place in places.listed(decision.moved)]
+            return [system, *stays, *moved, count]
 
         def settle(self, *told: Any) -> None:
             """Take nothing: the gate has written its own estimates."""
@@ -112,8 +122,15 @@ def gate(preset: str, system: int) -> type:
     return Gate
 
 
+def _movable(roles: Sequence[str], count: int) -> places.Places:
+    """Return the exchanges of a question and an answer, where an answer came last."""
+    said = "".join(roles[:count])
+    starts = [place for place in range(count) if said[place : place + 3] in ("uau", "ua")]
+    return places.of((*starts, *(n + 1 for n in starts))) if said.endswith("a") else 0
+
+
 def main() -> None:
-    """Print one table for each kind of pause between turns."""
+    """Print one table for each kind of pause between turns, and one for returns."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     options.add_argument("--gaps", default=GAPS)
@@ -132,14 +149,23 @@ def main() -> None:
         "`lax` anew": lambda: policies.Fresh("w15"),
         "last 4 messages": lambda: policies.LastK(4),
         "cut every 24 messages": policies.Staircase,
-        **{f"**`{name}`**": gate(name, sim.SYS) for name in asked.presets.split(",")},
     }
+    for name in asked.presets.split(","):
+        ways[f"**`{name}`**"] = gate(name, sim.SYS)
+        ways[f"`{name}`, moving"] = gate(name, sim.SYS, may_move=True)
     for gaps in asked.gaps.split(","):
         print(f"\n**{gaps}**\n")
         print(f"| {' | '.join(['way', *MODELS])} |\n|{'---|' * (len(MODELS) + 1)}")
         for name, way in ways.items():
             cells = [_cell(sim, data, way, sim.MODELS[model], gaps) for model in MODELS]
             print(f"| {' | '.join([name, *cells])} |", flush=True)
+    print("\n**On returns**\n")
+    columns = [(model, gaps) for model in RETURNS for gaps in asked.gaps.split(",")]
+    print(f"| {' | '.join(['way', *(f'{m}, {g}' for m, g in columns)])} |")
+    print(f"|{'---|' * (len(columns) + 1)}")
+    for name, way in ways.items():
+        cells = [_returns(sim, data, way, sim.MODELS[model], gaps) for model, gaps in columns]
+        print(f"| {' | '.join([name, *cells])} |", flush=True)
 
 
 def _features(shared: Path, simulator: Path) -> dict[str, Any]:
@@ -165,6 +191,17 @@ def _cell(
     above = max(cost[kind]["above"] for kind in KINDS)
     lost, full = quality["t2"]["lost"], quality["t3:long"]["full"]
     return f"{costs} ({above:.0f}); {lost:.1f}, {full:.1f}, {quality['t4']['kept']:.0f}"
+
+
+def _returns(
+    sim: ModuleType, data: dict[str, Any], way: Callable[[], Any], model: Any, gaps: str
+) -> str:
+    """Return how many older topics were lost where a question comes back to one; and of how many
+    the last exchange was kept.
+    """
+    found = sim.cost(data["sessions"], way(), model, gaps, kinds=("return",))
+    lost, _, last = found["return"]["topics"]["return"]
+    return f"{lost:.0f} / {last:.0f}"
 
 
 if __name__ == "__main__":
