@@ -61,7 +61,8 @@ def cached(common: int, rates: Rates) -> int:
 def price(total: int, hit: int, rates: Rates) -> float:
     """Return what a request of `total` tokens costs of which `hit` are read from the cache."""
     is_cached = rates.has_cache and total >= rates.least
-    return rates.read * hit + (rates.write if is_cached else 1.0) * (total - hit)
+    cost = rates.read * hit + (rates.write if is_cached else 1.0) * (total - hit)
+    return rates.factor(total) * cost
 
 
 def common(request: Sums, sent: Sent, rates: Rates) -> int:

@@ -217,13 +217,13 @@ class _Choice:
         after = alive(self.state.after(sent), rates, self.now)
         found = max(common(self.everything, each, rates) for each in after)
         lost = cached(self.everything.total, rates) - cached(found, rates)
-        return (rates.write - rates.read) * lost
+        return rates.factor(self.everything.total) * (rates.write - rates.read) * lost
 
     def _value(self, draft: Draft, total: int, cost: float) -> float:
         """Return the price now and that of reading it again at the next turns."""
         rates = self.rates
         again = rates.read if rates.has_cache and total >= rates.least else 1.0
-        return cost + min(REST, self.state.turns + 1) * again * total
+        return cost + min(REST, self.state.turns + 1) * again * rates.factor(total) * total
 
     def _priced(self, draft: Draft) -> tuple[int, float]:
         total = self._summed(draft.messages).total

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .rates import SAFE, Rates
 
@@ -31,6 +31,15 @@ class Used:
     written: int = 0
 
 
+class _Charge(NamedTuple):
+    """What a token of each kind costs."""
+
+    input: Decimal
+    cached: Decimal
+    write: Decimal
+    output: Decimal
+
+
 @dataclass(frozen=True)
 class Tariff:
     """The prices of a model, in dollars for a million tokens, and the rules of its cache.
@@ -45,6 +54,13 @@ class Tariff:
     cached: Decimal | None = None
     write: Decimal | None = None
     output: Decimal | None = None
+    long_above: int | None = None
+    """Tokens of a prompt above which the whole call is billed at the prices that follow."""
+
+    long_input: Decimal | None = None
+    long_cached: Decimal | None = None
+    long_write: Decimal | None = None
+    long_output: Decimal | None = None
     lifetime: float = SAFE.lifetime
     least: int = SAFE.least
     step: int = SAFE.step
@@ -58,26 +74,39 @@ class Tariff:
     @cached_property
     def rates(self) -> Rates:
         """What the cost gate goes by; where prices are not known, the safe default."""
-        read, write = SAFE.read, SAFE.write
-        if self.input:
-            read = float((self.input if self.cached is None else self.cached) / self.input)
-            write = float((self.input if self.write is None else self.write) / self.input)
-        return Rates(read, write, self.lifetime, self.least, self.step, self.is_whole)
+        rules = (self.lifetime, self.least, self.step, self.is_whole)
+        if not (normal := self._charge(0)) or not normal.input:
+            return Rates(SAFE.read, SAFE.write, *rules)
+        read, write = float(normal.cached / normal.input), float(normal.write / normal.input)
+        if self.long_above is None or self.long_input is None:
+            return Rates(read, write, *rules)
+        return Rates(read, write, *rules, self.long_above, float(self.long_input / normal.input))
 
     def cost(self, used: Used) -> int | None:
         """Return the price of a call in billionths of a dollar; None where prices are not known."""
-        if self.input is None or self.output is None:
+        charge = self._charge(used.prompt)
+        if charge is None:
             return None
         fresh = max(used.prompt - used.cached - used.written, 0)
-        cached = self.input if self.cached is None else self.cached
-        write = self.input if self.write is None else self.write
         total = (
-            fresh * self.input
-            + used.cached * cached
-            + used.written * write
-            + used.completion * self.output
+            fresh * charge.input
+            + used.cached * charge.cached
+            + used.written * charge.write
+            + used.completion * charge.output
         )
         return _whole(total * NANOS)
+
+    def _charge(self, prompt: int) -> _Charge | None:
+        """Return what the tokens of a call cost whose prompt has so many; None where unknown."""
+        names = (self.input, self.cached, self.write, self.output)
+        if self.long_above is not None and prompt > self.long_above:
+            names = (self.long_input, self.long_cached, self.long_write, self.long_output)
+        input, cached, write, output = names
+        if input is None or output is None:
+            return None
+        return _Charge(
+            input, input if cached is None else cached, input if write is None else write, output
+        )
 
     def of_input(self, units: float) -> int | None:
         """Return what so many tokens at the normal price of input cost, in billionths."""
@@ -134,14 +163,17 @@ def _of_provider(provider: dict[str, Any]) -> Iterable[Tariff]:
     common["is_whole"] = provider.get("is_whole", False)
     common["read"] = provider["read"]
     yield Tariff(**common, source=provider["rules"])
-    source = f"{provider['source']}; {provider['rules']}"
     for price in provider.get("price", ()):
         money = {name: Decimal(price[name]) for name in _MONEY if name in price}
-        rules = {name: price[name] for name in ("lifetime", "least", "step") if name in price}
+        rules = {name: price[name] for name in _RULES if name in price}
+        told = (provider["source"], price.get("source"), provider["rules"])
+        source = "; ".join(filter(None, told))
         yield Tariff(**{**common, **rules, **money}, model=price["model"], source=source)
 
 
-_MONEY: Final = ("input", "cached", "write", "output")
+_PRICES: Final = ("input", "cached", "write", "output")
+_MONEY: Final = (*_PRICES, *(f"long_{name}" for name in _PRICES))
+_RULES: Final = ("lifetime", "least", "step", "long_above", "since")
 
 
 def _whole(amount: Decimal) -> int:

@@ -31,9 +31,19 @@ class Rates:
     is_whole: bool = False
     """Whether only an earlier request as a whole is found again, never a part of one."""
 
+    long_above: int = 0
+    """Tokens of a prompt above which all of it is dearer; 0 where its length is all the same."""
+
+    long_factor: float = 1.0
+    """How many times dearer."""
+
     @property
     def has_cache(self) -> bool:
         return self.lifetime > 0
+
+    def factor(self, total: int) -> float:
+        """Return how many times the normal price a prompt of so many tokens is billed at."""
+        return self.long_factor if 0 < self.long_above < total else 1.0
 
     @property
     def is_cheap(self) -> bool:

@@ -47,6 +47,17 @@ class Price(models.Model):
     cached = _money("cached input")
     write = _money("cache write")
     output = _money("output")
+    long_above = models.PositiveIntegerField(
+        "long prompts above",
+        null=True,
+        blank=True,
+        help_text="Tokens of a prompt above which the prices of the whole call are those for long "
+        "prompts; empty: it makes no difference.",
+    )
+    long_input = _money("input, long prompt")
+    long_cached = _money("cached input, long prompt")
+    long_write = _money("cache write, long prompt")
+    long_output = _money("output, long prompt")
     lifetime = models.FloatField(
         default=300,
         validators=[MinValueValidator(0)],
@@ -96,6 +107,12 @@ class Price(models.Model):
     def clean(self) -> None:
         if (self.input is None) != (self.output is None):
             raise ValidationError("Give the prices of input and output, or neither.")
+        long = (self.long_above, self.long_input, self.long_output)
+        if any(each is not None for each in long) and (None in long or self.input is None):
+            raise ValidationError(
+                "For long prompts, give the length, and the prices of input and output beside the "
+                "normal ones; or none of these."
+            )
 
     @staticmethod
     def ship(using: str = "default") -> int:
@@ -120,6 +137,11 @@ _FIELDS = (
     "cached",
     "write",
     "output",
+    "long_above",
+    "long_input",
+    "long_cached",
+    "long_write",
+    "long_output",
     "lifetime",
     "least",
     "step",

@@ -20,6 +20,7 @@ RATES = {
     "written": Rates(read=0.1, write=1.25),
     "free": Rates(read=0.05, write=1.25),
     "whole": Rates(step=1, least=64, is_whole=True),
+    "long": Rates(long_above=4000, long_factor=2.0),
 }
 
 
@@ -79,6 +80,8 @@ class Bill:
         total = sum(tokens)
         is_written = self.rates.lifetime and total >= self.rates.least
         cost = hit * self.rates.read + (total - hit) * (self.rates.write if is_written else 1)
+        if self.rates.long_above and total > self.rates.long_above:
+            cost *= self.rates.long_factor
         if self.rates.lifetime:
             self._seen.append((request, now))
         self.paid += cost

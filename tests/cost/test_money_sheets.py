@@ -88,6 +88,48 @@ class TestTwoTurns:
         assert Decimal(line["saved_estimate"]) == Decimal("-0.01104")
 
 
+class TestLongPrompts:
+    """Above 2,500 tokens: 10.00 dollars for a million tokens of input, 1.00 cached, 12.50 written,
+    50.00 of output.
+    """
+
+    @pytest.fixture(autouse=True)
+    def long(self, price):
+        price.long_above = 2500
+        price.long_input, price.long_cached = Decimal("10.00"), Decimal("1.00")
+        price.long_write, price.long_output = Decimal("12.50"), Decimal("50.00")
+        price.save()
+
+    def test_are_billed_by_their_own_prices(self, ask, billing, usage):
+        """2,000 written at 6.25 = 12,500 millionths and an answer of 40 = 1,000. Then 3,000 tokens:
+        1,920 cached at 1.00 and 1,080 written at 12.50 = 15,420, and an answer at 50.00 = 2,000.
+        """
+        ask(FIRST)
+        ask(SECOND)
+
+        told = usage()
+        assert told["cost"] == "0.030920000"
+        assert told["saved_estimate"] == "0.000000000"
+
+    def test_left_short_save_what_the_long_one_would_have_cost(self, ask, billing, rows):
+        """All would be written at 12.50; what is left of it is too short to be cached, at 5.00."""
+        bread = [
+            {"role": role, "content": f"{said} {number} rye bread?"}
+            for number in range(5)
+            for role, said in (("user", "How long to bake"), ("assistant", "An hour for"))
+        ]
+        asked = [*FIRST, *SECOND[1:2], *bread, {"role": "user", "content": "Is rye bread good?"}]
+        ask(asked)
+
+        (row,), (call,) = rows(), billing.calls
+        whole = 3 + sum(3 + tokens.count(message["content"]) for message in asked)
+        assert call["prompt"] < 1024
+        assert whole > 2500
+        assert row.cost == call["prompt"] * 5_000 + 40 * 25_000
+        assert row.estimated_whole == whole * 12_500
+        assert row.saved == whole * 12_500 - call["prompt"] * 5_000
+
+
 class TestWhatIsNotKnown:
     def test_a_model_without_a_price_has_no_cost(self, ask, billing: BillingProvider, usage):
         ask(FIRST)

@@ -58,6 +58,17 @@ def test_a_change_in_the_admin_adds_a_version_and_leaves_the_old_one(admin_clien
     assert prices.read().of(HOST, "gpt-5.4").input == Decimal("1.2")
 
 
+@pytest.mark.parametrize("given", [{"long_above": "200000"}, {"long_input": "2"}])
+def test_half_a_price_of_long_prompts_is_refused(admin_client, given):
+    form = {"host": "h", "input": "1", "output": "2", "lifetime": "1", "least": "1", "step": "1"}
+
+    answer = admin_client.post(
+        reverse("admin:proxy_price_add"), {**form, "since": "2026-02-01", **given}
+    )
+
+    assert b"For long prompts" in answer.content
+
+
 def test_one_price_alone_is_refused(admin_client):
     form = {"host": "h", "input": "1", "lifetime": "1", "least": "1", "step": "1"}
 

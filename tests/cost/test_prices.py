@@ -56,6 +56,15 @@ class TestShippedPrices:
             assert tariff.rates.write >= 1
             assert tariff.rates.step >= 1
 
+    def test_those_of_long_prompts_are_dearer(self):
+        long = [tariff for tariff in shipped() if tariff.long_above]
+
+        assert "gemini-2.5-pro" in [tariff.model for tariff in long]
+        for tariff in long:
+            assert tariff.long_output > tariff.output
+            assert tariff.rates.factor(tariff.long_above) == 1
+            assert tariff.rates.factor(tariff.long_above + 1) == tariff.long_input / tariff.input
+
 
 class TestMoney:
     """Each sum worked out by hand from the prices of a million tokens."""
@@ -79,6 +88,18 @@ class TestMoney:
 
         # 1,000 x 2.00 + 10 x 8.00 = 2,080 millionths
         assert plain.cost(Used(prompt=1_000, cached=400, written=100, completion=10)) == 2_080_000
+
+    def test_a_long_prompt_makes_every_token_of_its_call_dearer(self):
+        table = Table(shipped())
+        pro = table.of("generativelanguage.googleapis.com", "gemini-2.5-pro")
+
+        # 200,000 x 1.25 = 250,000 millionths; one token more: 200,001 x 2.50 = 500,002.5
+        assert pro.cost(Used(prompt=200_000)) == 250_000_000
+        assert pro.cost(Used(prompt=200_001)) == 500_002_500
+        # 50,000 x 2.50 + 250,000 x 0.25 + 1,000 x 15.00 = 202,500
+        assert pro.cost(Used(prompt=300_000, cached=250_000, completion=1_000)) == 202_500_000
+        # 50,000 x 1.25 + 100,000 x 0.125 + 1,000 x 10.00 = 85,000
+        assert pro.cost(Used(prompt=150_000, cached=100_000, completion=1_000)) == 85_000_000
 
     def test_a_fraction_of_a_billionth_is_rounded(self):
         small = Tariff("h", input=Decimal("0.0375"), output=Decimal(1))
