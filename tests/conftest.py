@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from chats.running import runner
 from personas.models import Persona, PersonaVersion
 from personas.shipped import ship
 from proxy import usage
+from proxy.models import DecisionRecord
 from tests import nginx
 from tests.fakes import FakeProvider
 
@@ -220,3 +224,19 @@ def http(token: str) -> Iterator[requests.Session]:
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {token}"
         yield session
+
+
+@pytest.fixture
+def decision(alice: User) -> DecisionRecord:
+    """What the filter did to a request of Alice's, with its texts."""
+    kept = [
+        {"index": 0, "role": "user", "fate": "dropped", "reason": "below threshold",
+         "score": 0.09, "tokens": 10, "digest": "d0", "text": "a secret of Paris"},
+        {"index": 1, "role": "user", "fate": "protected", "reason": "current turn",
+         "score": None, "tokens": 14, "digest": "d1", "text": "How does bread rise?"},
+    ]  # fmt: skip
+    return DecisionRecord.objects.create(
+        request_id="req_1", owner=alice, created=datetime.now(UTC), mode="strict",
+        result="filtered", messages_before=2, messages_after=1, tokens_before=24,
+        tokens_after=14, milliseconds=1, packed=zlib.compress(json.dumps(kept).encode()),
+    )  # fmt: skip

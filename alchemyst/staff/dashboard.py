@@ -119,11 +119,12 @@ def _money(month: Any) -> tuple[str, str, str]:
 def _tiles(today: Row, people: int, month: Any) -> list[tuple[str, str, str]]:
     before = sum(row["tokens_before"] for row in month)
     saved = sum(row["tokens_saved"] for row in month)
+    wait = median_first_byte(today)
     share = f"{100 * saved / before:.0f} %" if before else "none yet"
     return [
         ("Requests today", f"{today.get('requests', 0):,}", f"errors: {today.get('errors', 0):,}"),
         ("Users today", f"{people:,}", "with at least one request"),
-        ("First token today", f"{median_first_byte(today):,.0f} ms", "median"),
+        ("First token today", f"{wait:,.0f} ms" if wait else "none yet", "median"),
         ("Left out this month", share, f"{saved:,} of {before:,} tokens"),
         _money(month),
     ]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import zlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +13,7 @@ from django.urls import reverse
 
 from alchemyst.accounts.models import AuditEntry, Limit, User
 from alchemyst.staff.dashboard import median_first_byte
-from proxy.models import DecisionRecord, UsageRecord, UsageRollup
+from proxy.models import UsageRecord, UsageRollup
 from tests.proxy.test_usage_sums import a_call, written
 
 pytestmark = pytest.mark.django_db
@@ -135,21 +133,6 @@ class TestTheSwitch:
 
         assert client.get(reverse("admin:switch")).status_code == 403
         assert client.post(reverse("admin:switch"), {"state": "off"}).status_code == 403
-
-
-@pytest.fixture
-def decision(alice: User) -> DecisionRecord:
-    kept = [
-        {"index": 0, "role": "user", "fate": "dropped", "reason": "below threshold",
-         "score": 0.09, "tokens": 10, "digest": "d0", "text": "a secret of Paris"},
-        {"index": 1, "role": "user", "fate": "protected", "reason": "current turn",
-         "score": None, "tokens": 14, "digest": "d1", "text": "How does bread rise?"},
-    ]  # fmt: skip
-    return DecisionRecord.objects.create(
-        request_id="req_1", owner=alice, created=datetime.now(UTC), mode="strict",
-        result="filtered", messages_before=2, messages_after=1, tokens_before=24,
-        tokens_after=14, milliseconds=1, packed=zlib.compress(json.dumps(kept).encode()),
-    )  # fmt: skip
 
 
 class TestDecisions:

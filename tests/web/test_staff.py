@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from alchemyst.accounts.models import AuditEntry, User
 from chats.models import Chat
 from proxy import switch
+from proxy.models import DecisionRecord
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import completion
 from tests.proxy.test_usage_sums import a_call, written
@@ -93,6 +94,48 @@ def test_the_first_page_draws_its_charts(admin: Page, alice: User, theme: str):
     charts = admin.locator("figure.staff-chart svg")
     expect(charts).to_have_count(4)
     assert charts.first.locator("rect.tone-accent").count() == 9
+
+
+class TestAccessibility:
+    # The theme has no landmark for what a page is about, and names two of its own alike.
+    OF_THE_THEME = ("region", "landmark-one-main", "landmark-unique")
+    # Django's fields to choose rows, and one of several.
+    OF_DJANGO = (".select2", ".help-tooltip")
+
+    @pytest.mark.parametrize("theme", ["light", "dark"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "",
+            "switch/",
+            "configuration/",
+            "accounts/user/",
+            "accounts/user/{user}/change/",
+            "accounts/limit/add/",
+            "accounts/auditentry/",
+            "chats/chat/",
+            "chats/chat/{chat}/change/",
+            "personas/persona/",
+            "proxy/usagerecord/",
+            "proxy/usagerollup/",
+            "proxy/decisionrecord/{decision}/change/",
+        ],
+    )
+    def test_has_no_fault_of_ours(
+        self, admin: Page, alice: User, decision: DecisionRecord, accessible, path: str, theme: str
+    ):
+        """In the theme that the account has chosen, whatever the system prefers."""
+        User.objects.filter(username="root-person").update(theme=theme)
+        chat = Chat.objects.create(owner=alice, title="Baking")
+        written(a_call(alice, created=datetime.now(UTC)))
+        AuditEntry.note(alice, "blocked", alice, about=alice, reason="spam")
+
+        admin.goto("/admin/" + path.format(user=alice.pk, chat=chat.pk, decision=decision.pk))
+
+        for width in (1440, 390):
+            admin.set_viewport_size({"width": width, "height": 900})
+            accessible(admin, rules=self.OF_THE_THEME, parts=self.OF_DJANGO)
+            assert admin.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_staff_sign_in_on_a_page_of_the_same_look(page: Page, server: str):
