@@ -16,11 +16,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from proxy import tokens
-from proxy.errors import InvalidMessages, InvalidRequest, ProxyError
-from proxy.memory import BoundedMemory, digest_of
+from proxy.errors import ProxyError
 from proxy.relevance.joins import BETWEEN
 from proxy.relevance.messages import Message
+from proxy.wire import openai_messages
 from proxy.wire.checks import check_number, explained
 from proxy.wire.counts import counted, objects_after
 from proxy.wire.dialect import Counts, Request, Route, Scope
@@ -39,24 +38,10 @@ _ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
 
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
-_ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "function": "tool",
-}
-_TEXT_PARTS = ("text", "refusal")
-_PLAIN_FIELDS = {"role", "content"}
-_MAY_LACK_CONTENT = ("assistant", "function")
 # What providers that speak OpenAI's format call them: OpenAI, DeepSeek, gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
-
-# Messages of earlier requests, by digest: of a history of a hundred, a new turn brings two.
-_seen: BoundedMemory[Message] = BoundedMemory(size=16 * 1024 * 1024)
 
 
 class _Completion(msgspec.Struct):
@@ -112,7 +97,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
         asked = _decoder.decode(body)
     check_number(asked.messages, most_messages, field="messages")
     raw = [bytes(message) for message in asked.messages]
-    messages = [_message(each, place) for place, each in enumerate(raw)]
+    messages = [openai_messages.read(each, place) for place, each in enumerate(raw)]
     if b"json_object" in bytes(asked.response_format):
         _protect_last_naming_json(messages)
     front = b"".join(map(bytes, (asked.tools, asked.functions, asked.response_format)))
@@ -141,9 +126,9 @@ def with_model(body: bytes, model: str) -> bytes:
 def has_media(request: Request) -> bool:
     """Whether any message has a part that is no text: an image, audio, a file."""
     return any(
-        _has_media(msgspec.json.decode(raw))
-        for raw, message in zip(request.raw_messages, request.messages, strict=True)
-        if not message.is_plain
+        openai_messages.has_media(msgspec.json.decode(raw))
+        for raw, said in zip(request.raw_messages, request.messages, strict=True)
+        if not said.is_plain
     )
 
 
@@ -227,116 +212,6 @@ def _protect_last_naming_json(messages: list[Message]) -> None:
         if "json" in messages[place].text.lower():
             messages[place] = replace(messages[place], is_protected=True)
             return
-
-
-def _message(raw: bytes, place: int) -> Message:
-    digest = digest_of(raw)
-    known = _seen.get(digest)
-    if known is None:
-        known = _read_message(raw, digest, f"messages[{place}]")
-        _seen.put(digest, known, cost=len(raw) + 400)
-    return known
-
-
-def _read_message(raw: bytes, digest: bytes, place: str) -> Message:
-    try:
-        message = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidRequest("The body is not valid JSON.", param=place) from None
-    except RecursionError:
-        raise InvalidRequest("The body is nested too deeply.", param=place) from None
-    if not isinstance(message, dict):
-        raise InvalidMessages(f"{place} must be an object with role and content.", param=place)
-    said_role = message.get("role")
-    role = _ROLES.get(said_role) if isinstance(said_role, str) else None
-    if role is None:
-        raise InvalidMessages(
-            f"{place}.role must be one of {', '.join(_ROLES)}.", param=f"{place}.role"
-        )
-    said = _texts(message, place)
-    calls = _calls(message, place)
-    name = message.get("name")
-    text = "\n".join(said + [called for _, called in calls])
-    is_plain = message.keys() <= _PLAIN_FIELDS and isinstance(message.get("content"), str)
-    return Message(
-        role=role,
-        text=text,
-        digest=digest,
-        name=name if isinstance(name, str) else "",
-        calls=tuple(id for id, _ in calls if id),
-        answers=_answers(message),
-        is_plain=is_plain,
-        is_protected=_has_cache_mark(message) or _has_media(message),
-        tokens=tokens.PER_MESSAGE + (tokens.PER_NAME if name else 0) + tokens.count(text),
-    )
-
-
-def _texts(message: dict[str, Any], place: str) -> list[str]:
-    """Return the texts of a message's content; parts that are no text have none."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    if content is None and message["role"] in _MAY_LACK_CONTENT:
-        return []
-    if not isinstance(content, list) or not all(
-        isinstance(part, dict) and isinstance(part.get("type"), str) for part in content
-    ):
-        raise InvalidMessages(
-            f"{place}.content must be a string or an array of parts that have a type.",
-            param=f"{place}.content",
-        )
-    texts = (part.get("text") or part.get("refusal") for part in content)
-    return [text for text in texts if isinstance(text, str)]
-
-
-def _calls(message: dict[str, Any], place: str) -> list[tuple[str, str]]:
-    """Return (id, name and arguments) of each tool call; the older function_call has no id."""
-    calls = message.get("tool_calls") or []
-    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise InvalidMessages(
-            f"{place}.tool_calls must be an array of objects.", param=f"{place}.tool_calls"
-        )
-    made = []
-    for call in calls:
-        asked = call.get("function") or call.get("custom")
-        id = call.get("id")
-        made.append((id if isinstance(id, str) else "", _called(asked)))
-    if message.get("function_call"):
-        made.append(
-            (f"function:{_name_in(message['function_call'])}", _called(message["function_call"]))
-        )
-    return made
-
-
-def _called(asked: Any) -> str:
-    if not isinstance(asked, dict):
-        return ""
-    said = (asked.get("name"), asked.get("arguments") or asked.get("input"))
-    return " ".join(word for word in said if isinstance(word, str))
-
-
-def _name_in(asked: Any) -> str:
-    name = asked.get("name") if isinstance(asked, dict) else None
-    return name if isinstance(name, str) else ""
-
-
-def _answers(message: dict[str, Any]) -> tuple[str, ...]:
-    id = message.get("tool_call_id")
-    if isinstance(id, str):
-        return (id,)
-    return (f"function:{_name_in(message)}",) if message["role"] == "function" else ()
-
-
-def _has_cache_mark(message: dict[str, Any]) -> bool:
-    """Whether a client marked the message, or a part of it, for a provider's prompt cache."""
-    parts = message["content"] if isinstance(message.get("content"), list) else []
-    return "cache_control" in message or any("cache_control" in part for part in parts)
-
-
-def _has_media(message: dict[str, Any]) -> bool:
-    """Whether a part of the message is no text."""
-    content = message.get("content")
-    return isinstance(content, list) and any(part["type"] not in _TEXT_PARTS for part in content)
 
 
 def _joined(request: Request, run: list[int]) -> bytes:
