@@ -318,6 +318,18 @@ class TestManaging:
 
         expect(signed_in.get_by_text("Message 45", exact=True)).to_be_attached()
 
+    def test_what_was_put_away_is_found_from_the_menu(self, tea: Page, alice: User):
+        Chat.objects.create(owner=alice, title="Put away", is_archived=True)
+        tea.locator(".sidebar-foot summary").click()
+        tea.locator(".sidebar-foot").get_by_role("link", name="All chats").click()
+        tea.get_by_role("link", name="Archive").click()
+
+        expect(tea.get_by_role("link", name="Put away")).to_be_visible()
+        expect(tea.locator(".sidebar [aria-current]")).to_have_text("All chats")
+        for name in ("Shared", "Trash"):
+            tea.get_by_role("link", name=name, exact=True).click()
+            expect(tea.get_by_role("heading", name=name, exact=True)).to_be_visible()
+
 
 class TestSharing:
     def test_a_stranger_reads_the_copy_until_it_is_revoked(
