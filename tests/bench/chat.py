@@ -94,9 +94,9 @@ class Server:
             "ALCHEMYST_CHAT_MAX_RUNNING": "1000",
             "ALCHEMYST_PROXY_MAX_CONCURRENT": "0",
         }
-        self._manage("migrate", "--verbosity", "0")
+        self.manage("migrate", "--verbosity", "0")
         prepare = _PREPARE.replace("{base}", base)
-        self.key = self._manage("shell", "--no-imports", "-c", prepare).split()[-1]
+        self.key = self.manage("shell", "--no-imports", "-c", prepare).split()[-1]
         self.port = 18000 + os.getpid() % 1000
         command = ["-m", "uvicorn", "alchemyst.asgi:application", "--port", str(self.port)]
         self.process = subprocess.Popen(
@@ -112,7 +112,7 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def _manage(self, *command: str) -> str:
+    def manage(self, *command: str) -> str:
         return subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=REPOSITORY,
