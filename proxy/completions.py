@@ -22,12 +22,13 @@ from proxy.asked import Asked, written
 from proxy.budgets import Reservation
 from proxy.builtin_server import CONTEXT as BUILTIN_WINDOW
 from proxy.context import Context, Wish
-from proxy.errors import ProxyError, UpstreamBroken, UpstreamRefused
+from proxy.errors import ProxyError, UpstreamBroken
 from proxy.gate import Gate
 from proxy.http1 import Connection, RawHeaders
 from proxy.models import UsageRecord
 from proxy.options import options
 from proxy.provider import Provider, builtin_provider, permitted_provider
+from proxy.refusals import pause_of, refusal, words_of
 from proxy.relevance import modes
 from proxy.threads import beside
 from proxy.watch import ClientGone, Receive, Watch
@@ -179,7 +180,8 @@ class Completion:
                 if answer.status < 300:
                     await self._read(answer, watch)
                     return
-                status, pause = answer.status, _pause(answer)
+                status, pause = answer.status, pause_of(answer)
+                said = await words_of(answer, watch, provider.key) if status < 500 else ""
             finally:
                 forward.release(provider, answer)
             if status == 400 and self.context.filtering == "filtered":
@@ -189,7 +191,7 @@ class Completion:
                 continue
             if has_retried or status not in PASSING or pause > LONGEST_PAUSE_SECONDS:
                 logger.warning("A provider answered %d to a chat", status)
-                raise _refusal(status, pause)
+                raise refusal(status, pause, said)
             has_retried = True
             watch.allow(2 * LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause or PAUSE_SECONDS)
@@ -318,32 +320,3 @@ async def _each_piece(answer: Connection, watch: Watch, take: Callable[[bytes], 
         if left < 0:
             raise UpstreamBroken(forward.TOO_LARGE)
         take(piece)
-
-
-def _pause(answer: Connection) -> float:
-    """Return for how many seconds a provider asks to be left alone; 0 if it does not say."""
-    try:
-        return max(0.0, float(answer.get(b"retry-after") or b"0"))
-    except ValueError:
-        return LONGEST_PAUSE_SECONDS + 1
-
-
-def _refusal(status: int, pause: float) -> ProxyError:
-    if status in (429, 503):
-        made = UpstreamRefused(
-            "The model's provider has too much to do. Wait a moment, then try again.",
-            headers=(("retry-after", str(round(pause) or 5)),),
-        )
-        made.status = status
-        made.type = "rate_limit_error" if status == 429 else "server_error"
-        return made
-    if status == 400:
-        return UpstreamRefused(
-            "The model's provider refused the request (status 400). The conversation may be too "
-            "long for it, or the persona's settings may not suit it."
-        )
-    if status >= 500:
-        return UpstreamRefused(f"The model's provider failed (status {status}). Try again.")
-    return UpstreamRefused(
-        f"The model's provider refused the request (status {status}). Tell who set it up."
-    )

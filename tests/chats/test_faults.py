@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import pytest
+from aiohttp import web
 from django.conf import LazySettings
 
 from alchemyst.accounts.models import User
@@ -15,7 +16,7 @@ from proxy.models import Provider
 from tests.chats import behaviours
 from tests.chats.answers import KEY, QUESTION, Api, asking, persona, questions, text, types
 from tests.chats.conftest import texts
-from tests.fakes import ANSWER, FakeProvider
+from tests.fakes import ANSWER, BEHAVIOURS, FakeProvider, Received
 
 State = Generation.State
 
@@ -29,6 +30,15 @@ def outcome() -> tuple[str, str]:
     """The state of the one answer, and its text."""
     generation = Generation.objects.get()
     return generation.state, generation.message.content
+
+
+def refusing(body: Any) -> None:
+    """Have the behaviour `refusing` answer 404 with this."""
+
+    async def refuse(request: web.Request, received: Received) -> web.StreamResponse:
+        return web.json_response(body, status=404)
+
+    BEHAVIOURS["refusing"] = refuse
 
 
 class TestBeforeTheFirstPiece:
@@ -72,6 +82,39 @@ class TestBeforeTheFirstPiece:
         assert outcome() == (State.FAILED, "")
         assert texts(Chat.objects.get(pk=body["details"]["chatId"])) == [QUESTION, ""]
         assert len(questions(provider)) == times
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"error": {"message": "No such\nmodel.", "type": "t"}},
+            [{"error": {"message": "No such model.", "status": "NOT_FOUND"}}],
+            {"error": "No such model."},
+            {"object": "error", "message": "No such model."},
+        ],
+    )
+    def test_a_refusal_is_told_in_the_providers_words(
+        self, api: Api, alice: User, provider: FakeProvider, body: Any
+    ):
+        refusing(body)
+        persona(alice, provider, "refusing")
+
+        told = api.generate().json()["message"]
+
+        assert told == "The model's provider refused the request (status 404): No such model."
+
+    @pytest.mark.parametrize(
+        "body", [{"error": {"message": f"No key {KEY} here. {'x' * 5000}"}}, {"error": [KEY]}, KEY]
+    )
+    def test_its_words_are_few_and_have_no_key(
+        self, api: Api, alice: User, provider: FakeProvider, body: Any
+    ):
+        refusing(body)
+        persona(alice, provider, "refusing")
+
+        told = api.generate().json()["message"]
+
+        assert KEY not in told
+        assert len(told) < 400
 
     def test_how_long_to_wait_is_passed_on(self, api: Api, alice: User, provider: FakeProvider):
         persona(alice, provider, "limited")
