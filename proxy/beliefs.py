@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 
@@ -79,6 +80,12 @@ class Belief:
         late = (*self.late, age)[-2:] if age > SHORTEST else ()
         lifetime = min(late) if len(late) == 2 else self.lifetime
         return Belief(lifetime, self.misses + 1, late, recent)
+
+    @classmethod
+    def of(cls, plain: Sequence[Any]) -> Belief:
+        """Return the belief that these plain values tell."""
+        lifetime, misses, late, recent = plain
+        return cls(lifetime, misses, tuple(late), tuple((e, f) for e, f in recent))
 
     def plain(self) -> tuple[Any, ...]:
         """Return the belief as plain values."""

@@ -1,6 +1,6 @@
-"""What is remembered of conversations for the cost gate, in Django's cache.
+"""What is remembered of conversations for the cost gate, in Redis or else in this process.
 
-It is lost, at worst: when the cache is away or slow, a call goes on without it after PATIENCE, and
+It is lost, at worst: when Redis is away or slow, a call goes on without it after PATIENCE, and
 pays for that. With Redis all processes share it, and calls of one conversation take turns.
 """
 
@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from functools import cache
+from typing import Any, Final, Protocol, TypeVar
 
+import msgspec
+import redis
 from django.conf import settings
-from django.core.cache import cache
+from django.core import cache as django_cache
+from django.core.signals import setting_changed
 
 from proxy.beliefs import Belief
 from proxy.cost.rates import Rates
@@ -46,7 +50,7 @@ class Page:
 
 async def read(conversation: str, upstream: str, *, hold: bool = True) -> Page:
     """Return the page; the next reader waits for `write` a little while if `hold`."""
-    found = await _in_time(lambda: _read(conversation, upstream, hold and bool(settings.REDIS_URL)))
+    found = await _in_time(lambda: _read(conversation, upstream, hold))
     return found or Page()
 
 
@@ -60,25 +64,27 @@ def learn(gated: Gated, found: int) -> None:
     """Take note, off the path, of how much of a request its provider had cached."""
     expected = gated.decision.hit
     try:
-        cache.set(_told(gated.conversation), (gated.turn, found, expected), KEPT_SECONDS)
+        told = msgspec.json.encode((gated.turn, found, expected))
+        _shelf().put(_told(gated.conversation), told)
         _teach(gated.upstream, expected, found, gated.age, gated.tariff.rates)
     except Exception as error:
-        # Whichever cache it is, and whatever it raises: what is not learnt costs money at worst.
+        # Whatever it raises: what is not learnt costs money at worst.
         logger.warning("Nothing was learnt from an answer: %s", type(error).__name__)
 
 
 def _teach(upstream: str, expected: int, found: int, age: float, rates: Rates) -> None:
-    before = Belief(*cache.get(_belief(upstream), ()))
+    (known,) = _shelf().take([_belief(upstream)])
+    before = _believed(known)
     after = before.after(expected, found, age, rates)
     if after.is_alarmed and not before.is_alarmed:
         logger.warning(
             "%s caches less than half of what was expected; everything is sent for now", upstream
         )
-    cache.set(_belief(upstream), after.plain(), KEPT_SECONDS)
+    _shelf().put(_belief(upstream), msgspec.json.encode(after.plain()))
 
 
 async def _in_time(work: Callable[[], Result]) -> Result | None:
-    """Do work on the cache: here in memory, on a thread and within PATIENCE where it is Redis."""
+    """Do work on the shelf: here in memory, on a thread and within PATIENCE where it is Redis."""
     global _left_alone_until
     if not settings.REDIS_URL:
         return work()
@@ -96,29 +102,87 @@ async def _in_time(work: Callable[[], Result]) -> Result | None:
 
 
 def _read(conversation: str, upstream: str, is_locked: bool) -> Page:
-    if is_locked:
-        give_up = time.monotonic() + PATIENCE / 2
-        while not cache.add(_lock(conversation), 1, LOCKED_SECONDS):
-            if time.monotonic() > give_up:
-                break
-            time.sleep(PATIENCE / 10)
     keys = (_state(conversation), _told(conversation), _belief(upstream))
-    found = cache.get_many(keys)
+    packed, told, belief = _shelf().take(keys, lock=_lock(conversation) if is_locked else "")
     try:
-        state = State.unpacked(found[keys[0]])
-    except (KeyError, Unreadable):
+        state = State.unpacked(packed) if packed else None
+    except Unreadable:
         state = None
-    if state and keys[1] in found:
-        turn, cached, expected = found[keys[1]]
+    if state and told:
+        turn, cached, expected = msgspec.json.decode(told)
         if turn == state.turns:
             state = state.taught(cached, expected)
-    return Page(state, Belief(*found.get(keys[2], ())))
+    return Page(state, _believed(belief))
+
+
+def _believed(told: bytes | None) -> Belief:
+    return Belief.of(msgspec.json.decode(told)) if told else Belief()
 
 
 def _write(conversation: str, packed: bytes) -> None:
-    cache.set(_state(conversation), packed, KEPT_SECONDS)
-    if settings.REDIS_URL:
-        cache.delete(_lock(conversation))
+    _shelf().put(_state(conversation), packed, lock=_lock(conversation))
+
+
+class _Shelf(Protocol):
+    """Where bytes are kept by their keys for a day."""
+
+    def take(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
+        """Return what is kept; with a lock, once nobody else has it or has had it too long."""
+
+    def put(self, key: str, value: bytes, *, lock: str = "") -> None:
+        """Keep a value, and give back the lock."""
+
+
+class _InProcess:
+    """The shelf of a process by itself, which needs no lock: one call at a time has its thread."""
+
+    def take(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
+        found = django_cache.cache.get_many(keys)
+        return [found.get(key) for key in keys]
+
+    def put(self, key: str, value: bytes, *, lock: str = "") -> None:
+        django_cache.cache.set(key, value, KEPT_SECONDS)
+
+
+class _InRedis:
+    """The shelf of all processes; each step is one round trip, as these are what it costs."""
+
+    def __init__(self) -> None:
+        seconds = settings.REDIS_TIMEOUT
+        self._redis = redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=seconds, socket_connect_timeout=seconds
+        )
+
+    def take(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
+        give_up = time.monotonic() + PATIENCE / 2
+        while True:
+            step = self._redis.pipeline(transaction=False)
+            if lock:
+                step.set(lock, 1, ex=LOCKED_SECONDS, nx=True)
+            step.mget(keys)
+            *locked, found = step.execute()
+            if all(locked) or time.monotonic() > give_up:
+                return list(found)
+            time.sleep(PATIENCE / 10)
+
+    def put(self, key: str, value: bytes, *, lock: str = "") -> None:
+        step = self._redis.pipeline(transaction=False)
+        step.set(key, value, ex=KEPT_SECONDS)
+        if lock:
+            step.delete(lock)
+        step.execute()
+
+
+@cache
+def _shelf() -> _Shelf:
+    return _InRedis() if settings.REDIS_URL else _InProcess()
+
+
+def _forget(**changed: Any) -> None:
+    _shelf.cache_clear()
+
+
+setting_changed.connect(_forget)
 
 
 def _state(conversation: str) -> str:
