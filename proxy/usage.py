@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -26,6 +27,8 @@ from proxy.wire.dialect import Counts
 # Calls wait with the ends of their answers, and a thousand bytes for all else.
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 BARE_BYTES = 1000
+# For each statement SQLite gives other threads a turn, and has to ask for its own again.
+ROWS_A_STATEMENT = 100
 # What is no longer kept goes in passing, a little at a time, so that nothing else waits for it.
 EXPIRE_EVERY_SECONDS = 600.0
 EXPIRED_AT_ONCE = 20_000
@@ -77,7 +80,14 @@ def _write(rows: list[dict[str, Any]]) -> None:
     there = set(get_user_model().objects.filter(pk__in=callers).values_list("pk", flat=True))
     with transaction.atomic(), connection.cursor() as cursor:
         rollup.add(rows)
-        cursor.executemany(_statement(), list(_values(rows, there)))
+        values = list(_values(rows, there))
+        left = len(values) % ROWS_A_STATEMENT
+        cursor.executemany(_statement(1), values[:left])
+        many = [
+            list(chain(*values[start : start + ROWS_A_STATEMENT]))
+            for start in range(left, len(values), ROWS_A_STATEMENT)
+        ]
+        cursor.executemany(_statement(ROWS_A_STATEMENT), many)
 
 
 def _values(rows: list[dict[str, Any]], there: set[int]) -> Iterator[list[Any]]:
@@ -134,13 +144,14 @@ def _columns() -> dict[str, Any]:
     return {field.attname: field.get_default() for field in fields}
 
 
-def _statement() -> str:
+@cache
+def _statement(rows: int) -> str:
     quote = connection.ops.quote_name
     table = quote(UsageRecord._meta.db_table)
     columns = ", ".join(quote(column) for column in _columns())
-    values = ", ".join(["%s"] * len(_columns()))
-    return f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608
+    values = ", ".join(["(" + ", ".join(["%s"] * len(_columns())) + ")"] * rows)
+    return f"INSERT INTO {table} ({columns}) VALUES {values}"  # noqa: S608
 
 
-waiting = Batches("usage rows", _insert, at_once=500, most=MOST_WAITING_BYTES, weight=_size)
+waiting = Batches("usage rows", _insert, at_once=5000, most=MOST_WAITING_BYTES, weight=_size)
 """Takes a row for each call."""
