@@ -30,11 +30,13 @@ def pause_of(answer: Connection) -> float:
 
 async def words_of(answer: Connection, watch: Watch, key: str) -> str:
     """Return what a provider says of its refusal, without its key; empty where nothing is read."""
-    body = bytearray()
+    body, is_whole = bytearray(), False
     try:
         async with asyncio.timeout(SECONDS):
-            while len(body) < MOST_BYTES and not answer.is_complete:
+            # All that has come by then: an answer may be complete before it is read at all.
+            while not is_whole and len(body) < MOST_BYTES:
                 body += await forward.read(answer, watch)
+                is_whole = answer.is_complete
     except (ProxyError, TimeoutError):
         return ""
     said = " ".join(_message_in(bytes(body)).split())
