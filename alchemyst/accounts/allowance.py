@@ -330,7 +330,10 @@ def _hold(allowance: Allowance) -> None:
 
 
 async def _renew() -> None:
-    while _held:
+    task = asyncio.current_task()
+    assert task is not None
+    # A cancellation may come back from Redis's client as a fault of its own.
+    while _held and not task.cancelling():
         await asyncio.sleep(HOLD_SECONDS / 3)
         by_store: dict[Counters, list[str]] = {}
         for allowance in _held:
