@@ -113,11 +113,14 @@ class Server(uvicorn.Server):
         asyncio.run_coroutine_threadsafe(usage.waiting.close(), self.loop).result(10)
 
     async def _rested(self) -> None:
+        # What has arrived last is read at the loop's next look.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=3)
         answers = runner()
         await answers.drain(0)
         answers.is_draining = False
-        if self.server_state.tasks:
-            await asyncio.wait(self.server_state.tasks, timeout=3)
 
     def begin(self) -> None:
         self.thread.start()

@@ -31,8 +31,12 @@ def field(page: Page) -> Locator:
 
 
 def ask(page: Page, text: str) -> None:
+    """Ask, and see the question in the thread."""
+    questions = page.locator("article.question")
+    before = questions.count()
     field(page).fill(text)
     field(page).press("Enter")
+    expect(questions).to_have_count(before + 1)
 
 
 def answered(page: Page) -> Locator:
