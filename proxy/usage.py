@@ -153,5 +153,5 @@ def _statement(rows: int) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES {values}"  # noqa: S608
 
 
-waiting = Batches("usage rows", _insert, at_once=5000, most=MOST_WAITING_BYTES, weight=_size)
+waiting = Batches("usage rows", _insert, at_once=1000, most=MOST_WAITING_BYTES, weight=_size)
 """Takes a row for each call."""
