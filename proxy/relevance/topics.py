@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.special import expit
 
 from .likeness import Floats, History, products, sums
 from .meaning import Meaning
@@ -47,7 +46,7 @@ class Topics:
         cover, asked = self._cover, history.question
         near = cover[-2:].max()
         return float(
-            expit(
+            _likely(
                 1.0
                 + 2.0 * asked.points_back
                 - 0.65 * min(asked.content, MOST_CONTENT)
@@ -61,7 +60,7 @@ class Topics:
         answers = [history.messages[end - 1] for end in history.bounds[1:-1]]
         content = np.array([f.content for f in asked])
         is_fragment = (content <= 3) & ~np.array([f.is_question for f in asked])
-        links = expit(
+        links = _likely(
             1.3
             + 1.3 * np.array([f.points_back for f in asked])
             + 0.9 * np.array([f.goes_on for f in asked])
@@ -97,9 +96,16 @@ class Topics:
         evidence += close.T
         evidence += 10.0 * self.likeness
         evidence -= 6.0
-        likely = expit(evidence, out=evidence)
+        likely = _likely(evidence)
         np.fill_diagonal(likely, 1)
         return likely
+
+
+def _likely(evidence: Floats | float) -> Floats:
+    """Return the logistic function, which scipy.special would bring for 6 MB of memory."""
+    halved = np.tanh(np.multiply(evidence, 0.5))
+    likely: Floats = halved * 0.5 + 0.5
+    return likely
 
 
 def _cover(history: History, matrix: csr_matrix) -> tuple[Floats, Floats]:
