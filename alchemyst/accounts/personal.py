@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alchemyst.accounts.models import ApiKey, AuditEntry, User
+from alchemyst.accounts.serializers import ApiKeySerializer
 
 _USER = (
     "username",
@@ -20,21 +21,6 @@ _USER = (
     "language",
     "keep_chats_days",
 )
-_KEY = (
-    "id",
-    "name",
-    "prefix",
-    "scopes",
-    "relevance",
-    "cost",
-    "allowed_models",
-    "allowed_hosts",
-    "records",
-    "keeps_chats",
-    "expires_at",
-    "created",
-    "last_used",
-)
 _ENTRY = ("created", "actor_name", "action", "thing", "thing_name", "reason")
 
 
@@ -44,7 +30,7 @@ def account(user_id: int) -> Iterator[dict[str, Any]]:
 
 def api_keys(user_id: int) -> Iterator[dict[str, Any]]:
     """The keys, without what would open anything."""
-    yield from ApiKey.objects.filter(owner=user_id).values(*_KEY).iterator()
+    yield from ApiKey.objects.filter(owner=user_id).values(*ApiKeySerializer.Meta.fields).iterator()
 
 
 def audit(user_id: int) -> Iterator[dict[str, Any]]:
