@@ -25,7 +25,7 @@ $(VENV)/.installed: requirements.txt requirements-model.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
 # Clients on Node, for the tests, where Node is found; without them those tests are skipped.

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from alchemyst import env
+from alchemyst import __version__, env
 from alchemyst.staff import look
 from proxy import permits
 from proxy.cost import policy
@@ -249,7 +249,7 @@ SESSION_AUTHENTICATION_CLASS = "alchemyst.accounts.sessions.SessionAuthenticatio
 SPECTACULAR_SETTINGS = {
     "TITLE": "Alchemyst",
     "DESCRIPTION": "A context proxy for language models, and the accounts behind it.",
-    "VERSION": "0.1.0",
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
