@@ -17,6 +17,11 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+# A file or folder of ours in backticks, and a module that a command runs.
+OURS = "alchemyst|chats|personas|proxy|deploy|static|templates|tests"
+PATH = re.compile(rf"`((?:{OURS})/[\w./-]*)`")
+MODULE = re.compile(r"-m (tests(?:\.\w+)+)")
+TARGET = re.compile(r"(?:`|^ {4}|&& )make ([a-z][a-z-]*)", re.MULTILINE)
 
 
 def name_of(path: Path) -> str:
@@ -43,6 +48,28 @@ def test_every_relative_link_leads_somewhere(page: Path):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not fragment or fragment in anchors(target), link
+
+
+# What a changelog tells of was there once.
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of
+)
+def test_every_path_of_ours_that_a_page_names_is_there(page: Path):
+    text = page.read_text()
+    paths = [*PATH.findall(text), *(f"{m.replace('.', '/')}.py" for m in MODULE.findall(text))]
+
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_every_target_that_is_named_can_be_made():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
+    listed = set(re.findall(r"^#: ([a-z-]+)", makefile, flags=re.MULTILINE))
+
+    named = {target for page in PAGES for target in TARGET.findall(page.read_text())}
+
+    assert listed | named <= targets
+    assert targets - listed <= {"help"}
 
 
 def test_the_index_names_every_page():
