@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -13,10 +14,6 @@ from uuid_utils.compat import uuid7
 
 # 192 random bits: an address that nobody guesses.
 TOKEN_BYTES = 24
-
-
-def new_token() -> str:
-    return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 class ShareQuerySet(models.QuerySet["Share"]):
@@ -38,7 +35,12 @@ class Share(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="shares")
     chat = models.ForeignKey("Chat", models.CASCADE, related_name="shares")
-    token = models.CharField(max_length=64, unique=True, default=new_token, editable=False)
+    token = models.CharField(
+        max_length=64,
+        unique=True,
+        default=partial(secrets.token_urlsafe, TOKEN_BYTES),
+        editable=False,
+    )
     title = models.CharField(max_length=200, blank=True)
     messages = models.JSONField(default=list, help_text="role, content, speaker of each.")
     created = models.DateTimeField(default=timezone.now, editable=False)
