@@ -18,7 +18,6 @@ from typing import Any
 import redis
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
-from celery.signals import heartbeat_sent, setup_logging
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
@@ -152,8 +151,7 @@ def has_workers() -> bool:
     return bool(settings.REDIS_URL) and memory.has_workers()
 
 
-@heartbeat_sent.connect
-def _say_alive(**kwargs: Any) -> None:
+def say_alive(**kwargs: Any) -> None:
     """In a worker: say so."""
     try:
         memory.client.set(WORKERS, 1, ex=ALIVE_SECONDS)
@@ -161,8 +159,7 @@ def _say_alive(**kwargs: Any) -> None:
         logger.warning("Redis does not answer: the web processes think that no worker lives.")
 
 
-@setup_logging.connect
-def _keep_our_logging(**kwargs: Any) -> None:
+def keep_our_logging(**kwargs: Any) -> None:
     """In a worker: logs are as settings.LOGGING says, with secrets masked."""
 
 

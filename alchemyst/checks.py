@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from alchemyst import env
@@ -45,12 +45,10 @@ def refuse_unsafe() -> None:
         )
 
 
-@register
 def no_unsafe_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Error(sentence, id="alchemyst.E001") for sentence in unsafe_settings()]
 
 
-@register
 def what_operators_get_wrong(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Warning(said, hint=hint, id=f"alchemyst.{name}") for name, said, hint in _doubtful()]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
 from proxy.errors import InvalidTarget
 from proxy.target import host_of
@@ -74,11 +73,9 @@ def options() -> Options:
     )
 
 
-def _forget(**changed: Any) -> None:
+def on_setting_changed(**kwargs: Any) -> None:
+    """Read the settings again."""
     options.cache_clear()
-
-
-setting_changed.connect(_forget)
 
 
 def allowed_targets(words: Iterable[str]) -> Allowed:

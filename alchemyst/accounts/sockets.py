@@ -9,7 +9,8 @@ from django.conf import settings
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Throttled
 
 from alchemyst.accounts import limits
-from alchemyst.accounts.authentication import NO_CREDENTIAL, Access
+from alchemyst.accounts.access import Access
+from alchemyst.accounts.authentication import NO_CREDENTIAL
 from alchemyst.accounts.middleware import checked_aside, session_aside
 from alchemyst.accounts.permissions import refuse_without
 from alchemyst.accounts.tokens import LONGEST

@@ -19,7 +19,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alchemyst.accounts import tokens
-from alchemyst.accounts.authentication import Access, access_of, caller
+from alchemyst.accounts.access import Access
+from alchemyst.accounts.authentication import access_of, caller
 from alchemyst.accounts.models import MOST_KEYS, ApiKey, User
 from alchemyst.accounts.permissions import RegistrationIsOpen
 from alchemyst.accounts.serializers import (
