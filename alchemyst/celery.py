@@ -19,6 +19,7 @@ import redis
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
 from django.conf import settings
+from django.db import connections
 from kombu.exceptions import OperationalError
 
 logger = logging.getLogger("alchemyst.tasks")
@@ -76,8 +77,6 @@ class Here:
         self.settle(seconds)
 
     def _run(self, key: str, work: Callable[[], object]) -> None:
-        from django.db import connections
-
         with self._lock:
             self._waiting.discard(key)
         try:

@@ -19,7 +19,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from rest_framework.exceptions import APIException
 
-from chats import bell, ending, events, running
+from chats import bell, ending, events, outcome, running
 from chats.asked import Begun, Question
 from chats.database import on_thread
 from chats.entries import Type
@@ -181,7 +181,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _tell_events(self, generation_id: UUID, after: int) -> None:
         named = {"replaySessionID": str(generation_id)}
         try:
-            async with aclosing(events.follow(generation_id, after)) as followed:
+            async with aclosing(
+                events.follow(generation_id, after, on_abandoned=outcome.abandon)
+            ) as followed:
                 async for entries in followed:
                     for entry in entries:
                         told = {"type": "done"} if entry.type == Type.DONE else entry.told() or {}

@@ -97,57 +97,56 @@ def ask_again(
 
     Nothing that was said goes away: the new way is a branch. Raises as `begin` does.
     """
-    with _one_at_a_time(), transaction.atomic():
-        chat = _locked(user, chat_id)
-        target = _message(chat, message_id)
-        if target.role == Role.USER and content is not None:
-            chat.branch_at(target)
-            chat.append(Role.USER, content)
-        elif target.role == Role.ASSISTANT and content is None:
-            if target.parent is None or target.parent.role != Role.USER:
-                raise BadQuestion("This message answers no question, so it can't be made anew.")
-            chat.branch_at(target)
-        else:
-            raise BadQuestion("Name an answer, or a question together with its new content.")
-        _give_persona(user, chat, manner)
-        return _queued(user, chat, manner)
+    try:
+        with transaction.atomic():
+            chat = _locked(user, chat_id)
+            target = _message(chat, message_id)
+            if target.role == Role.USER and content is not None:
+                chat.branch_at(target)
+                chat.append(Role.USER, content)
+            elif target.role == Role.ASSISTANT and content is None:
+                if target.parent is None or target.parent.role != Role.USER:
+                    raise BadQuestion("This message answers no question, so it can't be made anew.")
+                chat.branch_at(target)
+            else:
+                raise BadQuestion("Name an answer, or a question together with its new content.")
+            _give_persona(user, chat, manner)
+            return _queued(user, chat, manner)
+    except IntegrityError:
+        # The database refuses a second answer in a chat.
+        raise AnswerRunning from None
 
 
 def carry_on(user: Any, chat_id: UUID, manner: Manner, message_id: UUID | None) -> Begun:
     """Go on with an answer that broke off or was stopped; what there is of it is kept as it is."""
-    with _one_at_a_time(), transaction.atomic():
-        chat = _locked(user, chat_id)
-        broken = _message(chat, message_id)
-        state = getattr(getattr(broken, "generation", None), "state", "")
-        if state not in (State.INCOMPLETE, State.STOPPED, State.FAILED):
-            raise Contradiction("Only an answer that broke off or was stopped can be continued.")
-        before = broken.generation
-        kept = {"continues": str(before.pk), "kept": broken.content}
-        again = Manner(
-            **{
-                name: before.parameters.get(name, getattr(manner, name))
-                for name in ("voice", "research", "scope")
-            },
-            given=tuple(before.parameters.get("given", ())),
-            relevance=manner.relevance,
-            cost=manner.cost,
-            key_id=manner.key_id,
-            scopes=manner.scopes,
-        )
-        _give_persona(user, chat, again)
-        chat.branch_at(broken)
-        return _queued(user, chat, again, more=kept)
-
-
-class _one_at_a_time:
-    """Turns the database's refusal of a second answer in a chat into ours."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, IntegrityError):
-            raise AnswerRunning from None
+    try:
+        with transaction.atomic():
+            chat = _locked(user, chat_id)
+            broken = _message(chat, message_id)
+            state = getattr(getattr(broken, "generation", None), "state", "")
+            if state not in (State.INCOMPLETE, State.STOPPED, State.FAILED):
+                raise Contradiction(
+                    "Only an answer that broke off or was stopped can be continued."
+                )
+            before = broken.generation
+            kept = {"continues": str(before.pk), "kept": broken.content}
+            again = Manner(
+                **{
+                    name: before.parameters.get(name, getattr(manner, name))
+                    for name in ("voice", "research", "scope")
+                },
+                given=tuple(before.parameters.get("given", ())),
+                relevance=manner.relevance,
+                cost=manner.cost,
+                key_id=manner.key_id,
+                scopes=manner.scopes,
+            )
+            _give_persona(user, chat, again)
+            chat.branch_at(broken)
+            return _queued(user, chat, again, more=kept)
+    except IntegrityError:
+        # The database refuses a second answer in a chat.
+        raise AnswerRunning from None
 
 
 def _key_of(question: Question) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
@@ -19,10 +19,9 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from chats.models.branch import Branch
+from chats.models.generation import Generation
+from chats.models.message import Message, MessageQuerySet
 from chats.search import Query
-
-if TYPE_CHECKING:
-    from chats.models.message import Message, MessageQuerySet
 
 TRASH = timedelta(days=30)
 MOST_COPIED_MESSAGES = 10_000
@@ -57,8 +56,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
         No words find no chat.
         """
-        from chats.models.message import Message
-
         query = Query.of(words)
         if not query:
             return self.none()
@@ -70,8 +67,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def with_state(self) -> ChatQuerySet:
         """Adds `is_answering`, and who answers."""
-        from chats.models.generation import Generation
-
         running = Generation.objects.running().filter(chat=OuterRef("pk"))
         return (
             self.annotate(is_answering=Exists(running))
@@ -81,8 +76,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def throw_away(self) -> int:
         """Put the chats into the trash, and stop the answers being written in them."""
-        from chats.models.generation import Generation
-
         thrown = list(self.filter(deleted_at=None).values_list("pk", flat=True))
         Generation.objects.running().filter(chat__in=thrown).update(stop_requested=True)
         return Chat.objects.filter(pk__in=thrown).update(deleted_at=timezone.now())
@@ -186,8 +179,6 @@ class Chat(models.Model):
         self, branch: Branch | None = None, *, first: int = 0, end: int | None = None
     ) -> MessageQuerySet:
         """The messages of a branch (the shown one), in order, from `first` to before `end`."""
-        from chats.models.message import Message
-
         branch = branch or self.branch
         if branch is None:
             return Message.objects.none()
@@ -213,8 +204,6 @@ class Chat(models.Model):
 
         They are read and written in batches, however many there are.
         """
-        from chats.models.message import Message
-
         branch, last, incoming = self.first_branch(), None, iter(messages)
         position = 0
         while batch := list(islice(incoming, AT_ONCE)):
@@ -252,8 +241,6 @@ class Chat(models.Model):
 
     def append(self, role: str, content: str, **fields: Any) -> Message:
         """Add a message at the end of the shown branch. Writers at once take turns."""
-        from chats.models.message import Message
-
         (message,) = self.extend([Message(role=role, content=content, **fields)])
         return message
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Left, Length
+from django.db.models import Q, Sum
+from django.db.models.functions import Length
 from django.utils import timezone
 from uuid_utils.compat import uuid7
-
-from chats.search import INDEXED_CHARACTERS, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +36,6 @@ class MessageQuerySet(models.QuerySet["Message"]):
         if None in parents:
             follows |= Q(parent=None)
         return self.filter(follows, chat=chat).order_by("created", "pk")
-
-    def newest_about(self, chats: Iterable[Any], query: Query) -> MessageQuerySet:
-        """Of each of some chats the newest message that answers to a search, as `beginning`."""
-        from chats.models.chat import Chat
-
-        answering = Message.objects.filter(chat=OuterRef("pk"), content__words=query)
-        newest = Subquery(answering.order_by("-created", "-pk").values("pk")[:1])
-        found = Chat.objects.filter(pk__in=chats).annotate(newest=newest)
-        return (
-            self.filter(pk__in=found.values("newest"))
-            .defer("content")
-            .annotate(beginning=Left("content", INDEXED_CHARACTERS))
-        )
 
     def characters(self) -> int:
         """How many characters the messages have together."""

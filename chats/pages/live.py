@@ -18,7 +18,7 @@ from uuid import UUID
 from channels.generic.websocket import AsyncWebsocketConsumer
 from rest_framework.exceptions import APIException
 
-from chats import bell, events
+from chats import bell, events, outcome
 from chats.consumers import CHECK_SECONDS, INTERNAL, NOT_AUTHENTICATED, NOT_FOUND
 from chats.database import on_thread
 from chats.entries import Entry
@@ -91,7 +91,9 @@ class PageConsumer(AsyncWebsocketConsumer):
         message = str(message_id)
         text, final = "", 0
         with suppress(events.LogLost, OSError):
-            async with aclosing(events.follow(generation_id)) as followed:
+            async with aclosing(
+                events.follow(generation_id, on_abandoned=outcome.abandon)
+            ) as followed:
                 async for entries in followed:
                     for step in _steps_in(entries):
                         await self.tell(op="step", message=message, text=step)

@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
-from chats import answer, events, given, running, sse
+from chats import answer, events, given, outcome, running, sse
 from chats.admission import Place, admit
 from chats.asked import Begun, Manner, Said
 from chats.database import on_thread
@@ -212,7 +212,9 @@ async def _stream(call: Call, generation: Generation, after: int) -> None:
     with suppress(ClientGone), Watch(call.receive, options().bounds):
         await call.send(start)
         try:
-            async with aclosing(events.follow(generation.pk, after)) as followed:
+            async with aclosing(
+                events.follow(generation.pk, after, on_abandoned=outcome.abandon)
+            ) as followed:
                 async for entries in followed:
                     await call.send(_more(sse.told(entries)))
         except events.LogLost:
@@ -235,7 +237,7 @@ async def _whole(call: Call, generation: Generation) -> None:
 async def _to_its_end(generation_id: UUID) -> list[Entry]:
     found: list[Entry] = []
     try:
-        async with aclosing(events.follow(generation_id)) as followed:
+        async with aclosing(events.follow(generation_id, on_abandoned=outcome.abandon)) as followed:
             async for entries in followed:
                 found += entries
     except events.LogLost:
