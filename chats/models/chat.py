@@ -22,6 +22,7 @@ from chats.models.branch import Branch
 from chats.models.generation import Generation
 from chats.models.message import Message, MessageQuerySet
 from chats.search import Query
+from proxy.common.access import User, id_of
 
 TRASH = timedelta(days=30)
 MOST_COPIED_MESSAGES = 10_000
@@ -39,13 +40,13 @@ class TooLong(Exception):
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
-    def of(self, user: Any) -> ChatQuerySet:
+    def of(self, user: User | int) -> ChatQuerySet:
         """The chats that `user` has, without the trash. Every view starts here."""
-        return self.filter(owner=user, deleted_at=None)
+        return self.filter(owner=id_of(user), deleted_at=None)
 
-    def trash_of(self, user: Any) -> ChatQuerySet:
+    def trash_of(self, user: User | int) -> ChatQuerySet:
         """The chats that `user` deleted and can still restore."""
-        return self.filter(owner=user, deleted_at__gte=timezone.now() - TRASH)
+        return self.filter(owner=id_of(user), deleted_at__gte=timezone.now() - TRASH)
 
     def past_the_trash(self) -> ChatQuerySet:
         """The chats that nobody can restore any more."""
@@ -167,12 +168,12 @@ class Chat(models.Model):
         return f"chat {self.pk}"
 
     @transaction.atomic
-    def give_to(self, user: Any) -> None:
+    def give_to(self, user: User) -> None:
         """Let the chat, with its answers, be another user's; what is written in it is stopped."""
         self.generations.filter(state__in=("queued", "streaming")).update(stop_requested=True)
         # Keys and origins are unique for their owner, and name what only the old one knows.
-        self.generations.update(owner=user, idempotency_key="")
-        self.owner, self.origin, self.is_pinned = user, "", False
+        self.generations.update(owner_id=user.pk, idempotency_key="")
+        self.owner_id, self.origin, self.is_pinned = user.pk, "", False
         self.save(update_fields=["owner", "origin", "is_pinned"])
 
     def messages_on(

@@ -11,6 +11,8 @@ from django.db.models.functions import Length
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from proxy.common.access import User, id_of
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -25,9 +27,9 @@ class Standing:
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
-    def of(self, user: Any) -> MessageQuerySet:
+    def of(self, user: User | int) -> MessageQuerySet:
         """The messages of the chats that `user` has, without the trash."""
-        return self.filter(chat__owner=user, chat__deleted_at=None)
+        return self.filter(chat__owner=id_of(user), chat__deleted_at=None)
 
     def after(self, chat: Any, parents: set[Any]) -> MessageQuerySet:
         """The chat's messages that follow one of `parents` (None: that begin it), oldest first."""

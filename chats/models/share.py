@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -12,14 +11,16 @@ from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from proxy.common.access import User, id_of
+
 # 192 random bits: an address that nobody guesses.
 TOKEN_BYTES = 24
 
 
 class ShareQuerySet(models.QuerySet["Share"]):
-    def of(self, user: Any) -> ShareQuerySet:
+    def of(self, user: User | int) -> ShareQuerySet:
         """The shares that `user` made and has not revoked."""
-        return self.filter(owner=user, revoked_at=None)
+        return self.filter(owner=id_of(user), revoked_at=None)
 
     def open_now(self) -> ShareQuerySet:
         """The shares that whoever has the address may read."""

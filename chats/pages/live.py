@@ -25,6 +25,7 @@ from chats.entries import Entry
 from chats.models import Chat, Event
 from chats.pages.look import Look, look_at
 from chats.rendering import blocks_of, sketched
+from proxy.common.access import Identity
 
 # How long drawing rests, by how long it took: others want the processor too.
 REST = 3
@@ -39,7 +40,7 @@ class PageConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.chat_id: UUID = self.scope["url_route"]["kwargs"]["chat_id"]
-        self.identity = self.scope["identity"]
+        self.identity: Identity = self.scope["identity"]
         await self.accept()
         self.watching = asyncio.create_task(self._watched())
 

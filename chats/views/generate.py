@@ -33,6 +33,7 @@ from chats.serializers.questions import (
 )
 from chats.views.call import Call
 from proxy.asked import source_of
+from proxy.common.access import User
 from proxy.completions import Completion
 from proxy.errors import ProxyError
 from proxy.options import options
@@ -83,7 +84,7 @@ async def answered(call: Call) -> None:
 
 
 @on_thread
-def _unsaved(user: Any, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
+def _unsaved(user: User, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
     version = version_of(user, manner.persona)
     check_scope(version, manner.scope or "internal", manner.scopes)
     instructions, turns = in_turns((said.role, Part(said.content)) for said in history)
@@ -182,7 +183,7 @@ def _chat_id(text: str) -> UUID:
     return found
 
 
-async def _generation(user: Any, text: str) -> Generation:
+async def _generation(user: User, text: str) -> Generation:
     generation_id = id_in(text)
     found = await _found(user, generation_id) if generation_id else None
     if found is None:
@@ -191,7 +192,7 @@ async def _generation(user: Any, text: str) -> Generation:
 
 
 @on_thread
-def _found(user: Any, generation_id: UUID) -> Generation | None:
+def _found(user: User, generation_id: UUID) -> Generation | None:
     return Generation.objects.of(user).filter(pk=generation_id).first()
 
 

@@ -23,6 +23,8 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from alchemyst.accounts.signals import access_changed, access_ended
+from proxy.cost import policy
+from proxy.relevance import modes
 
 SCOPES = ("proxy", "chat", "internal", "external")
 RECORDS = [("scores", "digests and scores"), ("texts", "digests, scores and texts")]
@@ -40,7 +42,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def relevance_modes() -> list[tuple[str, str]]:
-    return [(name, name.replace("_", " ")) for name in settings.PROXY_RELEVANCE_MODES]
+    return [(name, name.replace("_", " ")) for name in modes.NAMES]
 
 
 # How many keys one user may have.
@@ -52,7 +54,7 @@ def all_scopes() -> list[str]:
 
 
 def cost_presets() -> list[tuple[str, str]]:
-    return [(name, name) for name in settings.PROXY_COST_PRESETS]
+    return [(name, name) for name in policy.NAMES]
 
 
 class ForgettingQuerySet(models.QuerySet[Row]):
