@@ -5,7 +5,6 @@ Django runs its checks for management commands only, so `asgi.py` asks `refuse_u
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,7 +89,7 @@ def _doubtful() -> Iterator[tuple[str, str, str]]:
             "from your proxy is redirected for ever.",
             "Set ALCHEMYST_TRUSTED_PROXIES to how many proxies stand in front, usually 1.",
         )
-    if settings.METRICS_TOKEN and many and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if settings.METRICS_TOKEN and many and not settings.PROMETHEUS_MULTIPROC_DIR:
         yield (
             "W006",
             "Several processes serve, and /metrics tells of one of them alone.",

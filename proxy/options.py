@@ -46,6 +46,7 @@ class Options:
     max_body: int
     max_messages: int
     memory_seconds: float
+    c1_base_url: str
 
 
 @cache
@@ -70,6 +71,7 @@ def options() -> Options:
         max_body=settings.PROXY_MAX_BODY,
         max_messages=settings.PROXY_MAX_MESSAGES,
         memory_seconds=settings.AUTH_MEMORY_SECONDS,
+        c1_base_url=settings.C1_BASE_URL,
     )
 
 
