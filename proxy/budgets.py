@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
@@ -21,11 +21,10 @@ from proxy import allowance, prices
 from proxy.context import Context
 from proxy.cost.prices import Tariff, Used
 from proxy.errors import BudgetSpent
+from proxy.models import Budget
+from proxy.models.budget import COUNTED
 from proxy.options import options
 from proxy.wire.dialect import Counts
-
-if TYPE_CHECKING:
-    from proxy.models import Budget
 
 logger = logging.getLogger("proxy.budgets")
 
@@ -57,6 +56,12 @@ def forget() -> None:
     global _who, _age
     _who = None
     _age += 1
+
+
+def on_budget_changed(update_fields: frozenset[str] | None = None, **kwargs: Any) -> None:
+    """Look for budgets again after every change of a row but a count."""
+    if update_fields is None or not update_fields <= set(COUNTED):
+        forget()
 
 
 def are_none() -> bool:
@@ -166,8 +171,6 @@ async def _table() -> Who:
 
 
 def _read() -> Who:
-    from proxy.models import Budget
-
     who = Who(defaultdict(set), defaultdict(set))
     groups = defaultdict(set)
     for budget in Budget.objects.only("pk", "user_id", "group_id", "key_id"):
@@ -184,8 +187,6 @@ def _read() -> Who:
 
 
 def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:
-    from proxy.models import Budget
-
     now = datetime.now(UTC)
     refused = Budget.objects.take(ids, holder, amount, now)
     if refused is None:
@@ -210,6 +211,4 @@ def _spent(refusal: Refusal) -> BudgetSpent:
 
 
 def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
-    from proxy.models import Budget
-
     Budget.objects.settle(ids, holder, cost, datetime.now(UTC))

@@ -19,7 +19,6 @@ import msgspec
 import redis
 from django.conf import settings
 from django.core import cache as django_cache
-from django.core.signals import setting_changed
 
 from proxy.beliefs import Belief
 from proxy.cost.rates import Rates
@@ -178,11 +177,9 @@ def _shelf() -> _Shelf:
     return _InRedis() if settings.REDIS_URL else _InProcess()
 
 
-def _forget(**changed: Any) -> None:
+def on_setting_changed(**kwargs: Any) -> None:
+    """Choose again where conversations are kept."""
     _shelf.cache_clear()
-
-
-setting_changed.connect(_forget)
 
 
 def _state(conversation: str) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Final
+from typing import Any, Final
 
 from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
 from proxy.cost.prices import Table, shipped
+from proxy.models import Price
 
 logger = logging.getLogger("proxy.prices")
 
@@ -55,8 +56,6 @@ def kept() -> Table:
 
 def read() -> Table:
     """Return the prices that count as they stand in the database."""
-    from proxy.models import Price
-
     return Table(price.tariff for price in Price.objects.current())
 
 
@@ -65,3 +64,8 @@ def forget() -> None:
     global _table, _age
     _table = None
     _age += 1
+
+
+def on_price_changed(**kwargs: Any) -> None:
+    """Read the prices again after a change of a row."""
+    forget()

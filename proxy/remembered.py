@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.db import transaction
 
+from proxy.options import options
 from proxy.target import Base
 
 MOST_NAMES = 10_000
@@ -52,7 +52,7 @@ class Memory:
             return
         if len(known) >= self._most:
             known.clear()
-        known[user_id, name] = time.monotonic() + settings.AUTH_MEMORY_SECONDS, meant
+        known[user_id, name] = time.monotonic() + options().memory_seconds, meant
 
     def forget(self) -> None:
         """Forget everything."""

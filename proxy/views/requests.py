@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 from channels.db import database_sync_to_async
 
+from proxy.common.access import access_of
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.forward import Send
 from proxy.models import DecisionRecord
@@ -29,7 +30,7 @@ async def recorded(path: str, scope: Scope, send: Send) -> None:
     """
     if scope["method"] != "GET":
         raise MethodNotAllowed("Use GET here.", headers=(("allow", "GET"),))
-    access = scope["access"]
+    access = access_of(scope)
     request_id = path.removeprefix(PREFIX)
     found = None
     if _ID.fullmatch(request_id):
