@@ -36,7 +36,7 @@ SHADOW = "shadow"
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
-async def accounted(answer: transport.Answer, call: Call, receive: Receive, send: Send) -> None:
+async def accounted(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
     """Answer a call and note its row, whatever becomes of it; who left needs no answer."""
     user_id = call.scope["access"].user.id
     running.begun(user_id, call)
