@@ -22,13 +22,13 @@ from proxy.builtin_server import CONTEXT as BUILTIN_WINDOW
 from proxy.context import Context, Wish
 from proxy.errors import ProxyError, UpstreamBroken
 from proxy.gate import Gate
-from proxy.http1 import Connection, RawHeaders
 from proxy.models import UsageRecord
 from proxy.options import options
 from proxy.provider import Provider, builtin_provider, permitted_provider
 from proxy.refusals import pause_of, refusal, words_of
 from proxy.relevance import modes
 from proxy.threads import beside
+from proxy.transport import Answer, RawHeaders
 from proxy.watch import ClientGone, Receive, Watch
 from proxy.weighing import Pending, weighed
 from proxy.wire import gemini, openai, pieces
@@ -192,7 +192,7 @@ class Completion:
             watch.allow(2 * LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause or PAUSE_SECONDS)
 
-    async def _opened(self, provider: Provider, watch: Watch) -> Connection:
+    async def _opened(self, provider: Provider, watch: Watch) -> Answer:
         body = self.context.body
         if provider.model:
             body = openai.with_model(body, provider.model)
@@ -207,7 +207,7 @@ class Completion:
             sent.append((name.encode(), value.encode()))
         return await forward.opened(provider, "POST", self._route.endpoint, sent, body, watch)
 
-    async def _read(self, answer: Connection, watch: Watch) -> None:
+    async def _read(self, answer: Answer, watch: Watch) -> None:
         """Read an answer to its end; raises UpstreamBroken for one that is none, or breaks off."""
         kind = forward.kind_of(answer)
         if kind not in (b"text/event-stream", b"application/json"):
@@ -305,7 +305,7 @@ def _fitting(request: Request, made: Context, wish: Wish, room: int) -> Wish:
     return replace(wish, mode=mode, excluded=frozenset(excluded))
 
 
-async def _each_piece(answer: Connection, watch: Watch, take: Callable[[bytes], None]) -> None:
+async def _each_piece(answer: Answer, watch: Watch, take: Callable[[bytes], None]) -> None:
     left = watch.bounds.most_bytes
     is_whole = False
     while not is_whole:

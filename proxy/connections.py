@@ -19,17 +19,18 @@ from proxy.guard import Resolver
 from proxy.http1 import Broken, Connection
 from proxy.options import options
 from proxy.target import Origin
+from proxy.transport import Answer
 
-# How long a connection waits for its next request: less than the server's own patience, so that
-# hardly ever one hangs up as it is asked. Behind TLS stand load balancers, with a minute or more;
-# in the clear the servers of local models, five seconds.
+# How long an idle connection is kept: less than the server's own keep-alive timeout, so that a
+# request rarely meets a closing connection. Load balancers (TLS) allow a minute or more, servers of
+# local models (plain HTTP) five seconds.
 KEPT_SECONDS = 15.0
 KEPT_SECONDS_IN_THE_CLEAR = 4.0
 MOST_KEPT = 512
 SWEPT_EVERY_SECONDS = 2.0
-# Who refuses a connection may be restarting: asked again after about so many seconds.
+# Delays before retrying ECONNREFUSED or ECONNRESET, jittered.
 WAITS_WHEN_REFUSED = (0.1, 0.3)
-# A name may have an address that leads nowhere: after so long the next one is tried beside it.
+# Happy Eyeballs (RFC 8305): the delay before the next address is tried in parallel.
 NEXT_ADDRESS_SECONDS = 0.25
 
 
@@ -64,8 +65,10 @@ class Pool:
                     raise
         return await _asked(await self._connected(origin), head, body)
 
-    def release(self, origin: Origin, connection: Connection) -> None:
+    def release(self, origin: Origin, answer: Answer) -> None:
         """Keep a connection for the next caller, if its answer came to its end; else hang up."""
+        connection = answer
+        assert isinstance(connection, Connection)
         if not connection.release():
             return
         if self._count >= MOST_KEPT:
@@ -162,7 +165,7 @@ def _patience(origin: Origin, connection: Connection) -> float:
 
 @cache
 def tls() -> ssl.SSLContext:
-    """Return how providers are spoken to in secret: their certificates and names are checked."""
+    """Return the TLS context for providers: certificates and host names are verified."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

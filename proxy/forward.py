@@ -20,9 +20,10 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.http1 import Broken, Connection, head_of
+from proxy.http1 import Broken, head_of
 from proxy.options import Bounds
 from proxy.provider import Provider
+from proxy.transport import Answer
 from proxy.watch import Watch
 from proxy.wire.dialect import Dialect
 
@@ -36,6 +37,12 @@ SHORTEST_MASKED_KEY = 12
 WITHOUT_BODY = (204, 304)
 TOO_LARGE = "The provider's answer is larger than allowed."
 BROKE_OFF = "The provider's answer broke off. Try again."
+# What becomes of a transport's faults, the most specific first: a TimeoutError is an OSError.
+FAULTS: tuple[tuple[type[Exception], Callable[[str], ProxyError]], ...] = (
+    (TimeoutError, lambda message: UpstreamTimeout()),
+    (Broken, UpstreamUnreachable),
+    (OSError, UpstreamUnreachable),
+)
 
 
 @dataclass(slots=True)
@@ -77,7 +84,7 @@ async def opened(
     sent: headers.RawHeaders,
     body: bytes | None,
     watch: Watch,
-) -> Connection:
+) -> Answer:
     """Send a request and return the provider's answer, its head read and its body not.
 
     Whoever has it gives it to `release`, whatever happens. Raises UpstreamTimeout,
@@ -97,7 +104,7 @@ async def opened(
         raise _told(error, watch) from None
 
 
-async def read(answer: Connection, watch: Watch) -> bytes:
+async def read(answer: Answer, watch: Watch) -> bytes:
     """Return the next piece of an answer, empty at its end.
 
     Raises UpstreamTimeout or UpstreamUnreachable.
@@ -109,7 +116,7 @@ async def read(answer: Connection, watch: Watch) -> bytes:
         raise _told(error, watch, BROKE_OFF) from None
 
 
-def release(provider: Provider, answer: Connection) -> None:
+def release(provider: Provider, answer: Answer) -> None:
     """Let go of an answer: hang up, unless it came to its end."""
     provider.pool.release(provider.base.origin, answer)
 
@@ -120,15 +127,14 @@ def _told(error: BaseException, watch: Watch, message: str = "") -> BaseExceptio
         is_late = watch.is_late
         watch.forgive()
         return UpstreamTimeout() if is_late else AccessEnded()
-    if isinstance(error, TimeoutError):
-        return UpstreamTimeout()
-    if isinstance(error, Broken | OSError):
-        return UpstreamUnreachable(message)
+    for kind, fault in FAULTS:
+        if isinstance(error, kind):
+            return fault(message)
     return error
 
 
 async def relay(
-    answer: Connection,
+    answer: Answer,
     told: headers.RawHeaders,
     send: Send,
     dialect: Dialect,
@@ -151,7 +157,7 @@ async def relay(
         await send({"type": "http.response.body", "body": b""})
 
 
-def downward(answer: Connection, bounds: Bounds) -> headers.RawHeaders:
+def downward(answer: Answer, bounds: Bounds) -> headers.RawHeaders:
     """Return what the caller gets of an answer's headers.
 
     Raises UpstreamUnreachable for an answer that can't be passed on.
@@ -169,12 +175,12 @@ def downward(answer: Connection, bounds: Bounds) -> headers.RawHeaders:
     return headers.downward(answer.headers)
 
 
-def kind_of(answer: Connection) -> bytes:
+def kind_of(answer: Answer) -> bytes:
     """Return the type of an answer, without its parameters, in lower case."""
     return (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
 
 
-async def _relay_body(answer: Connection, send: Send, relayed: Relayed, watch: Watch) -> None:
+async def _relay_body(answer: Answer, send: Send, relayed: Relayed, watch: Watch) -> None:
     most = watch.bounds.most_bytes
     is_whole = False
     while not is_whole:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from proxy.errors import InvalidRequest, UpstreamUnreachable
-from proxy.http1 import RawHeaders
+from proxy.transport import RawHeaders
 
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer "

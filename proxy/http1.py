@@ -12,19 +12,19 @@ import asyncio
 
 import httptools
 
-RawHeaders = list[tuple[bytes, bytes]]
+from proxy.transport import RawHeaders
 
-# Of an answer that nobody reads so much is held, and what one read of the socket adds.
+# Stop reading the socket above this many buffered bytes.
 MOST_HELD = 256 * 1024
-# So much may come that brings neither a head's end nor a piece of a body: heads, interim answers,
-# chunks' extensions, trailers.
+# Hang up after this many bytes without a head's end or body data: header fields, 1xx responses,
+# chunk extensions, trailers.
 MOST_BESIDE = 64 * 1024
-# A body beyond this is written in pieces, so that the loop serves others meanwhile.
+# Write a larger body in pieces of this size, with flow control between them.
 WRITTEN_AT_ONCE = 512 * 1024
 
 
 class Broken(Exception):
-    """The connection ended before the answer did, or what came is no HTTP/1.1."""
+    """The connection ended before the answer did, or the answer is not valid HTTP/1.1."""
 
 
 def head_of(
@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         self._is_sent = True
 
     def _something(self) -> asyncio.Future[None]:
-        """Return what is done as soon as anything has changed."""
+        """Return a future that is done when bytes, room to write or the connection's end come."""
         self._waiter = self._loop.create_future()
         return self._waiter
 
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_asked or self._parser is None:
-            # Nobody has asked for anything.
+            # Bytes without a request: the connection cannot be trusted for the next one.
             self.close()
             return
         self.has_begun = True
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # What follows an answer's end takes nothing from it.
+            # Garbage after a complete answer only bars the connection from reuse.
             self._is_reusable = False
             if not self.is_complete:
                 self.close()
@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
             self._is_lost = True
             if self._is_asked and self.status and error is None and self._ends_with_connection():
                 self.is_complete = True
-        # It holds this connection's methods: without the cut both would wait for the collector.
+        # The parser refers to this connection: break the reference cycle.
         self._parser = None
         self._wake()
 
@@ -208,13 +208,14 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self.is_complete:
-            # An answer to a question that was not asked.
+            # A second answer to one request.
             self._is_reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Later ones are trailers.
         if not self.status:
-            self.headers.append((name.lower(), value))
+            # The parser leaves white space at the end of a value.
+            self.headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None

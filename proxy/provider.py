@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from proxy import builtin, connections, guard, target
-from proxy.connections import Pool
+from proxy.transport import Transport
 
 DEFAULT = "default"
 """What the built-in model is called where other providers have a host."""
@@ -15,7 +15,7 @@ DEFAULT = "default"
 class Provider:
     """Where a call goes, with what key, and by which connections."""
 
-    pool: Pool
+    pool: Transport
     name: str
     key: str = field(repr=False)
     base: target.Base

@@ -9,18 +9,18 @@ import msgspec
 
 from proxy import forward
 from proxy.errors import ProxyError, UpstreamRefused
-from proxy.http1 import Connection
+from proxy.transport import Answer
 from proxy.watch import Watch
 
-# Of a refusal, so much is read within so long, and so much of its words passed on.
+# Bounds of reading a refusal: bytes, seconds, and characters of its message passed on.
 MOST_BYTES = 64 * 1024
 SECONDS = 2.0
 LONGEST_WORDS = 300
-# What a provider asks for that does not say how long it wants to be left alone.
+# Used for a Retry-After that is a date or cannot be read.
 UNKNOWN_PAUSE_SECONDS = 3.0
 
 
-def pause_of(answer: Connection) -> float:
+def pause_of(answer: Answer) -> float:
     """Return for how many seconds a provider asks to be left alone; 0 if it does not say."""
     try:
         return max(0.0, float(answer.get(b"retry-after") or b"0"))
@@ -28,7 +28,7 @@ def pause_of(answer: Connection) -> float:
         return UNKNOWN_PAUSE_SECONDS
 
 
-async def words_of(answer: Connection, watch: Watch, key: str) -> str:
+async def words_of(answer: Answer, watch: Watch, key: str) -> str:
     """Return what a provider says of its refusal, without its key; empty where nothing is read."""
     body, is_whole = bytearray(), False
     try:

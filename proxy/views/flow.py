@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from proxy import forward, headers, permits, pins, running, switch
+from proxy import forward, headers, permits, pins, running, switch, transport
 from proxy.common.access import access_of
 from proxy.context import Context, Wish, whole
 from proxy.errors import AccessEnded, InvalidRequest, ProxyError, UpstreamUnreachable
 from proxy.forward import Send
 from proxy.gate import Gate
 from proxy.headers import header
-from proxy.http1 import Connection
 from proxy.options import options
 from proxy.provider import Provider, builtin_provider
 from proxy.relevance import modes
@@ -181,7 +180,7 @@ async def _forward_completion(call: Call, provider: Provider, request: Request, 
     await _relay(call, provider, answer, send)
 
 
-async def _opened(call: Call, provider: Provider, body: bytes | None) -> Connection:
+async def _opened(call: Call, provider: Provider, body: bytes | None) -> transport.Answer:
     """Open the provider on the call's endpoint, if its caller may still ask it."""
     if call.is_ended:
         raise AccessEnded
@@ -194,7 +193,7 @@ async def _opened(call: Call, provider: Provider, body: bytes | None) -> Connect
     return await forward.opened(provider, route.method, route.endpoint, sent, body, call.watch)
 
 
-async def _relay(call: Call, provider: Provider, answer: Connection, send: Send) -> None:
+async def _relay(call: Call, provider: Provider, answer: transport.Answer, send: Send) -> None:
     """Pass an answer on to its end, and let go of the provider whatever happens."""
     if answer.status >= 400:
         send = forward.masking(send, provider.key.encode())
@@ -211,7 +210,7 @@ async def _relay(call: Call, provider: Provider, answer: Connection, send: Send)
         await _close_readably(call, answer, send)
 
 
-async def _close_readably(call: Call, answer: Connection, send: Send) -> None:
+async def _close_readably(call: Call, answer: transport.Answer, send: Send) -> None:
     """End an answer that broke, and that is no event stream, so that a client can read why."""
     broke = call.relayed.broke
     is_json = answer.status == 200 and forward.kind_of(answer) == b"application/json"

@@ -21,7 +21,7 @@ def objects_after(mark: re.Pattern[bytes], tail: bytes) -> Iterator[dict[str, An
 
 def counted(value: Any) -> int | None:
     """Return `value` if it is a count that a usage row can hold."""
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+    return value if type(value) is int and 0 <= value < 2**31 else None
 
 
 def _object_at(text: bytes, start: int) -> dict[str, Any] | None:

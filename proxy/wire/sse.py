@@ -1,4 +1,4 @@
-"""Event streams, read: from bytes in any pieces to the data of each event."""
+"""Parse event streams: from bytes in any pieces to the data of each event."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from proxy.errors import UpstreamBroken
 
 LONGEST_EVENT = 256 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventReader:
@@ -16,6 +17,9 @@ class EventReader:
         self._rest = b""
         self._data: list[bytes] = []
         self._held = 0
+        self._is_first_line = True
+        self._ended_with_cr = False
+        """Whether a line feed that comes next belongs to a line end that was already seen."""
 
     def read(self, piece: bytes) -> Iterator[bytes]:
         """Yield the data of the events that end in `piece`; raises UpstreamBroken for a giant.
@@ -23,20 +27,24 @@ class EventReader:
         What came before a giant is given before that is told.
         """
         if not self._rest and not self._data and _is_one_event(piece):
+            self._is_first_line = self._ended_with_cr = False
             yield piece[6:-2]
             return
-        lines = (self._rest + piece).split(b"\n")
+        lines = (self._rest + self._with_line_feeds(piece)).split(b"\n")
         self._rest = lines.pop()
+        if self._is_first_line and lines:
+            self._is_first_line = False
+            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         for line in lines:
-            line = line.rstrip(b"\r")
             if not line:
                 if self._data:
                     whole, self._data, self._held = b"\n".join(self._data), [], 0
                     yield whole
-            elif line.startswith(b"data:"):
+            elif line.startswith(b"data:") or line == b"data":
                 data = line[5:].removeprefix(b" ")
                 self._data.append(data)
-                self._held += len(data)
+                # Empty lines count too, or any number of them could be held.
+                self._held += len(data) + 1
                 if self._held > LONGEST_EVENT:
                     raise UpstreamBroken
         if len(self._rest) + self._held > LONGEST_EVENT:
@@ -44,7 +52,18 @@ class EventReader:
 
     def end(self) -> Iterator[bytes]:
         """Return what the stream's end leaves: some servers spare the last blank line."""
+        self._ended_with_cr = False
         return self.read(b"\n\n")
+
+    def _with_line_feeds(self, piece: bytes) -> bytes:
+        """Return a piece with each CR LF and CR as LF, also where two pieces part the pair."""
+        if self._ended_with_cr and piece:
+            self._ended_with_cr = False
+            piece = piece.removeprefix(b"\n")
+        if b"\r" not in piece:
+            return piece
+        self._ended_with_cr = piece.endswith(b"\r")
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _is_one_event(piece: bytes) -> bool:
@@ -54,4 +73,5 @@ def _is_one_event(piece: bytes) -> bool:
         and piece[-2:] == b"\n\n"
         and piece.find(b"\n") == len(piece) - 2
         and b"\r" not in piece
+        and len(piece) <= LONGEST_EVENT
     )
