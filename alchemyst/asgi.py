@@ -31,11 +31,12 @@ from alchemyst.bodies import Sized  # noqa: E402
 from alchemyst.celery import here  # noqa: E402
 from alchemyst.daphne import mend_daphne  # noqa: E402
 from alchemyst.errors import Answered, fault_of  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send  # noqa: E402
+from alchemyst.logs import PROXY_PREFIX, MaskedPaths  # noqa: E402
 from chats import lifespan as chats_lifespan  # noqa: E402
 from chats.application import asks_a_model, chat_application, claims  # noqa: E402
 from chats.routing import websockets  # noqa: E402
 from proxy import lifespan as proxy_lifespan  # noqa: E402
+from proxy.common.asgi import App, Receive, Scope, Send  # noqa: E402
 from proxy.slots import Slots  # noqa: E402
 from proxy.views.routes import proxy_application  # noqa: E402
 

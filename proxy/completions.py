@@ -21,6 +21,7 @@ from proxy import budgets, context, forward, prices, switch, usage
 from proxy.asked import Asked, written
 from proxy.budgets import Reservation
 from proxy.builtin_server import CONTEXT as BUILTIN_WINDOW
+from proxy.common.asgi import ClientGone, Receive
 from proxy.context import Context, Wish
 from proxy.errors import ProxyError, UpstreamBroken
 from proxy.gate import Gate
@@ -31,7 +32,7 @@ from proxy.provider import Provider, builtin_provider, permitted_provider
 from proxy.refusals import pause_of, refusal, words_of
 from proxy.relevance import modes
 from proxy.threads import beside
-from proxy.watch import ClientGone, Receive, Watch
+from proxy.watch import Watch
 from proxy.weighing import Pending, weighed
 from proxy.wire import gemini, openai, pieces
 from proxy.wire.dialect import Counts, Dialect, Request

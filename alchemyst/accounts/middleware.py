@@ -17,7 +17,7 @@ from alchemyst.accounts.authentication import NO_CREDENTIAL, checked, token_in
 from alchemyst.accounts.memory import memory
 from alchemyst.accounts.permissions import refuse_without
 from alchemyst.accounts.sessions import of_session
-from alchemyst.logs import App, Receive, Scope, Send
+from proxy.common.asgi import App, Receive, Scope, Send
 
 # Unknown tokens wait for these threads, not for the ones that serve pages.
 checked_aside = database_sync_to_async(

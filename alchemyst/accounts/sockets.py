@@ -13,7 +13,7 @@ from alchemyst.accounts.authentication import NO_CREDENTIAL, Access
 from alchemyst.accounts.middleware import checked_aside, session_aside
 from alchemyst.accounts.permissions import refuse_without
 from alchemyst.accounts.tokens import LONGEST
-from alchemyst.logs import App, Receive, Scope, Send
+from proxy.common.asgi import App, Receive, Scope, Send
 
 
 class Identity:

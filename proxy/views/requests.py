@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 from channels.db import database_sync_to_async
 
+from proxy.common.asgi import Scope, Send, send_json
 from proxy.errors import MethodNotAllowed, NotFound
-from proxy.forward import Send
 from proxy.models import DecisionRecord
-from proxy.views.base import Scope, send_json
 
 PREFIX = "requests/"
 
@@ -36,7 +35,7 @@ async def recorded(path: str, scope: Scope, send: Send) -> None:
         found = await _read(access.user.pk, str(access.key_id or ""), request_id)
     if found is None:
         raise NotFound(_MISSING)
-    await send_json(send, found, [(b"cache-control", b"private, no-store")])
+    await send_json(send, found, headers=[(b"cache-control", b"private, no-store")])
 
 
 def _looked_up(user_id: int, key_id: str, request_id: str) -> bytes | None:
