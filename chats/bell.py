@@ -19,6 +19,8 @@ from typing import Any
 from channels.layers import get_channel_layer
 from django.conf import settings
 
+from proxy.common.per_loop import PerLoop
+
 GROUP = "alchemyst.bell"
 FAILURES, LEFT_ALONE_SECONDS = 5, 30.0
 AGAIN_SECONDS = 2.0
@@ -65,7 +67,7 @@ def listening(*keys: str) -> Iterator[Listener]:
     with _lock:
         for key in keys:
             _listeners.setdefault(key, set()).add(listener)
-    _wire().listen()
+    _wires.get().listen()
     try:
         yield listener
     finally:
@@ -81,8 +83,8 @@ def ring(*keys: str) -> None:
     _ring_here(keys)
     loop = _running_loop()
     if loop is not None:
-        _wire().send(keys)
-    elif (wire := next(iter(_wires.values()), None)) and not wire.loop.is_closed():
+        _wires.get().send(keys)
+    elif wire := _wires.any():
         wire.loop.call_soon_threadsafe(wire.send, keys)
 
 
@@ -93,7 +95,7 @@ def poll_seconds(most: float) -> float:
 
 async def close() -> None:
     """Stop listening to other processes on this loop."""
-    if wire := _wires.pop(asyncio.get_running_loop(), None):
+    if wire := _wires.pop():
         await wire.close()
 
 
@@ -114,8 +116,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 class Wire:
     """To and from the other processes, on one event loop: silent without Redis."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self._waiting: set[str] = set()
         self._sender: asyncio.Task[None] | None = None
         self._hearer: asyncio.Task[None] | None = None
@@ -184,14 +186,7 @@ def _message(keys: list[str]) -> dict[str, Any]:
     return {"type": "bell.ring", "process": PROCESS, "keys": keys}
 
 
-_wires: dict[asyncio.AbstractEventLoop, Wire] = {}
-
-
-def _wire() -> Wire:
-    loop = asyncio.get_running_loop()
-    if loop not in _wires:
-        _wires[loop] = Wire(loop)
-    return _wires[loop]
+_wires = PerLoop(Wire)
 
 
 def _layer() -> Any:

@@ -23,6 +23,7 @@ from chats import bell, outcome
 from chats.database import on_thread, on_writing_thread
 from chats.entries import Entry
 from chats.models import Event, Generation
+from proxy.common.per_loop import PerLoop
 
 Type = Event.Type
 
@@ -102,7 +103,7 @@ class Log:
 
     def _wake(self) -> None:
         self._is_awaited = True
-        writer().wake(self)
+        _writers.get().wake(self)
 
     def _cut(self) -> None:
         """Make an event of the text that was joined."""
@@ -212,19 +213,9 @@ def _insert(entries: list[tuple[UUID, Entry]]) -> None:
         cursor.executemany(f"{insert} ON CONFLICT DO NOTHING", rows)
 
 
-_writers: dict[asyncio.AbstractEventLoop, Writer] = {}
+_writers = PerLoop(Writer)
 # The logs that this process writes, for those that follow them here.
 logs: dict[UUID, Log] = {}
-
-
-def writer() -> Writer:
-    """Return this loop's writer."""
-    loop = asyncio.get_running_loop()
-    if loop not in _writers:
-        for ended in [each for each in _writers if each.is_closed()]:
-            del _writers[ended]
-        _writers[loop] = Writer()
-    return _writers[loop]
 
 
 async def follow(

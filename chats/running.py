@@ -26,6 +26,7 @@ from chats.database import on_thread
 from chats.errors import Restarting
 from chats.models import Generation
 from chats.questions import LEASE
+from proxy.common.per_loop import PerLoop
 
 # How late a stop is noticed whose bell was not heard.
 LOOK_SECONDS = 1.0
@@ -127,17 +128,12 @@ def _looked(generation_ids: list[UUID], *, renew: bool) -> tuple[list[UUID], lis
     return stopped, [pk for pk in generation_ids if pk not in found]
 
 
-_runners: dict[asyncio.AbstractEventLoop, Runner] = {}
+_runners = PerLoop(Runner)
 
 
 def runner() -> Runner:
     """Return the running loop's runner."""
-    loop = asyncio.get_running_loop()
-    if loop not in _runners:
-        for ended in [each for each in _runners if each.is_closed()]:
-            del _runners[ended]
-        _runners[loop] = Runner()
-    return _runners[loop]
+    return _runners.get()
 
 
 def refuse_if_draining() -> None:
