@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -20,9 +19,9 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from proxy.common.per_loop import PerLoop
+from proxy.common.redis import CircuitBreaker
 
 GROUP = "alchemyst.bell"
-FAILURES, LEFT_ALONE_SECONDS = 5, 30.0
 AGAIN_SECONDS = 2.0
 # How late something new in a chat is noticed whose bell was not heard.
 POLL_SECONDS, POLL_SECONDS_WITH_REDIS = 2.0, 15.0
@@ -121,15 +120,14 @@ class Wire:
         self._waiting: set[str] = set()
         self._sender: asyncio.Task[None] | None = None
         self._hearer: asyncio.Task[None] | None = None
-        self._failures = 0
-        self._alone_until = 0.0
+        self._breaker = CircuitBreaker()
 
     def listen(self) -> None:
         if settings.REDIS_URL and (self._hearer is None or self._hearer.done()):
             self._hearer = self.loop.create_task(self._hear())
 
     def send(self, keys: Iterable[str]) -> None:
-        if not settings.REDIS_URL or time.monotonic() < self._alone_until:
+        if not settings.REDIS_URL or self._breaker.is_open:
             return
         self._waiting.update(keys)
         if self._sender is None or self._sender.done():
@@ -148,16 +146,13 @@ class Wire:
             try:
                 async with asyncio.timeout(settings.REDIS_TIMEOUT):
                     await _layer().group_send(GROUP, _message(keys))
-                self._failures = 0
+                self._breaker.succeed()
             # The layer's faults are those of its Redis client, of sockets, of time.
             except Exception as error:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        self._failures += 1
-        if self._failures >= FAILURES:
-            self._failures = FAILURES - 1
-            self._alone_until = time.monotonic() + LEFT_ALONE_SECONDS
+        if self._breaker.fail():
             self._waiting.clear()
             kind = type(error).__name__
             logger.warning("Redis takes no bell (%s): other processes look for themselves.", kind)
