@@ -10,10 +10,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from channels.db import database_sync_to_async
 from django.db import DatabaseError
+
+from proxy.common.threads import on_database_thread
 
 Row = TypeVar("Row")
 
@@ -21,6 +22,14 @@ PAUSE_SECONDS = 1.0
 TRIES = 3
 
 logger = logging.getLogger("proxy.batches")
+
+
+def _call(write: Callable[[list[Any]], None], batch: list[Any]) -> None:
+    write(batch)
+
+
+# One thread for all kinds of rows, however slow the database is.
+_on_thread = on_database_thread(_call, at_most=1)
 
 
 def _one(row: object) -> int:
@@ -107,7 +116,7 @@ class Batches(Generic[Row]):
     async def _written(self, batch: list[Row]) -> None:
         for left in reversed(range(TRIES)):
             try:
-                await database_sync_to_async(self._write)(batch)
+                await _on_thread(self._write, batch)
                 return
             except DatabaseError:
                 if not left:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
-from channels.db import database_sync_to_async
 
 from proxy.common.asgi import Scope, Send, send_json
+from proxy.common.threads import on_database_thread
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.models import DecisionRecord
 
@@ -43,8 +42,4 @@ def _looked_up(user_id: int, key_id: str, request_id: str) -> bytes | None:
     return msgspec.json.encode(found.told()) if found else None
 
 
-_read = database_sync_to_async(
-    _looked_up,
-    thread_sensitive=False,
-    executor=ThreadPoolExecutor(1, thread_name_prefix="records"),
-)
+_read = on_database_thread(_looked_up, at_most=1)
