@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from django.db import DatabaseError
 
+from proxy.common.retry import with_retries
 from proxy.common.threads import on_database_thread
 
 Row = TypeVar("Row")
@@ -103,7 +105,12 @@ class Batches(Generic[Row]):
         while waiting:
             batch = [waiting.popleft() for _ in range(min(self.at_once, len(waiting)))]
             try:
-                await self._written(batch)
+                await with_retries(
+                    partial(_on_thread, self._write, batch),
+                    on=DatabaseError,
+                    tries=TRIES,
+                    pause=PAUSE_SECONDS,
+                )
             except asyncio.CancelledError:
                 waiting.extendleft(reversed(batch))
                 raise
@@ -112,13 +119,3 @@ class Batches(Generic[Row]):
                 kind = type(error).__name__
                 logger.error("%d %s could not be written: %s", self.lost, self.name, kind)
             self._held -= sum(map(self._weight, batch))
-
-    async def _written(self, batch: list[Row]) -> None:
-        for left in reversed(range(TRIES)):
-            try:
-                await _on_thread(self._write, batch)
-                return
-            except DatabaseError:
-                if not left:
-                    raise
-                await asyncio.sleep(PAUSE_SECONDS)
