@@ -13,11 +13,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 
-def client(url: str, *, decode_responses: bool = False) -> redis.Redis:
-    """Return a client for threads; each question takes `settings.REDIS_TIMEOUT` at most."""
+def client(
+    url: str, *, decode_responses: bool = False, seconds: float | None = None
+) -> redis.Redis:
+    """Return a client for threads; each question takes `settings.REDIS_TIMEOUT` at most.
+
+    `seconds` take its place where somebody wants to know how slow it is.
+    """
     # A client's own retries would make a caller wait for several timeouts.
     return redis.Redis.from_url(
-        url, retry=Retry(NoBackoff(), 0), decode_responses=decode_responses, **_timeouts()
+        url, retry=Retry(NoBackoff(), 0), decode_responses=decode_responses, **_timeouts(seconds)
     )
 
 
@@ -29,9 +34,9 @@ def async_client(url: str, *, decode_responses: bool = False) -> redis.asyncio.R
     return made
 
 
-def _timeouts() -> dict[str, Any]:
-    seconds = settings.REDIS_TIMEOUT
-    return {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+def _timeouts(seconds: float | None = None) -> dict[str, Any]:
+    most = settings.REDIS_TIMEOUT if seconds is None else seconds
+    return {"socket_timeout": most, "socket_connect_timeout": most}
 
 
 class CircuitBreaker:
