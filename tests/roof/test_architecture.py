@@ -23,6 +23,7 @@ MAY_IMPORT = {
         "alchemyst.accounts",
         "alchemyst.logs",
         "alchemyst.env",
+        "proxy.api",
         "proxy.common",
         "proxy.relevance.modes",
     ),
