@@ -1,4 +1,11 @@
-# make run: install and serve.  make test: install and test.  Nothing else is needed but Python 3.11+.
+# Nothing is needed but Python 3.11+. `make help` prints the lines that begin with "#:".
+#: run         install, and serve at http://127.0.0.1:8000 (HOST=, PORT=)
+#: setup       install, migrate, collect static files
+#: test        all tests, on each database that answers
+#: test-fast   the tests that take no long time, on SQLite
+#: format      format code and templates, and mend what the linter can
+#: check       formatter, linter, types, migrations, schema
+#: messages    bring the words of pages into the translations
 PYTHON ?= python3
 VENV ?= .venv
 HOST ?= 127.0.0.1
@@ -7,6 +14,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: run setup test check bench messages
+.PHONY: help format
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#: /make /p' $(firstword $(MAKEFILE_LIST))
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
 
 run: setup
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
@@ -25,7 +42,7 @@ $(VENV)/.installed: requirements.txt requirements-model.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
 # Clients on Node, for the tests, where Node is found; without them those tests are skipped.

@@ -11,8 +11,10 @@ class RoofConfig(AppConfig):
     label = "roof"
 
     def ready(self) -> None:
-        from alchemyst import checks, follow, metrics, reports  # noqa: F401 (they register)
+        # Models are there only now.
+        from alchemyst import reports, wiring
 
+        wiring.connect()
         reports.begin()
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import redis
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
-from celery.signals import heartbeat_sent, setup_logging
 from django.conf import settings
+from django.db import connections
 from kombu.exceptions import OperationalError
 
 from proxy.common.redis import client
@@ -76,8 +76,6 @@ class Here:
         self.settle(seconds)
 
     def _run(self, key: str, work: Callable[[], object]) -> None:
-        from django.db import connections
-
         with self._lock:
             self._waiting.discard(key)
         try:
@@ -148,8 +146,7 @@ def has_workers() -> bool:
     return bool(settings.REDIS_URL) and memory.has_workers()
 
 
-@heartbeat_sent.connect
-def _say_alive(**kwargs: Any) -> None:
+def say_alive(**kwargs: Any) -> None:
     """In a worker: say so."""
     try:
         memory.client.set(WORKERS, 1, ex=ALIVE_SECONDS)
@@ -157,8 +154,7 @@ def _say_alive(**kwargs: Any) -> None:
         logger.warning("Redis does not answer: the web processes think that no worker lives.")
 
 
-@setup_logging.connect
-def _keep_our_logging(**kwargs: Any) -> None:
+def keep_our_logging(**kwargs: Any) -> None:
     """In a worker: logs are as settings.LOGGING says, with secrets masked."""
 
 

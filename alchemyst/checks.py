@@ -5,12 +5,11 @@ Django runs its checks for management commands only, so `asgi.py` asks `refuse_u
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from alchemyst import env
@@ -45,12 +44,10 @@ def refuse_unsafe() -> None:
         )
 
 
-@register
 def no_unsafe_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Error(sentence, id="alchemyst.E001") for sentence in unsafe_settings()]
 
 
-@register
 def what_operators_get_wrong(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Warning(said, hint=hint, id=f"alchemyst.{name}") for name, said, hint in _doubtful()]
 
@@ -92,7 +89,7 @@ def _doubtful() -> Iterator[tuple[str, str, str]]:
             "from your proxy is redirected for ever.",
             "Set ALCHEMYST_TRUSTED_PROXIES to how many proxies stand in front, usually 1.",
         )
-    if settings.METRICS_TOKEN and many and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if settings.METRICS_TOKEN and many and not settings.PROMETHEUS_MULTIPROC_DIR:
         yield (
             "W006",
             "Several processes serve, and /metrics tells of one of them alone.",

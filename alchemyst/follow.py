@@ -6,13 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from rest_framework.exceptions import APIException
-
 from alchemyst.accounts import allowance, news, recounting
-from alchemyst.errors import fault_of
-from chats import admission, ending
-from chats.admission import Place
-from proxy import running, switch, usage
+from proxy import switch
 from proxy.common.threads import on_heartbeat_thread
 from proxy.repeating import repeat
 
@@ -20,20 +15,6 @@ logger = logging.getLogger("alchemyst.follow")
 
 EVERY_SECONDS = 1.0
 DEAF = "Nothing could be heard of other processes"
-
-
-def admit(user_id: int, key_id: str) -> Place:
-    """Let an answer of the chats be asked for, if the limits allow; raises ProxyError."""
-    try:
-        return allowance.admit(user_id, key_id)
-    except APIException as error:
-        raise fault_of(error) from None
-
-
-admission.gate = admit
-usage.observers.append(allowance.charge)
-news.on(news.ENDED, lambda subject: running.end(int(subject)))
-news.on(news.ENDED, lambda subject: ending.end(int(subject)))
 
 
 def look() -> None:

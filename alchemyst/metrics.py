@@ -9,7 +9,6 @@ asked adds them up.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -136,11 +135,8 @@ def _look() -> None:
 
 
 def _registry() -> CollectorRegistry:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if not settings.PROMETHEUS_MULTIPROC_DIR:
         return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
     return registry
-
-
-usage.observers.append(observe)

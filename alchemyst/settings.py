@@ -10,9 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from alchemyst import env
+from alchemyst import __version__, env
 from alchemyst.staff import look
-from proxy import permits
 from proxy.cost import policy
 from proxy.relevance import modes
 
@@ -249,7 +248,7 @@ SESSION_AUTHENTICATION_CLASS = "alchemyst.accounts.sessions.SessionAuthenticatio
 SPECTACULAR_SETTINGS = {
     "TITLE": "Alchemyst",
     "DESCRIPTION": "A context proxy for language models, and the accounts behind it.",
-    "VERSION": "0.1.0",
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -269,10 +268,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 # The context proxy: how strict the filter is, how long a provider may take, how much may pass.
-PROXY_RELEVANCE_MODES = modes.NAMES
 PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "very_strict", modes.NAMES)
 # Where providers cache prompts, what is sent is chosen by what it will cost.
-PROXY_COST_PRESETS = policy.NAMES
 PROXY_COST = env.choice("ALCHEMYST_PROXY_COST", "balanced", policy.NAMES)
 # Whether an older exchange that is needed again may be sent right before the question.
 PROXY_COST_MOVES = env.flag("ALCHEMYST_PROXY_COST_MOVES", False)
@@ -280,8 +277,6 @@ PROXY_COST_MOVES = env.flag("ALCHEMYST_PROXY_COST_MOVES", False)
 PROXY_ENCODER = env.choice("ALCHEMYST_PROXY_ENCODER", "off", ("off", "minilm"))
 PROXY_FILTER_SECONDS = env.number("ALCHEMYST_PROXY_FILTER_SECONDS", 1)
 PROXY_ALLOWED_TARGETS = env.words("ALCHEMYST_PROXY_ALLOWED_TARGETS")
-# How an API key's list names a host.
-PROXY_HOST_PATTERN = permits.HOST_PATTERN
 # Request headers of the operator's choice that go up to providers besides the known ones.
 PROXY_PASS_HEADERS = env.words("ALCHEMYST_PROXY_PASS_HEADERS")
 PROXY_CONNECT_TIMEOUT = env.number("ALCHEMYST_PROXY_CONNECT_TIMEOUT", 10)
@@ -335,6 +330,8 @@ USE_TZ = True
 
 # Numbers for Prometheus at /metrics, for who shows this token; without one there is no such page.
 METRICS_TOKEN = env.secret("ALCHEMYST_METRICS_TOKEN")
+# Where the processes of one machine each write their numbers; prometheus_client reads it itself.
+PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")
 # Where faults are reported and traces go, if anywhere; what either is told is masked (reports.py).
 SENTRY_DSN = env.secret("ALCHEMYST_SENTRY_DSN")
 TRACES_URL = env.text("ALCHEMYST_TRACES_URL")
@@ -368,6 +365,8 @@ LOGGING = {
         name: {"handlers": ["console"], "level": level, "propagate": False}
         for name, level in {
             "alchemyst": "INFO",
+            "chats": "INFO",
+            "personas": "INFO",
             "proxy": "INFO",
             "django": "INFO",
             "django.server": "INFO",

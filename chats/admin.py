@@ -20,6 +20,7 @@ from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from chats import answer
 from chats.models import Chat, Generation, Message, Share
 from proxy.staff import LedgerAdmin, ReadWithReason, one_of
 
@@ -199,8 +200,6 @@ class GenerationAdmin(LedgerAdmin):
 
     @admin.action(description="Stop, and keep what there is", permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
-        from chats import answer
-
         stopped = 0
         for generation in queryset.running():  # type: ignore[attr-defined]
             answer.stop(generation)

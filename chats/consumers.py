@@ -19,7 +19,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from rest_framework.exceptions import APIException
 
-from chats import bell, ending, events, running
+from chats import bell, ending, events, outcome, running
 from chats.asked import Begun, Question
 from chats.database import on_thread
 from chats.entries import Type
@@ -34,6 +34,7 @@ from chats.serializers.questions import (
     id_in,
     manner_of,
 )
+from proxy.common.access import Access, Identity
 from proxy.errors import ProxyError
 
 PROTOCOL, TOKEN_PREFIX = "alchemyst", "bearer."
@@ -54,8 +55,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.chat_id = id_in(self.scope["url_route"]["kwargs"]["chat_id"])
-        self.identity = self.scope["identity"]
-        self.access: Any = None
+        self.identity: Identity = self.scope["identity"]
+        self.access: Access | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._follower: asyncio.Task[None] | None = None
         self._following: UUID | None = None
@@ -68,6 +69,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._let_in(self.identity.again(), is_last_word=False)
         if self.access is None:
             self._start(self._lose_patience())
+
+    @property
+    def caller(self) -> Access:
+        """Who was let in, and what they may."""
+        assert self.access is not None
+        return self.access
 
     async def disconnect(self, code: int) -> None:
         for task in list(self._tasks):
@@ -92,7 +99,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # ---- who it is
 
-    async def _let_in(self, asked: Coroutine[Any, Any, Any], *, is_last_word: bool = True) -> None:
+    async def _let_in(
+        self, asked: Coroutine[Any, Any, Access], *, is_last_word: bool = True
+    ) -> None:
         """Begin, if the caller may; otherwise end, unless a token may still come."""
         try:
             self.access = await asked
@@ -100,7 +109,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             if is_last_word:
                 await self.close(NOT_AUTHENTICATED)
             return
-        if self.chat_id is None or not await has_chat(self.access.user.pk, self.chat_id):
+        if self.chat_id is None or not await has_chat(self.caller.user.pk, self.chat_id):
             self.access = None
             await self.close(NOT_FOUND)
             return
@@ -134,7 +143,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         after = query.get("after", ["0"])[-1]
         start = int(after) if after.isascii() and after.isdecimal() and len(after) < 10 else 0
         self._seen = await newest_message(chat_id)
-        news = await news_of(self.access.user.pk, chat_id, self._seen, None)
+        news = await news_of(self.caller.user.pk, chat_id, self._seen, None)
         current = news.generation if news and news.is_running else None
         told = {"type": "ready", "chatId": str(chat_id), "running": current and str(current)}
         await self._tell(told)
@@ -145,7 +154,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _watch(self, chat_id: UUID, generation: UUID | None) -> None:
         """Tell what is new in the chat, and look at times whether the caller still may know."""
         checked = time.monotonic()
-        user_id = self.access.user.pk
+        user_id = self.caller.user.pk
         with bell.listening(str(chat_id), ending.key_of(user_id)) as listener:
             while True:
                 is_due = time.monotonic() - checked >= CHECK_SECONDS
@@ -154,7 +163,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     await self._checked()
                     if self.access is None:
                         return
-                news = await news_of(self.access.user.pk, chat_id, self._seen, generation)
+                news = await news_of(self.caller.user.pk, chat_id, self._seen, generation)
                 if news is None:
                     await self.close(NOT_FOUND)
                     return
@@ -168,7 +177,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _follow(self, generation_id: UUID | None, after: int) -> None:
         """Tell an answer's events from that one on, in place of another answer's."""
-        found = generation_id and await generation_of(self.access.user.pk, generation_id)
+        found = generation_id and await generation_of(self.caller.user.pk, generation_id)
         if not found or found.chat_id != self.chat_id:
             raise NoSuchAnswer
         if self._follower and not self._follower.done():
@@ -181,7 +190,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _tell_events(self, generation_id: UUID, after: int) -> None:
         named = {"replaySessionID": str(generation_id)}
         try:
-            async with aclosing(events.follow(generation_id, after)) as followed:
+            async with aclosing(
+                events.follow(generation_id, after, on_abandoned=outcome.abandon)
+            ) as followed:
                 async for entries in followed:
                     for entry in entries:
                         told = {"type": "done"} if entry.type == Type.DONE else entry.told() or {}
@@ -207,7 +218,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if act is None:
             raise BadQuestion(f"The type must be one of {', '.join(acts)}.")
         is_question = kind in ("ask", "regenerate", "continue")
-        await self.identity.count("chat" if is_question else "api", self.access.user.pk)
+        await self.identity.count("chat" if is_question else "api", self.caller.user.pk)
         await act(said)
 
     async def _ask(self, said: dict[str, Any]) -> None:
@@ -217,9 +228,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         question = Question(
             history=serializer.validated_data["chat_history"],
             chat_id=self.chat_id,
-            manner=serializer.manner(self.access),
+            manner=serializer.manner(self.caller),
         )
-        await self._run(on_thread(begin)(self.access.user, question))
+        await self._run(on_thread(begin)(self.caller.user, question))
 
     async def _ask_again(self, said: dict[str, Any]) -> None:
         serializer = AgainSerializer(data=said)
@@ -228,9 +239,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         assert self.chat_id is not None
         await self._run(
             on_thread(ask_again)(
-                self.access.user,
+                self.caller.user,
                 self.chat_id,
-                manner_of(asked, self.access),
+                manner_of(asked, self.caller),
                 asked["messageId"],
                 asked["content"],
             )
@@ -240,9 +251,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         serializer = ContinueSerializer(data=said)
         serializer.is_valid(raise_exception=True)
         message_id = serializer.validated_data["messageId"]
-        manner = manner_of({}, self.access)
+        manner = manner_of({}, self.caller)
         assert self.chat_id is not None
-        await self._run(on_thread(carry_on)(self.access.user, self.chat_id, manner, message_id))
+        await self._run(on_thread(carry_on)(self.caller.user, self.chat_id, manner, message_id))
 
     async def _run(self, beginning: Coroutine[Any, Any, Begun]) -> None:
         running.refuse_if_draining()
@@ -253,7 +264,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _stop(self, said: dict[str, Any]) -> None:
         assert self.chat_id is not None
-        await stop_all(self.access.user.pk, self.chat_id)
+        await stop_all(self.caller.user.pk, self.chat_id)
 
     async def _follow_named(self, said: dict[str, Any]) -> None:
         after = said.get("after", 0)

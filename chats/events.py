@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from chats import bell, outcome
+from chats import bell
 from chats.database import on_thread, on_writing_thread
 from chats.entries import Entry
 from chats.models import Event, Generation
@@ -223,16 +223,21 @@ logs: dict[UUID, Log] = {}
 
 
 async def follow(
-    generation_id: UUID, after: int = 0, *, silence: float = SILENCE_SECONDS
+    generation_id: UUID,
+    after: int = 0,
+    *,
+    on_abandoned: Callable[[UUID], object],
+    silence: float = SILENCE_SECONDS,
 ) -> AsyncGenerator[list[Entry], None]:
     """Yield the events after that one as they come, to the last; an empty list tells of silence.
 
-    Raises LogLost when they can no longer be had.
+    An answer whose process is gone is handed, by its id, to `on_abandoned`, which ends it. Raises
+    LogLost when the events can no longer be had.
     """
     with bell.listening(str(generation_id)) as listener:
         spoke = time.monotonic()
         while True:
-            entries, has_ended = await _news(generation_id, after)
+            entries, has_ended = await _news(generation_id, after, on_abandoned)
             if entries:
                 after, spoke = entries[-1].sequence, time.monotonic()
                 yield entries
@@ -252,10 +257,12 @@ def _patience(generation_id: UUID) -> float:
     return POLL_SECONDS_WITH_BELL if settings.REDIS_URL else POLL_SECONDS
 
 
-async def _news(generation_id: UUID, after: int) -> tuple[list[Entry], bool]:
+async def _news(
+    generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
+) -> tuple[list[Entry], bool]:
     """Return what is known of an answer after that event, and whether that is all of it."""
     if (log := logs.get(generation_id)) is None:
-        return await _read(generation_id, after)
+        return await _read(generation_id, after, on_abandoned)
     if log.lost:
         raise LogLost
     entries = _since(log.written, after)
@@ -269,13 +276,15 @@ def _since(written: list[Entry], after: int) -> list[Entry]:
 
 
 @on_thread
-def _read(generation_id: UUID, after: int) -> tuple[list[Entry], bool]:
+def _read(
+    generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
+) -> tuple[list[Entry], bool]:
     # The state first: what ended before that look has all its events by the next one.
     generation = Generation.objects.filter(pk=generation_id).first()
     if generation is None:
         return [], True
     if generation.is_running and generation.lease_until < timezone.now():
-        outcome.abandon(generation_id)
+        on_abandoned(generation_id)
     found = Event.objects.filter(generation=generation_id, sequence__gt=after)
     rows = list(found.values_list("sequence", "type", "content", "data")[:AT_ONCE])
     entries = [Entry(*row) for row in rows]

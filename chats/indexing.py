@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connections
+
 from chats.search import INDEXED_CHARACTERS, PUNCTUATION
 
 SEARCHED = (("chats_message", "content"), ("chats_chat", "title"))
@@ -44,6 +46,10 @@ def repair(connection: Any) -> None:
     wanted = {f"{table}_words_{when}" for table, _ in SEARCHED for when in ("in", "out", "new")}
     if not wanted <= triggers:
         install(connection)
+
+
+def on_migrated(using: str, **kwargs: Any) -> None:
+    repair(connections[using])
 
 
 def _run(connection: Any, statements: list[str]) -> None:

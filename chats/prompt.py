@@ -18,6 +18,7 @@ from personas.models import PersonaVersion
 from proxy import builtin, decisions
 from proxy.asked import Asked, source_of
 from proxy.context import Context, Wish
+from proxy.options import options
 from proxy.remembered import Stored
 from proxy.tokens import count
 
@@ -103,7 +104,7 @@ class Prompt:
     @property
     def room(self) -> int:
         """How many tokens of sources fit."""
-        return ROOM if self.source or settings.C1_BASE_URL else ROOM_BUILTIN
+        return ROOM if self.source or options().c1_base_url else ROOM_BUILTIN
 
     @property
     def system(self) -> str:
@@ -137,7 +138,7 @@ class Prompt:
                 self.mode,
                 pinned=self._places(Fate.PINNED),
                 excluded=self._places(Fate.EXCLUDED),
-                seconds=settings.PROXY_FILTER_SECONDS,
+                seconds=options().filter_seconds,
             ),
             cost=self.cost,
             seconds=settings.CHAT_ANSWER_SECONDS,
@@ -243,7 +244,7 @@ def mode_of(chat: Chat | None, version: PersonaVersion | None, callers: str) -> 
     """Return how strictly history is filtered: the chat says, else persona, caller, operator."""
     own = chat.relevance if chat else ""
     personas = version.relevance if version else ""
-    return own or personas or callers or settings.PROXY_RELEVANCE
+    return own or personas or callers or options().relevance
 
 
 def in_turns(said: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
@@ -268,6 +269,6 @@ def in_turns(said: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
 def _said(chat: Chat, answer: Message) -> tuple[list[str], list[Turn]]:
     """Return the chat's own instructions, and what was said before `answer`."""
     before = chat.messages_on(answer.branch).filter(position__lt=answer.position)
-    newest = before.reverse()[: settings.PROXY_MAX_MESSAGES]
+    newest = before.reverse()[: options().max_messages]
     stored = reversed(newest.values_list("role", "content", "pk", "fate"))
     return in_turns((role, Part(content, pk, fate)) for role, content, pk, fate in stored)

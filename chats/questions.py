@@ -30,6 +30,7 @@ from chats.errors import (
 )
 from chats.models import Chat, Generation, Message
 from personas.models import DEFAULT, Persona, PersonaVersion
+from proxy.common.access import User
 
 LEASE = timedelta(seconds=20)
 # After that a key may mean another question.
@@ -40,7 +41,7 @@ BROKEN = (State.FAILED, State.INCOMPLETE)
 Role = Message.Role
 
 
-def begin(user: Any, question: Question) -> Begun:
+def begin(user: User, question: Question) -> Begun:
     """Store a question and the place of its answer, queued.
 
     The same question a second time is answered by the first one's answer, as far as it is; if that
@@ -70,14 +71,14 @@ def begin(user: Any, question: Question) -> Begun:
         raise AnswerRunning from None
 
 
-def _refuse_while_answering(user: Any, chat_id: UUID | None) -> None:
+def _refuse_while_answering(user: User, chat_id: UUID | None) -> None:
     """Raise AnswerRunning without a lock, which those who ask again and again would fight for."""
-    running = Generation.objects.running().filter(chat=chat_id, owner=user)
+    running = Generation.objects.running().filter(chat=chat_id, owner=user.pk)
     if chat_id and running.filter(lease_until__gt=timezone.now()).exists():
         raise AnswerRunning
 
 
-def _beside(user: Any, broken: Generation) -> Chat:
+def _beside(user: User, broken: Generation) -> Chat:
     """Return the chat of an answer that broke, ready for another one in its place."""
     chat = _locked(user, broken.chat_id)
     if (
@@ -91,63 +92,62 @@ def _beside(user: Any, broken: Generation) -> Chat:
 
 
 def ask_again(
-    user: Any, chat_id: UUID, manner: Manner, message_id: UUID | None, content: str | None
+    user: User, chat_id: UUID, manner: Manner, message_id: UUID | None, content: str | None
 ) -> Begun:
     """Answer once more, beside the answer that there is, or beside the question if it is edited.
 
     Nothing that was said goes away: the new way is a branch. Raises as `begin` does.
     """
-    with _one_at_a_time(), transaction.atomic():
-        chat = _locked(user, chat_id)
-        target = _message(chat, message_id)
-        if target.role == Role.USER and content is not None:
-            chat.branch_at(target)
-            chat.append(Role.USER, content)
-        elif target.role == Role.ASSISTANT and content is None:
-            if target.parent is None or target.parent.role != Role.USER:
-                raise BadQuestion("This message answers no question, so it can't be made anew.")
-            chat.branch_at(target)
-        else:
-            raise BadQuestion("Name an answer, or a question together with its new content.")
-        _give_persona(user, chat, manner)
-        return _queued(user, chat, manner)
+    try:
+        with transaction.atomic():
+            chat = _locked(user, chat_id)
+            target = _message(chat, message_id)
+            if target.role == Role.USER and content is not None:
+                chat.branch_at(target)
+                chat.append(Role.USER, content)
+            elif target.role == Role.ASSISTANT and content is None:
+                if target.parent is None or target.parent.role != Role.USER:
+                    raise BadQuestion("This message answers no question, so it can't be made anew.")
+                chat.branch_at(target)
+            else:
+                raise BadQuestion("Name an answer, or a question together with its new content.")
+            _give_persona(user, chat, manner)
+            return _queued(user, chat, manner)
+    except IntegrityError:
+        # The database refuses a second answer in a chat.
+        raise AnswerRunning from None
 
 
-def carry_on(user: Any, chat_id: UUID, manner: Manner, message_id: UUID | None) -> Begun:
+def carry_on(user: User, chat_id: UUID, manner: Manner, message_id: UUID | None) -> Begun:
     """Go on with an answer that broke off or was stopped; what there is of it is kept as it is."""
-    with _one_at_a_time(), transaction.atomic():
-        chat = _locked(user, chat_id)
-        broken = _message(chat, message_id)
-        state = getattr(getattr(broken, "generation", None), "state", "")
-        if state not in (State.INCOMPLETE, State.STOPPED, State.FAILED):
-            raise Contradiction("Only an answer that broke off or was stopped can be continued.")
-        before = broken.generation
-        kept = {"continues": str(before.pk), "kept": broken.content}
-        again = Manner(
-            **{
-                name: before.parameters.get(name, getattr(manner, name))
-                for name in ("voice", "research", "scope")
-            },
-            given=tuple(before.parameters.get("given", ())),
-            relevance=manner.relevance,
-            cost=manner.cost,
-            key_id=manner.key_id,
-            scopes=manner.scopes,
-        )
-        _give_persona(user, chat, again)
-        chat.branch_at(broken)
-        return _queued(user, chat, again, more=kept)
-
-
-class _one_at_a_time:
-    """Turns the database's refusal of a second answer in a chat into ours."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, IntegrityError):
-            raise AnswerRunning from None
+    try:
+        with transaction.atomic():
+            chat = _locked(user, chat_id)
+            broken = _message(chat, message_id)
+            state = getattr(getattr(broken, "generation", None), "state", "")
+            if state not in (State.INCOMPLETE, State.STOPPED, State.FAILED):
+                raise Contradiction(
+                    "Only an answer that broke off or was stopped can be continued."
+                )
+            before = broken.generation
+            kept = {"continues": str(before.pk), "kept": broken.content}
+            again = Manner(
+                **{
+                    name: before.parameters.get(name, getattr(manner, name))
+                    for name in ("voice", "research", "scope")
+                },
+                given=tuple(before.parameters.get("given", ())),
+                relevance=manner.relevance,
+                cost=manner.cost,
+                key_id=manner.key_id,
+                scopes=manner.scopes,
+            )
+            _give_persona(user, chat, again)
+            chat.branch_at(broken)
+            return _queued(user, chat, again, more=kept)
+    except IntegrityError:
+        # The database refuses a second answer in a chat.
+        raise AnswerRunning from None
 
 
 def _key_of(question: Question) -> str:
@@ -162,11 +162,11 @@ def _key_of(question: Question) -> str:
     return f"message:{where}:{id}"
 
 
-def _same(user: Any, key: str, digest: str) -> Generation | None:
+def _same(user: User, key: str, digest: str) -> Generation | None:
     """Return the answer to the same question, if there is one; Contradiction to another one."""
     if not key:
         return None
-    mine = Generation.objects.filter(owner=user, idempotency_key=key).select_related(
+    mine = Generation.objects.filter(owner=user.pk, idempotency_key=key).select_related(
         "chat", "message__branch"
     )
     found = mine.first()
@@ -182,14 +182,14 @@ def _same(user: Any, key: str, digest: str) -> Generation | None:
     return found
 
 
-def _chat(user: Any, question: Question) -> Chat:
+def _chat(user: User, question: Question) -> Chat:
     """Return the chat that is meant, locked, or a new one."""
     if question.chat_id:
         chat = _locked(user, question.chat_id)
         _give_persona(user, chat, question.manner)
         return chat
     chat = Chat(
-        owner=user,
+        owner_id=user.pk,
         title=question.title or titles.first_words(question.history[-1].content),
         has_own_title=bool(question.title),
         scope=question.manner.scope or "internal",
@@ -201,7 +201,7 @@ def _chat(user: Any, question: Question) -> Chat:
     return chat
 
 
-def _locked(user: Any, chat_id: UUID) -> Chat:
+def _locked(user: User, chat_id: UUID) -> Chat:
     mine = Chat.objects.of(user).select_related("branch", "persona_version__persona")
     chat = mine.select_for_update(of=("self",)).filter(pk=chat_id).first()
     if chat is None:
@@ -212,7 +212,7 @@ def _locked(user: Any, chat_id: UUID) -> Chat:
     return chat
 
 
-def _give_persona(user: Any, chat: Chat, manner: Manner) -> None:
+def _give_persona(user: User, chat: Chat, manner: Manner) -> None:
     """Choose who answers: the chat's own persona in its version, unless another one is named."""
     own = chat.persona_version
     if own is None or (manner.persona and manner.persona != own.persona.slug):
@@ -223,7 +223,7 @@ def _give_persona(user: Any, chat: Chat, manner: Manner) -> None:
     check_scope(own, manner.scope or chat.scope, manner.scopes)
 
 
-def persona_version(user: Any, slug: str) -> PersonaVersion:
+def persona_version(user: User, slug: str) -> PersonaVersion:
     """Return the version that answers as `slug`, or as the default; raises UnknownPersona."""
     persona = Persona.objects.meant(user, slug or DEFAULT)
     if persona is None or persona.current is None:
@@ -285,7 +285,7 @@ def _message(chat: Chat, message_id: UUID | None) -> Message:
 
 
 def _queued(
-    user: Any,
+    user: User,
     chat: Chat,
     manner: Manner,
     *,
@@ -294,14 +294,14 @@ def _queued(
     more: dict[str, Any] | None = None,
 ) -> Begun:
     """Make the answer's message, empty, and its generation; it is told once that is committed."""
-    running = Generation.objects.running().filter(owner=user, lease_until__gt=timezone.now())
+    running = Generation.objects.running().filter(owner=user.pk, lease_until__gt=timezone.now())
     if (count := running.count()) >= settings.CHAT_MAX_RUNNING:
         raise TooManyAnswers(count)
     place = admit(user.pk, manner.key_id)
     try:
         answer = chat.append(Role.ASSISTANT, "", persona_version=chat.persona_version)
         generation = Generation.objects.create(
-            owner=user,
+            owner_id=user.pk,
             chat=chat,
             message=answer,
             lease_until=timezone.now() + LEASE,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import CharField, Lookup, TextField
+from django.db.models import Lookup
 
 INDEXED_CHARACTERS = 100_000
 """Of a longer text the beginning is searched: PostgreSQL's vectors are bounded."""
@@ -96,8 +96,6 @@ def _writable(text: str) -> str:
     return text.replace("\0", " ").encode("utf-8", "ignore").decode()
 
 
-@CharField.register_lookup
-@TextField.register_lookup
 class Words(Lookup):
     """`column__words=Query`: the rows whose column answers to the query."""
 

@@ -17,6 +17,7 @@ from personas.models import (
     relevance_modes,
     valid_slug,
 )
+from proxy.common.access import User
 from proxy.models import Provider
 
 MOST_STARTERS, LONGEST_STARTER = 6, 300
@@ -96,7 +97,7 @@ class PersonaForm(forms.Form):
         help_text=gettext_lazy("One to a line, at most six."),
     )
 
-    def __init__(self, user: Any, persona: Persona | None, sent: QueryDict | None) -> None:
+    def __init__(self, user: User, persona: Persona | None, sent: QueryDict | None) -> None:
         self.user, self.persona = user, persona
         super().__init__(sent, initial=_initial(persona))
         visible = Provider.objects.visible_to(user.pk)
@@ -127,7 +128,7 @@ class PersonaForm(forms.Form):
 
     def saved(self) -> Persona | None:
         """Save what the form says and return the persona; None, with an error, if it can't be."""
-        persona = self.persona or Persona(owner=self.user)
+        persona = self.persona or Persona(owner_id=self.user.pk)
         persona.slug = self.cleaned_data["slug"]
         content = {name: self.cleaned_data[name] for name in PersonaVersion.CONTENT}
         try:

@@ -18,6 +18,9 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from proxy.common.access import User
+from proxy.relevance import modes
+
 SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
 DEFAULT = "maya"
 SCOPES = ("internal", "external")
@@ -34,30 +37,30 @@ def valid_slug(slug: str) -> None:
 
 
 def relevance_modes() -> list[tuple[str, str]]:
-    return [(name, name.replace("_", " ")) for name in settings.PROXY_RELEVANCE_MODES]
+    return [(name, name.replace("_", " ")) for name in modes.NAMES]
 
 
 class PersonaQuerySet(models.QuerySet["Persona"]):
-    def of(self, user: Any) -> PersonaQuerySet:
+    def of(self, user: User) -> PersonaQuerySet:
         """The personas that `user` owns and may change."""
-        return self.filter(owner=user)
+        return self.filter(owner=user.pk)
 
-    def shown_to(self, user: Any) -> PersonaQuerySet:
+    def shown_to(self, user: User) -> PersonaQuerySet:
         """The personas that `user` can see: their own, switched off or not, and the shared."""
         shared = Q(is_shared=True) if user.is_staff else Q(is_shared=True, is_active=True)
-        return self.filter(Q(owner=user) | shared, retired_at=None).select_related(
+        return self.filter(Q(owner=user.pk) | shared, retired_at=None).select_related(
             "current", "current__provider"
         )
 
-    def visible_to(self, user: Any) -> PersonaQuerySet:
+    def visible_to(self, user: User) -> PersonaQuerySet:
         """The personas that `user` may chat with: those that are active."""
         return self.shown_to(user).filter(is_active=True)
 
-    def meant(self, user: Any, slug: str) -> Persona | None:
+    def meant(self, user: User, slug: str) -> Persona | None:
         """The persona that `user` means by `slug`: their own goes before a shared one."""
         return self.visible_to(user).called(user, slug)
 
-    def called(self, user: Any, slug: str) -> Persona | None:
+    def called(self, user: User, slug: str) -> Persona | None:
         """The one among these that `slug` names for `user`, their own before a shared one."""
         so_called: PersonaQuerySet = self.filter(slug=slug)
         return min(so_called, key=lambda persona: persona.owner_id != user.pk, default=None)
@@ -114,7 +117,7 @@ class Persona(models.Model):
     def __str__(self) -> str:
         return self.slug
 
-    def may_be_changed_by(self, user: Any) -> bool:
+    def may_be_changed_by(self, user: User) -> bool:
         """Whether `user` owns it, or is staff and it is everybody's."""
         return self.owner_id == user.pk or (self.is_shared and user.is_staff)
 

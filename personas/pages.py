@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from personas.forms import PersonaForm
 from personas.models import Persona
 from personas.views import MOST_PERSONAS
+from proxy.common.access import user_of
 
 
 @login_required
@@ -21,7 +22,7 @@ from personas.views import MOST_PERSONAS
 @require_GET
 def personas(request: HttpRequest) -> HttpResponse:
     """The personas that one can chat with, one's own first."""
-    shown = list(Persona.objects.shown_to(request.user))
+    shown = list(Persona.objects.shown_to(user_of(request)))
     own = [each for each in shown if each.owner_id == request.user.pk]
     shared = [each for each in shown if each.owner_id != request.user.pk]
     return render(request, "personas/personas.html", {"own": own, "shared": shared})
@@ -31,7 +32,7 @@ def personas(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    if Persona.objects.of(request.user).filter(retired_at=None).count() >= MOST_PERSONAS:
+    if Persona.objects.of(user_of(request)).filter(retired_at=None).count() >= MOST_PERSONAS:
         messages.error(request, gettext("You have as many personas as there may be."))
         return redirect("personas")
     return _edited(request, None)
@@ -63,16 +64,16 @@ def delete(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _changeable(request: HttpRequest, slug: str) -> Persona:
-    persona = Persona.objects.shown_to(request.user).called(request.user, slug)
+    persona = Persona.objects.shown_to(user_of(request)).called(user_of(request), slug)
     if persona is None:
         raise Http404
-    if not persona.may_be_changed_by(request.user):
+    if not persona.may_be_changed_by(user_of(request)):
         raise PermissionDenied
     return persona
 
 
 def _edited(request: HttpRequest, persona: Persona | None) -> HttpResponse:
-    form = PersonaForm(request.user, persona, request.POST or None)
+    form = PersonaForm(user_of(request), persona, request.POST or None)
     if request.method == "POST" and form.is_valid() and (saved := form.saved()):
         name = saved.current.name if saved.current else saved.slug
         messages.success(request, gettext("%(name)s is saved.") % {"name": name})

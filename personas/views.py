@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from personas.models import Persona, PersonaVersion
 from personas.serializers import PersonaSerializer, PersonaVersionSerializer
 from proxy.api import Conflict, answers
+from proxy.common.access import user_of
 
 MOST_PERSONAS = 200
 MOST_VERSIONS = 100
@@ -33,7 +34,7 @@ class PersonasView(GenericAPIView[Persona]):
     )
     def get(self, request: Request) -> Response:
         """List the caller's own personas and the shared ones."""
-        shown = Persona.objects.shown_to(request.user)
+        shown = Persona.objects.shown_to(user_of(request))
         return Response(self.get_serializer(shown, many=True).data)
 
     @extend_schema(
@@ -45,7 +46,7 @@ class PersonasView(GenericAPIView[Persona]):
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
         may_share(request, asked)
-        if Persona.objects.of(request.user).count() >= MOST_PERSONAS:
+        if Persona.objects.of(user_of(request)).count() >= MOST_PERSONAS:
             raise Conflict({"errors": [f"You have {MOST_PERSONAS} personas. Delete one first."]})
 
         persona = stored(Persona(owner_id=request.user.pk), asked)
@@ -59,14 +60,14 @@ class OnePersona(GenericAPIView[Persona]):
     required_scope = "chat"
 
     def found(self, request: Request, slug: str) -> Persona:
-        persona = Persona.objects.shown_to(request.user).called(request.user, slug)
+        persona = Persona.objects.shown_to(user_of(request)).called(user_of(request), slug)
         if persona is None:
             raise Http404
         return persona
 
     def changeable(self, request: Request, slug: str) -> Persona:
         persona = self.found(request, slug)
-        if not persona.may_be_changed_by(request.user):
+        if not persona.may_be_changed_by(user_of(request)):
             raise PermissionDenied("This persona is shared with you; staff can change it.")
         return persona
 

@@ -10,7 +10,7 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError
@@ -21,11 +21,10 @@ from proxy.common.ttl_cache import CachedValue
 from proxy.context import Context
 from proxy.cost.prices import Tariff, Used
 from proxy.errors import BudgetSpent
+from proxy.models import Budget
+from proxy.models.budget import COUNTED
 from proxy.options import options
 from proxy.wire.dialect import Counts
-
-if TYPE_CHECKING:
-    from proxy.models import Budget
 
 logger = logging.getLogger("proxy.budgets")
 
@@ -68,6 +67,12 @@ _who = CachedValue(_read, seconds=lambda: options().memory_seconds)
 
 forget = _who.invalidate
 """Look for budgets again before the next request."""
+
+
+def on_budget_changed(update_fields: frozenset[str] | None = None, **kwargs: Any) -> None:
+    """Look for budgets again after every change of a row but a count."""
+    if update_fields is None or not update_fields <= set(COUNTED):
+        forget()
 
 
 def are_none() -> bool:
@@ -170,8 +175,6 @@ async def _table() -> Who:
 
 
 def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:
-    from proxy.models import Budget
-
     now = datetime.now(UTC)
     refused = Budget.objects.take(ids, holder, amount, now)
     if refused is None:
@@ -196,8 +199,6 @@ def _spent(refusal: Refusal) -> BudgetSpent:
 
 
 def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
-    from proxy.models import Budget
-
     Budget.objects.settle(ids, holder, cost, datetime.now(UTC))
 
 

@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from django.conf import settings
-
 from proxy import budgets, context, forward, prices, switch, usage
 from proxy.asked import Asked, written
 from proxy.budgets import Reservation
@@ -139,7 +137,7 @@ class Completion:
         source = self.asked.source
         if source is None:
             return None
-        preset = self.asked.cost or source.cost or settings.PROXY_COST
+        preset = self.asked.cost or source.cost or options().cost
         if preset == "off":
             return None
         host, table = source.base.authority, await prices.table()
@@ -147,16 +145,14 @@ class Completion:
         return Gate(preset, host, user_id, source.key, table, may_move)
 
     def _filtered(self, body: bytes, gate: Gate | None) -> Context | Pending:
-        request = self.dialect.read(
-            body, self._route, most_messages=2 * settings.PROXY_MAX_MESSAGES
-        )
+        request = self.dialect.read(body, self._route, most_messages=2 * options().max_messages)
         wish = self._shifted(self.asked.wish)
         if switch.is_off():
             wish = replace(wish, mode=modes.OFF)
         if self.asked.source:
             return weighed(request, self.dialect, wish, gate)
         made = context.filtered(request, self.dialect, wish)
-        if settings.C1_BASE_URL:
+        if options().c1_base_url:
             return made
         room = BUILTIN_WINDOW - (self.asked.max_tokens or ANSWER_TOKENS)
         if made.tokens_after <= room:

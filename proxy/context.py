@@ -75,7 +75,7 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
     began = time.perf_counter()
     if wish.mode == "off" or not request.may_be_filtered:
         return whole(request, wish.mode, "off", began)
-    with Safely(request, wish, began) as safe:
+    try:
         verdicts = relevance.decide(
             request.messages,
             wish.mode,
@@ -84,30 +84,18 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
             deadline=time.monotonic() + wish.seconds,
         )
         return decided(request, dialect, wish, verdicts, began)
-    return safe.context
+    except Exception as error:
+        # Whatever it is, the request goes on.
+        return whole_after(error, request, wish, began)
 
 
-class Safely:
-    """Swallows what goes wrong in its block; `context` is then the request as it came."""
-
-    def __init__(self, request: Request, wish: Wish, began: float) -> None:
-        self._request, self._wish, self._began = request, wish, began
-
-    def __enter__(self) -> Safely:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> bool:
-        if kind is None or not issubclass(kind, Exception):
-            return False
-        is_slow = issubclass(kind, TooSlow)
-        if is_slow:
-            seconds = self._wish.seconds
-            logger.warning("The filter took longer than %.1f s; forwarded whole", seconds)
-        else:
-            logger.exception("The filter failed; forwarded whole")
-        why = "too_slow" if is_slow else "failed"
-        self.context = whole(self._request, self._wish.mode, why, self._began)
-        return True
+def whole_after(error: Exception, request: Request, wish: Wish, began: float) -> Context:
+    """Return `request` as it came, after the filter failed or took too long."""
+    if isinstance(error, TooSlow):
+        logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
+        return whole(request, wish.mode, "too_slow", began)
+    logger.error("The filter failed; forwarded whole", exc_info=error)
+    return whole(request, wish.mode, "failed", began)
 
 
 def decided(

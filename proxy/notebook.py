@@ -17,7 +17,6 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 from django.conf import settings
 from django.core import cache as django_cache
-from django.core.signals import setting_changed
 
 from proxy.beliefs import Belief
 from proxy.common import threads
@@ -171,11 +170,9 @@ def _shelf() -> _Shelf:
     return _InRedis() if settings.REDIS_URL else _InProcess()
 
 
-def _forget(**changed: Any) -> None:
+def on_setting_changed(**kwargs: Any) -> None:
+    """Choose again where conversations are kept."""
     _shelf.cache_clear()
-
-
-setting_changed.connect(_forget)
 
 
 def _state(conversation: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
 from proxy.errors import InvalidTarget
 from proxy.target import host_of
@@ -47,6 +46,7 @@ class Options:
     max_body: int
     max_messages: int
     memory_seconds: float
+    c1_base_url: str
 
 
 @cache
@@ -71,14 +71,13 @@ def options() -> Options:
         max_body=settings.PROXY_MAX_BODY,
         max_messages=settings.PROXY_MAX_MESSAGES,
         memory_seconds=settings.AUTH_MEMORY_SECONDS,
+        c1_base_url=settings.C1_BASE_URL,
     )
 
 
-def _forget(**changed: Any) -> None:
+def on_setting_changed(**kwargs: Any) -> None:
+    """Read the settings again."""
     options.cache_clear()
-
-
-setting_changed.connect(_forget)
 
 
 def allowed_targets(words: Iterable[str]) -> Allowed:

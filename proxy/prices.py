@@ -6,12 +6,13 @@ A change is obeyed at once in the process that makes it, and within REMEMBERED s
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 from django.db import DatabaseError
 
 from proxy.common.ttl_cache import CachedValue
 from proxy.cost.prices import Table, shipped
+from proxy.models import Price
 
 logger = logging.getLogger("proxy.prices")
 
@@ -20,8 +21,6 @@ REMEMBERED: Final = 60.0
 
 def read() -> Table:
     """Return the prices that count as they stand in the database."""
-    from proxy.models import Price
-
     return Table(price.tariff for price in Price.objects.current())
 
 
@@ -44,3 +43,8 @@ async def table() -> Table:
     except DatabaseError as error:
         logger.error("The prices could not be read: %s", type(error).__name__)
         return _table.last() or Table(shipped())
+
+
+def on_price_changed(**kwargs: Any) -> None:
+    """Read the prices again after a change of a row."""
+    forget()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-
 from proxy import vault
 from proxy.common.threads import on_database_thread
 from proxy.models import Provider
 from proxy.models.provider import NAME
+from proxy.options import options
 from proxy.remembered import Stored, memory
 
 is_name = NAME.fullmatch
@@ -25,7 +24,7 @@ def _looked_up(user_id: int, name: str) -> Stored | None:
         return None
     key = vault.opened(provider.sealed_key)
     found = Stored(provider.base, provider.dialect, key, provider.cost)
-    seconds = settings.AUTH_MEMORY_SECONDS
+    seconds = options().memory_seconds
     memory.put((user_id, name), found, seconds=seconds, generation=generation)
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from proxy import context, notebook
 from proxy.beliefs import Belief
-from proxy.context import Context, Safely, Wish
+from proxy.context import Context, Wish
 from proxy.cost import places
 from proxy.cost.state import State
 from proxy.gate import Gate, Judged, judged
@@ -39,7 +39,7 @@ class Pending:
         self, state: State | None, belief: Belief, now: float
     ) -> tuple[Context, State | None]:
         began = time.perf_counter() - self.milliseconds / 1000
-        with Safely(self.request, self.wish, began) as safe:
+        try:
             gated, after = self.judged.chosen(state, belief, now)
             verdicts = self.judged.verdicts(gated.decision)
             moved = gated.decision.moved
@@ -48,7 +48,8 @@ class Pending:
                 # The dialect has no body for it, so everything goes out.
                 after = after.instead(places.below(len(self.request.messages)))
             return replace(made, gated=gated), after
-        return safe.context, None
+        except Exception as error:
+            return context.whole_after(error, self.request, self.wish, began), None
 
 
 def weighed(request: Request, dialect: Dialect, wish: Wish, gate: Gate | None) -> Context | Pending:
@@ -56,7 +57,7 @@ def weighed(request: Request, dialect: Dialect, wish: Wish, gate: Gate | None) -
     began = time.perf_counter()
     if gate is None or wish.mode == "off" or not request.may_be_filtered:
         return context.filtered(request, dialect, wish)
-    with Safely(request, wish, began) as safe:
+    try:
         found = judged(
             request,
             gate,
@@ -69,4 +70,5 @@ def weighed(request: Request, dialect: Dialect, wish: Wish, gate: Gate | None) -
         if found is None:
             return context.filtered(request, dialect, wish)
         return Pending(found, request, dialect, wish, context.since(began))
-    return safe.context
+    except Exception as error:
+        return context.whole_after(error, request, wish, began)

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -24,7 +25,6 @@ from alchemyst.accounts.models import User
 from alchemyst.accounts.tokens import issued_to
 from chats.running import runner
 from personas.models import Persona, PersonaVersion
-from personas.shipped import ship
 from proxy import usage
 from proxy.models import DecisionRecord
 from tests import nginx
@@ -179,7 +179,7 @@ def bob(db: None) -> User:
 @pytest.fixture
 def shipped(db: None) -> None:
     """The personas that a migration made, which a flush of the database takes away."""
-    ship(Persona, PersonaVersion)
+    import_module("personas.migrations.0003_shipped").make(Persona, PersonaVersion)
 
 
 @pytest.fixture

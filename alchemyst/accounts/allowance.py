@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -24,6 +24,7 @@ from redis import RedisError
 from rest_framework.exceptions import APIException, Throttled
 
 from alchemyst.accounts import counters, limits
+from alchemyst.accounts.caps import Cap
 from alchemyst.accounts.counters import HOLD_SECONDS, Counters, Gift, InRedis, Refusal, Want
 from alchemyst.accounts.models import Limit
 from alchemyst.accounts.models.limit import KINDS
@@ -51,18 +52,6 @@ _PROCESS = secrets.token_hex(8)
 _numbers = itertools.count(1)
 
 
-class Cap(NamedTuple):
-    """One number of a limit, and under what name it is counted."""
-
-    kind: str
-    subject: str
-    most: int
-
-    @property
-    def key(self) -> str:
-        return f"{self.kind}:{self.subject}"
-
-
 class TooFast(Throttled):
     """Waiting helps: the minute ends, or another request does."""
 
@@ -77,16 +66,6 @@ class QuotaExhausted(TooFast):
     """The day's share is used up."""
 
     default_code = "insufficient_quota"
-
-
-def caps_on(user_id: int, key_id: UUID | None) -> tuple[Cap, ...]:
-    """Return what limits this user with this API key; all of it must allow a request."""
-    return tuple(
-        Cap(kind, limit.subject_for(user_id), most)
-        for limit in Limit.objects.on(user_id, key_id)
-        for kind in SECONDS
-        if (most := getattr(limit, kind)) is not None
-    )
 
 
 @lru_cache(maxsize=1024)
@@ -232,7 +211,7 @@ def admit(user_id: int, key_id: str) -> Stay:
 
     Raises TooFast or QuotaExhausted. Its tokens are charged when they are known (`charge`).
     """
-    caps = caps_on(user_id, _key(key_id))
+    caps = Limit.objects.caps_on(user_id, _key(key_id))
     if not caps:
         return Stay()
     met, wants = _at_the_door(caps)
@@ -278,7 +257,7 @@ def charge(rows: Iterable[dict[str, Any]]) -> None:
         tokens = (row["prompt_tokens"] or 0) + (row["completion_tokens"] or 0)
         if row["request_id"].startswith(OF_THE_PROXY) or not tokens or not row["caller_id"]:
             continue
-        caps = caps_on(row["caller_id"], _key(row["key_id"]))
+        caps = Limit.objects.caps_on(row["caller_id"], _key(row["key_id"]))
         gifts = [Gift(cap.key, DAY, tokens) for cap in caps if cap.kind == "tokens_per_day"]
         if gifts:
             _ask_now(partial(_give_back, gifts))

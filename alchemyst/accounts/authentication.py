@@ -6,10 +6,8 @@ which may do what its scopes say. Every refusal has the same text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
-from uuid import UUID
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
@@ -17,37 +15,12 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from alchemyst.accounts import tokens
-from alchemyst.accounts.allowance import Cap, caps_on
+from alchemyst.accounts.access import Access
 from alchemyst.accounts.memory import memory
-from alchemyst.accounts.models import KEY_PREFIX, SCOPES, ApiKey, User
+from alchemyst.accounts.models import KEY_PREFIX, SCOPES, ApiKey, Limit, User
 
 NO_CREDENTIAL = "Give one token, and nothing else: Authorization: Bearer <token>"
 ALL_SCOPES = frozenset(SCOPES)
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a token allows. It is shared by requests: read `user`, never change or save it."""
-
-    user: User
-    scopes: frozenset[str]
-    # The relevance mode that the key, or else its user, has chosen; "" if neither has.
-    relevance: str
-    # The API key's id; None for a JWT.
-    key_id: UUID | None
-    # When the token ends, in seconds since 1970; infinity if never.
-    expires: float
-    # What the key's own lists permit on the proxy; None permits everything.
-    allowed_models: tuple[str, ...] | None = None
-    allowed_hosts: tuple[str, ...] | None = None
-    # What is kept of the filter's decisions: "" for nothing, "scores", or "texts" for all.
-    records: str = ""
-    # The limits that staff have set on this user, their groups and this key.
-    caps: tuple[Cap, ...] = ()
-    # The cost preset that the key, or else its user, has chosen; "" if neither has.
-    cost: str = ""
-    # Whether the key's conversations through the proxy are kept as chats.
-    keeps_chats: bool = False
 
 
 def access_of(token: bytes) -> Access:
@@ -79,7 +52,7 @@ def token_in(header: bytes) -> bytes:
 def _of_jwt(text: str) -> Access:
     token = tokens.access_in(text)
     user = tokens.holder_of(token)
-    caps = caps_on(user.pk, None)
+    caps = Limit.objects.caps_on(user.pk, None)
     return Access(
         user, _scopes(user), user.relevance, None, float(token["exp"]), caps=caps, cost=user.cost
     )
@@ -102,7 +75,7 @@ def _of_key(text: str) -> Access:
         records=key.records,
         keeps_chats=key.keeps_chats,
         cost=key.cost or key.owner.cost,
-        caps=caps_on(key.owner_id, key.pk),
+        caps=Limit.objects.caps_on(key.owner_id, key.pk),
     )
 
 

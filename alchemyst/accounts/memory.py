@@ -1,7 +1,7 @@
 """Which tokens this process has checked a moment ago, so that a warm request asks no database.
 
 Only what was accepted is remembered, for `settings.AUTH_MEMORY_SECONDS` and never past the
-token's own end. Whatever ends a token calls `forget` and is obeyed at once in this process;
+token's own end. Whatever ends a token is heard here and obeyed at once in this process;
 another process goes on accepting the token for AUTH_MEMORY_SECONDS at most.
 """
 
@@ -10,15 +10,13 @@ from __future__ import annotations
 import hashlib
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
+from alchemyst.accounts.access import Access
 from proxy.common.ttl_cache import TTLCache
-
-if TYPE_CHECKING:
-    from alchemyst.accounts.authentication import Access
 
 MOST_TOKENS = 10_000
 
@@ -63,3 +61,8 @@ def forget(user_id: int | None = None) -> None:
     memory.forget(user_id)
     if transaction.get_connection().in_atomic_block:
         transaction.on_commit(partial(memory.forget, user_id))
+
+
+def on_access_changed(user_id: int | None, **kwargs: Any) -> None:
+    """Forget what the signal says has changed."""
+    forget(user_id)

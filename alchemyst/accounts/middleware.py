@@ -9,11 +9,13 @@ from __future__ import annotations
 from rest_framework.exceptions import NotAuthenticated, Throttled
 
 from alchemyst.accounts import limits
+from alchemyst.accounts.access import Access
 from alchemyst.accounts.allowance import Allowance
 from alchemyst.accounts.authentication import NO_CREDENTIAL, checked, token_in
 from alchemyst.accounts.memory import memory
 from alchemyst.accounts.permissions import refuse_without
 from alchemyst.accounts.sessions import of_session
+from proxy.common.access import grant
 from proxy.common.asgi import App, Receive, Scope, Send
 from proxy.common.threads import on_database_thread
 
@@ -39,7 +41,7 @@ class Bearer:
         token = token_in(given[0])
         access = memory.recall(token) or await checked_aside(token)
         refuse_without(self.required_scope, access)
-        scope["user"], scope["access"] = access.user, access
+        grant(scope, access)
         await self.app(scope, receive, send)
 
 
@@ -51,8 +53,7 @@ class BearerOrSession(Bearer):
         if b"authorization" in names or b"cookie" not in names:
             await super().__call__(scope, receive, send)
             return
-        scope["access"] = access = await session_aside(scope)
-        scope["user"] = access.user
+        grant(scope, await session_aside(scope))
         await self.app(scope, receive, send)
 
 
@@ -72,11 +73,11 @@ class RateLimited:
         wait = await limits.ahit(self.limit, str(scope["user"].id))
         if wait:
             raise Throttled(wait)
-        caps = scope["access"].caps
-        if not (caps and self.takes_allowance):
+        access: Access = scope["access"]
+        if not (access.caps and self.takes_allowance):
             await self.app(scope, receive, send)
             return
-        scope["allowance"] = allowance = Allowance(caps)
+        scope["allowance"] = allowance = Allowance(access.caps)
         await allowance.enter()
         try:
             await self.app(scope, receive, send)

@@ -10,10 +10,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 
-from alchemyst.accounts.memory import memory
 from alchemyst.accounts.models.news import News
 
 logger = logging.getLogger("alchemyst.accounts")
@@ -29,7 +29,8 @@ LOOKED_BACK = 200
 
 def on(topic: str, act: Callable[[str], None]) -> None:
     """Have `act` called with the subject of each news on the topic, from any thread."""
-    _listeners[topic].append(act)
+    if act not in _listeners[topic]:
+        _listeners[topic].append(act)
 
 
 def publish(topic: str, subject: str) -> None:
@@ -59,4 +60,6 @@ def _tell(topic: str, subject: str) -> None:
             logger.exception("News of '%s' could not be acted upon", topic)
 
 
-on(ENDED, lambda subject: memory.forget(int(subject)))
+def on_access_ended(user_id: int, **kwargs: Any) -> None:
+    """Have every process end what the user has under way."""
+    publish(ENDED, str(user_id))

@@ -9,7 +9,8 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from alchemyst.accounts.authentication import Access, caller
+from alchemyst.accounts.access import Access
+from alchemyst.accounts.authentication import caller
 
 # These classes stand in settings, which DRF reads while it imports its views.
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from django.db import transaction
 from redis import RedisError
 
 from alchemyst.accounts import counters, limits
-from alchemyst.accounts.allowance import DAY, MINUTE, SECONDS, caps_on
+from alchemyst.accounts.allowance import DAY, MINUTE, SECONDS
 from alchemyst.accounts.counters import MOST_COUNTERS, Gift, InRedis
-from alchemyst.accounts.models import ApiKey, LimitCount, User
+from alchemyst.accounts.models import ApiKey, Limit, LimitCount, User
 
 
 def save() -> None:
@@ -46,7 +46,7 @@ def reset(user: User) -> None:
     """
     keys = [None, *ApiKey.objects.filter(owner=user).values_list("pk", flat=True)]
     shared = {f"group:{group_id}" for group_id in user.groups.values_list("pk", flat=True)}
-    caps = {cap for key_id in keys for cap in caps_on(user.pk, key_id)}
+    caps = {cap for key_id in keys for cap in Limit.objects.caps_on(user.pk, key_id)}
     gifts = [
         Gift(cap.key, SECONDS[cap.kind])
         for cap in caps

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NoReturn
 
-from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core import exceptions as django
 from django.utils import timezone
@@ -14,6 +12,7 @@ from rest_framework import serializers
 from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, cost_presets, relevance_modes
 from alchemyst.accounts.tokens import LONGEST
 from proxy.api import KnownFields
+from proxy.common import host_patterns
 
 LONGEST_PASSWORD = 1024
 LONGEST_ENTRY = 200
@@ -111,7 +110,7 @@ class HostEntry(serializers.CharField):
 
     def to_internal_value(self, data: Any) -> str:
         host = super().to_internal_value(data).lower()
-        if not re.fullmatch(settings.PROXY_HOST_PATTERN, host):
+        if not host_patterns.is_valid(host):
             self.fail("invalid")
         return host
 

@@ -14,7 +14,8 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
 
-from alchemyst.accounts.authentication import ALL_SCOPES, NO_CREDENTIAL, Access
+from alchemyst.accounts.access import Access
+from alchemyst.accounts.authentication import ALL_SCOPES, NO_CREDENTIAL
 from alchemyst.accounts.models import User
 from proxy.common.asgi import Scope
 

@@ -9,10 +9,12 @@ from django.conf import settings
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Throttled
 
 from alchemyst.accounts import limits
-from alchemyst.accounts.authentication import NO_CREDENTIAL, Access
+from alchemyst.accounts.access import Access
+from alchemyst.accounts.authentication import NO_CREDENTIAL
 from alchemyst.accounts.middleware import checked_aside, session_aside
 from alchemyst.accounts.permissions import refuse_without
 from alchemyst.accounts.tokens import LONGEST
+from proxy.common import access
 from proxy.common.asgi import App, Receive, Scope, Send
 
 
@@ -37,13 +39,13 @@ class Identity:
     async def again(self) -> Access:
         """Return what the caller may do now; raises as soon as that is nothing."""
         if self._token is not None:
-            access = await checked_aside(self._token)
+            allowed = await checked_aside(self._token)
         elif self.may_have_session:
-            access = await session_aside({**self._scope, "type": "http", "method": "GET"})
+            allowed = await session_aside({**self._scope, "type": "http", "method": "GET"})
         else:
             raise NotAuthenticated(NO_CREDENTIAL)
-        refuse_without(self._required_scope, access)
-        return access
+        refuse_without(self._required_scope, allowed)
+        return allowed
 
     async def count(self, limit: str, user_id: int) -> None:
         """Count an action; raises Throttled."""
@@ -59,7 +61,8 @@ class Identified:
         self.required_scope = scope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["identity"] = Identity(scope, required_scope=self.required_scope)
+        identity: access.Identity = Identity(scope, required_scope=self.required_scope)
+        scope["identity"] = identity
         await self.app(scope, receive, send)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -19,7 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alchemyst.accounts import tokens
-from alchemyst.accounts.authentication import Access, access_of, caller
+from alchemyst.accounts.access import Access
+from alchemyst.accounts.authentication import access_of, caller
 from alchemyst.accounts.models import MOST_KEYS, ApiKey, User
 from alchemyst.accounts.permissions import RegistrationIsOpen
 from alchemyst.accounts.serializers import (
@@ -35,6 +35,7 @@ from alchemyst.accounts.serializers import (
 )
 from alchemyst.accounts.throttles import sign_in
 from proxy.api import Conflict
+from proxy.common import host_patterns
 
 WRONG_CREDENTIALS = "Username or password is wrong, or the account is switched off."
 
@@ -193,7 +194,7 @@ def refuse_more_than(access: Access, asked: dict[str, Any]) -> None:
         raise PermissionDenied(f"This key lacks {', '.join(beyond)}, so it can't hand that on.")
     if access.key_id is None:
         return
-    for name, covers in (("allowed_models", covers_model), ("allowed_hosts", covers_host)):
+    for name, covers in (("allowed_models", covers_model), ("allowed_hosts", host_patterns.covers)):
         own = getattr(access, name)
         if name in asked and own is not None and not is_within(asked[name], own, covers):
             raise PermissionDenied(f"This key has a list of {name}; name some of them, no others.")
@@ -213,9 +214,3 @@ def is_within(
 def covers_model(own: str, asked: str) -> bool:
     """Whether the entry `own` permits all that the entry `asked` does."""
     return asked == own or (own.endswith("*") and asked.startswith(own[:-1]))
-
-
-def covers_host(own: str, asked: str) -> bool:
-    """Whether the entry `own` permits all that the entry `asked`, with or without a port, does."""
-    host = re.sub(r":[0-9]+$", "", asked)
-    return own in (asked, host) or (own.startswith("*.") and host.endswith(own[1:]))

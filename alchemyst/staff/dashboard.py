@@ -7,6 +7,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
+
+from alchemyst.accounts.models import User
 from alchemyst.staff.charts import Chart, Series, ranked
 from proxy import switch
 from proxy.models import UsageRollup
@@ -18,7 +21,7 @@ MOST_RANKED = 5
 Row = Mapping[str, Any]
 
 
-def shown_to(user: Any) -> dict[str, Any]:
+def shown_to(user: User | AnonymousUser) -> dict[str, Any]:
     """Return what the page shows: charts only to those who may see usage."""
     found: dict[str, Any] = {"filter_is_off": switch.is_off(), "charts": []}
     if not user.has_perm("proxy.view_usagerollup"):

@@ -14,7 +14,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
+from alchemyst.accounts.models import AuditEntry, User
 from alchemyst.staff import configuration, dashboard
+from alchemyst.turn import turn_filter
+from proxy.models import FilterSwitch
 
 
 class Audited:
@@ -66,8 +69,6 @@ class StaffSite(UnfoldAdminSite):
         is_shown: bool = False,
     ) -> None:
         """Write down what the member of staff did to a row, and whose that is."""
-        from alchemyst.accounts.models import AuditEntry, User
-
         about = row if isinstance(row, User) else getattr(row, "owner", getattr(row, "user", None))
         AuditEntry.note(request.user, action, row, about=about, reason=reason, is_shown=is_shown)
 
@@ -98,9 +99,6 @@ class StaffSite(UnfoldAdminSite):
 
     def switch(self, request: HttpRequest) -> HttpResponse:
         """Turn the filter off or on for the whole installation."""
-        from alchemyst.turn import turn_filter
-        from proxy.models import FilterSwitch
-
         if not request.user.has_perm("proxy.change_filterswitch"):
             raise PermissionDenied
         found = FilterSwitch.objects.filter(pk=FilterSwitch.ONLY).first() or FilterSwitch()

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
@@ -18,6 +17,7 @@ from chats.imports.conversation import Conversation, Unreadable, known
 from chats.models import Branch, Chat, ImportJob, Message
 from chats.models.chat import AT_ONCE
 from personas.models import DEFAULT, Persona, PersonaVersion
+from proxy.relevance import modes
 
 READERS: tuple[ModuleType, ...] = (chatgpt, openwebui, librechat, own)
 MOST_BYTES = 16 * 1024 * 1024
@@ -142,7 +142,7 @@ class Import:
     def chat(self, conversation: Conversation) -> Chat:
         title = " ".join(conversation.title.split())[:200]
         fields = dict(conversation.fields)
-        if fields.get("relevance") not in settings.PROXY_RELEVANCE_MODES:
+        if fields.get("relevance") not in modes.NAMES:
             fields["relevance"] = ""
         version = self.personas.get(conversation.persona) or self.personas.get(DEFAULT)
         return Chat(

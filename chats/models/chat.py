@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
@@ -19,10 +19,10 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from chats.models.branch import Branch
+from chats.models.generation import Generation
+from chats.models.message import Message, MessageQuerySet
 from chats.search import Query
-
-if TYPE_CHECKING:
-    from chats.models.message import Message, MessageQuerySet
+from proxy.common.access import User, id_of
 
 TRASH = timedelta(days=30)
 MOST_COPIED_MESSAGES = 10_000
@@ -40,13 +40,13 @@ class TooLong(Exception):
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
-    def of(self, user: Any) -> ChatQuerySet:
+    def of(self, user: User | int) -> ChatQuerySet:
         """The chats that `user` has, without the trash. Every view starts here."""
-        return self.filter(owner=user, deleted_at=None)
+        return self.filter(owner=id_of(user), deleted_at=None)
 
-    def trash_of(self, user: Any) -> ChatQuerySet:
+    def trash_of(self, user: User | int) -> ChatQuerySet:
         """The chats that `user` deleted and can still restore."""
-        return self.filter(owner=user, deleted_at__gte=timezone.now() - TRASH)
+        return self.filter(owner=id_of(user), deleted_at__gte=timezone.now() - TRASH)
 
     def past_the_trash(self) -> ChatQuerySet:
         """The chats that nobody can restore any more."""
@@ -57,8 +57,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
         No words find no chat.
         """
-        from chats.models.message import Message
-
         query = Query.of(words)
         if not query:
             return self.none()
@@ -70,8 +68,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def with_state(self) -> ChatQuerySet:
         """Adds `is_answering`, and who answers."""
-        from chats.models.generation import Generation
-
         running = Generation.objects.running().filter(chat=OuterRef("pk"))
         return (
             self.annotate(is_answering=Exists(running))
@@ -81,8 +77,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def throw_away(self) -> int:
         """Put the chats into the trash, and stop the answers being written in them."""
-        from chats.models.generation import Generation
-
         thrown = list(self.filter(deleted_at=None).values_list("pk", flat=True))
         Generation.objects.running().filter(chat__in=thrown).update(stop_requested=True)
         return Chat.objects.filter(pk__in=thrown).update(deleted_at=timezone.now())
@@ -174,20 +168,18 @@ class Chat(models.Model):
         return f"chat {self.pk}"
 
     @transaction.atomic
-    def give_to(self, user: Any) -> None:
+    def give_to(self, user: User) -> None:
         """Let the chat, with its answers, be another user's; what is written in it is stopped."""
         self.generations.filter(state__in=("queued", "streaming")).update(stop_requested=True)
         # Keys and origins are unique for their owner, and name what only the old one knows.
-        self.generations.update(owner=user, idempotency_key="")
-        self.owner, self.origin, self.is_pinned = user, "", False
+        self.generations.update(owner_id=user.pk, idempotency_key="")
+        self.owner_id, self.origin, self.is_pinned = user.pk, "", False
         self.save(update_fields=["owner", "origin", "is_pinned"])
 
     def messages_on(
         self, branch: Branch | None = None, *, first: int = 0, end: int | None = None
     ) -> MessageQuerySet:
         """The messages of a branch (the shown one), in order, from `first` to before `end`."""
-        from chats.models.message import Message
-
         branch = branch or self.branch
         if branch is None:
             return Message.objects.none()
@@ -213,8 +205,6 @@ class Chat(models.Model):
 
         They are read and written in batches, however many there are.
         """
-        from chats.models.message import Message
-
         branch, last, incoming = self.first_branch(), None, iter(messages)
         position = 0
         while batch := list(islice(incoming, AT_ONCE)):
@@ -252,8 +242,6 @@ class Chat(models.Model):
 
     def append(self, role: str, content: str, **fields: Any) -> Message:
         """Add a message at the end of the shown branch. Writers at once take turns."""
-        from chats.models.message import Message
-
         (message,) = self.extend([Message(role=role, content=content, **fields)])
         return message
 

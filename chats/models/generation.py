@@ -6,19 +6,19 @@ neither needs the other to be there.
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from proxy.common.access import User, id_of
+
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
-    def of(self, user: Any) -> GenerationQuerySet:
+    def of(self, user: User | int) -> GenerationQuerySet:
         """The generations in the chats that `user` has, without the trash."""
-        return self.filter(owner=user, chat__deleted_at=None)
+        return self.filter(owner=id_of(user), chat__deleted_at=None)
 
     def running(self) -> GenerationQuerySet:
         return self.filter(state__in=Generation.RUNNING)

@@ -13,14 +13,16 @@ from django.db.models import F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from proxy.common.access import User, id_of
+
 LEASE = timedelta(minutes=5)
 MOST_SKIPS_TOLD = 200
 PART_BYTES = 1024 * 1024
 
 
 class ImportJobQuerySet(models.QuerySet["ImportJob"]):
-    def of(self, user: Any) -> ImportJobQuerySet:
-        return self.filter(owner=user)
+    def of(self, user: User | int) -> ImportJobQuerySet:
+        return self.filter(owner=id_of(user))
 
     def unfinished(self) -> ImportJobQuerySet:
         return self.filter(state__in=ImportJob.UNFINISHED)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Left, Length
+from django.db.models import Q, Sum
+from django.db.models.functions import Length
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from chats.search import INDEXED_CHARACTERS, Query
+from proxy.common.access import User, id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +27,9 @@ class Standing:
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
-    def of(self, user: Any) -> MessageQuerySet:
+    def of(self, user: User | int) -> MessageQuerySet:
         """The messages of the chats that `user` has, without the trash."""
-        return self.filter(chat__owner=user, chat__deleted_at=None)
+        return self.filter(chat__owner=id_of(user), chat__deleted_at=None)
 
     def after(self, chat: Any, parents: set[Any]) -> MessageQuerySet:
         """The chat's messages that follow one of `parents` (None: that begin it), oldest first."""
@@ -39,19 +38,6 @@ class MessageQuerySet(models.QuerySet["Message"]):
         if None in parents:
             follows |= Q(parent=None)
         return self.filter(follows, chat=chat).order_by("created", "pk")
-
-    def newest_about(self, chats: Iterable[Any], query: Query) -> MessageQuerySet:
-        """Of each of some chats the newest message that answers to a search, as `beginning`."""
-        from chats.models.chat import Chat
-
-        answering = Message.objects.filter(chat=OuterRef("pk"), content__words=query)
-        newest = Subquery(answering.order_by("-created", "-pk").values("pk")[:1])
-        found = Chat.objects.filter(pk__in=chats).annotate(newest=newest)
-        return (
-            self.filter(pk__in=found.values("newest"))
-            .defer("content")
-            .annotate(beginning=Left("content", INDEXED_CHARACTERS))
-        )
 
     def characters(self) -> int:
         """How many characters the messages have together."""

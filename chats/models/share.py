@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from functools import partial
 
 from django.conf import settings
 from django.db import models
@@ -11,18 +11,16 @@ from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from proxy.common.access import User, id_of
+
 # 192 random bits: an address that nobody guesses.
 TOKEN_BYTES = 24
 
 
-def new_token() -> str:
-    return secrets.token_urlsafe(TOKEN_BYTES)
-
-
 class ShareQuerySet(models.QuerySet["Share"]):
-    def of(self, user: Any) -> ShareQuerySet:
+    def of(self, user: User | int) -> ShareQuerySet:
         """The shares that `user` made and has not revoked."""
-        return self.filter(owner=user, revoked_at=None)
+        return self.filter(owner=id_of(user), revoked_at=None)
 
     def open_now(self) -> ShareQuerySet:
         """The shares that whoever has the address may read."""
@@ -38,7 +36,12 @@ class Share(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="shares")
     chat = models.ForeignKey("Chat", models.CASCADE, related_name="shares")
-    token = models.CharField(max_length=64, unique=True, default=new_token, editable=False)
+    token = models.CharField(
+        max_length=64,
+        unique=True,
+        default=partial(secrets.token_urlsafe, TOKEN_BYTES),
+        editable=False,
+    )
     title = models.CharField(max_length=200, blank=True)
     messages = models.JSONField(default=list, help_text="role, content, speaker of each.")
     created = models.DateTimeField(default=timezone.now, editable=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import F
@@ -20,6 +19,8 @@ from chats.models import Chat
 from chats.models.chat import BeingAnswered, TooLong
 from chats.pages.chat import found
 from chats.pages.sent import required_id_in, text_in
+from proxy.common.access import user_of
+from proxy.relevance import modes
 
 LONGEST_TITLE = 200
 
@@ -60,7 +61,7 @@ def relevance(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Choose how strictly this chat is filtered; empty leaves that to the persona."""
     chat = found(request, chat_id)
     mode = request.POST.get("relevance", "")
-    if mode in ("", *settings.PROXY_RELEVANCE_MODES):
+    if mode in ("", *modes.NAMES):
         chat.relevance = mode
         chat.save(update_fields=["relevance"])
         bell.ring(str(chat_id))
@@ -107,7 +108,7 @@ def delete(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def restore(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    mine = Chat.objects.trash_of(request.user)
+    mine = Chat.objects.trash_of(user_of(request))
     chat = get_object_or_404(mine, pk=chat_id)
     mine.filter(pk=chat.pk).restore()
     messages.success(request, gettext("The chat is back."))

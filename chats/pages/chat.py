@@ -27,6 +27,7 @@ from chats.pages.sidebar import listed
 from chats.pages.thread import Thread, thread_of
 from chats.prompt import mode_of
 from personas.models import DEFAULT, Persona, relevance_modes
+from proxy.common.access import user_of
 from proxy.errors import ProxyError
 
 LONGEST_QUESTION = 100_000
@@ -103,7 +104,9 @@ def regenerate(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRes
     return _acted(
         request,
         chat_id,
-        lambda: questions.ask_again(request.user, chat_id, manner_of(request), message_id, None),
+        lambda: questions.ask_again(
+            user_of(request), chat_id, manner_of(request), message_id, None
+        ),
     )
 
 
@@ -116,7 +119,7 @@ def edit(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
         request,
         chat_id,
         lambda: questions.ask_again(
-            request.user, chat_id, manner_of(request), message_id, checked(content)
+            user_of(request), chat_id, manner_of(request), message_id, checked(content)
         ),
     )
 
@@ -128,7 +131,7 @@ def carry_on(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRespo
     return _acted(
         request,
         chat_id,
-        lambda: questions.carry_on(request.user, chat_id, manner_of(request), message_id),
+        lambda: questions.carry_on(user_of(request), chat_id, manner_of(request), message_id),
     )
 
 
@@ -183,7 +186,7 @@ def asked(request: HttpRequest, content: str, chat_id: UUID | None) -> Generatio
         source=SOURCE,
     )
     async_to_sync(_refuse_if_draining)()
-    begun = questions.begin(request.user, question)
+    begun = questions.begin(user_of(request), question)
     async_to_sync(running.start)(begun)
     return begun.generation
 
@@ -203,15 +206,15 @@ def manner_of(request: HttpRequest) -> Manner:
     """Return how a person at a page asks."""
     return Manner(
         persona=text_in(request, "persona", LONGEST_SLUG),
-        relevance=getattr(request.user, "relevance", ""),
-        cost=getattr(request.user, "cost", ""),
+        relevance=user_of(request).relevance,
+        cost=user_of(request).cost,
         scopes=SCOPES,
     )
 
 
 def found(request: HttpRequest, chat_id: UUID) -> Chat:
     """Return a chat of the user's; anybody else's is not there."""
-    mine = Chat.objects.of(request.user).select_related("branch", "persona_version__persona")
+    mine = Chat.objects.of(user_of(request)).select_related("branch", "persona_version__persona")
     return get_object_or_404(mine, pk=chat_id)
 
 
@@ -245,7 +248,7 @@ def _acted(request: HttpRequest, chat_id: UUID, act: Any) -> HttpResponse:
 def _welcome(
     request: HttpRequest, *, draft: str = "", error: ProxyError | None = None
 ) -> HttpResponse:
-    personas = [each for each in Persona.objects.visible_to(request.user) if each.current]
+    personas = [each for each in Persona.objects.visible_to(user_of(request)) if each.current]
     personas.sort(key=lambda persona: (persona.slug != DEFAULT, persona.is_shared, persona.slug))
     wished = request.GET.get("persona", DEFAULT)
     chosen = next((each for each in personas if each.slug == wished), None)
@@ -286,7 +289,7 @@ def _around(request: HttpRequest, chat: Chat, shown: Thread) -> dict[str, Any]:
             (each.generation for each in shown.messages if str(each.message.pk) == wished),
             generation,
         )
-    usual = mode_of(None, chat.persona_version, getattr(request.user, "relevance", ""))
+    usual = mode_of(None, chat.persona_version, user_of(request).relevance)
     names = dict(relevance_modes())
     modes = [("", gettext("usual: %(mode)s") % {"mode": names[usual]}), *relevance_modes()]
     return {

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from chats.models import Chat
 from chats.models.chat import ChatQuerySet
 from chats.pages.sidebar import grouped, listed, paged, zone_of
+from proxy.common.access import user_of
 
 AT_ONCE = 50
 
@@ -35,7 +36,7 @@ def more(request: HttpRequest) -> HttpResponse:
 def everything(request: HttpRequest) -> HttpResponse:
     """All chats, a page at a time; with `archived`, those that were put away."""
     is_archived = "archived" in request.GET
-    chats = Chat.objects.of(request.user).filter(is_archived=is_archived)
+    chats = Chat.objects.of(user_of(request)).filter(is_archived=is_archived)
     return _list(request, chats, "chats/all.html", {"is_archived": is_archived})
 
 
@@ -44,13 +45,13 @@ def everything(request: HttpRequest) -> HttpResponse:
 @require_GET
 def trash(request: HttpRequest) -> HttpResponse:
     """What was deleted within the last 30 days, and can be restored."""
-    return _list(request, Chat.objects.trash_of(request.user), "chats/trash.html", {})
+    return _list(request, Chat.objects.trash_of(user_of(request)), "chats/trash.html", {})
 
 
 @login_required
 @require_POST
 def empty_trash(request: HttpRequest) -> HttpResponse:
-    Chat.objects.trash_of(request.user).empty()
+    Chat.objects.trash_of(user_of(request)).empty()
     messages.success(request, gettext("The trash is empty."))
     return redirect("trash")
 

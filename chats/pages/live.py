@@ -18,13 +18,14 @@ from uuid import UUID
 from channels.generic.websocket import AsyncWebsocketConsumer
 from rest_framework.exceptions import APIException
 
-from chats import bell, events
+from chats import bell, events, outcome
 from chats.consumers import CHECK_SECONDS, INTERNAL, NOT_AUTHENTICATED, NOT_FOUND
 from chats.database import on_thread
 from chats.entries import Entry
 from chats.models import Chat, Event
 from chats.pages.look import Look, look_at
 from chats.rendering import blocks_of, sketched
+from proxy.common.access import Identity
 
 # How long drawing rests, by how long it took: others want the processor too.
 REST = 3
@@ -39,7 +40,7 @@ class PageConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.chat_id: UUID = self.scope["url_route"]["kwargs"]["chat_id"]
-        self.identity = self.scope["identity"]
+        self.identity: Identity = self.scope["identity"]
         await self.accept()
         self.watching = asyncio.create_task(self._watched())
 
@@ -91,7 +92,9 @@ class PageConsumer(AsyncWebsocketConsumer):
         message = str(message_id)
         text, final = "", 0
         with suppress(events.LogLost, OSError):
-            async with aclosing(events.follow(generation_id)) as followed:
+            async with aclosing(
+                events.follow(generation_id, on_abandoned=outcome.abandon)
+            ) as followed:
                 async for entries in followed:
                     for step in _steps_in(entries):
                         await self.tell(op="step", message=message, text=step)

@@ -15,6 +15,7 @@ from chats.found import add_matches
 from chats.models import Chat
 from chats.pages.sidebar import paged
 from chats.search import Query
+from proxy.common.access import user_of
 
 AT_ONCE = 20
 
@@ -26,7 +27,7 @@ def search(request: HttpRequest) -> HttpResponse:
     """What is found in titles and messages; a script gets the rows alone."""
     words = request.GET.get("q", "").strip()
     cursor = request.GET.get("cursor", "")
-    chats, following = paged(Chat.objects.of(request.user).about(words), cursor, AT_ONCE)
+    chats, following = paged(Chat.objects.of(user_of(request)).about(words), cursor, AT_ONCE)
     add_matches(chats, Query.of(words))
     query = urlencode({"q": words, "cursor": following or ""})
     parts = {

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_GET, require_POST
 from chats.models import Chat, Message, Share
 from chats.pages.chat import found
 from chats.rendering import rendered
+from proxy.common.access import user_of
 
 MOST_MESSAGES = 500
 LIVES = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
@@ -53,7 +54,7 @@ def share(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @require_GET
 def shares(request: HttpRequest) -> HttpResponse:
     """What one has shared, with its addresses."""
-    mine = Share.objects.of(request.user).defer("messages").order_by("-created")
+    mine = Share.objects.of(user_of(request)).defer("messages").order_by("-created")
     rows = [
         {"share": each, "address": request.build_absolute_uri(reverse("shared", args=[each.token]))}
         for each in mine
@@ -64,7 +65,7 @@ def shares(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def revoke(request: HttpRequest, share_id: UUID) -> HttpResponse:
-    mine = get_object_or_404(Share.objects.of(request.user), pk=share_id)
+    mine = get_object_or_404(Share.objects.of(user_of(request)), pk=share_id)
     mine.revoked_at, mine.messages = timezone.now(), []
     mine.save(update_fields=["revoked_at", "messages"])
     messages.success(request, gettext("Revoked: the address shows nothing any more."))

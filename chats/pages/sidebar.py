@@ -18,6 +18,7 @@ from rest_framework.exceptions import ValidationError
 from chats.models import Chat
 from chats.models.chat import ChatQuerySet
 from chats.paging import page
+from proxy.common.access import user_of
 
 AT_ONCE = 40
 ZONE_COOKIE = "zone"
@@ -33,7 +34,7 @@ class Group:
 
 def listed(request: HttpRequest, cursor: str = "", last: str = "") -> dict[str, Any]:
     """Return what the list shows from `cursor` on, after a group called `last`."""
-    chats = Chat.objects.of(request.user).filter(is_archived=False).with_state()
+    chats = Chat.objects.of(user_of(request)).filter(is_archived=False).with_state()
     found, following = paged(chats, cursor, AT_ONCE)
     groups = grouped(found, timezone.now().astimezone(zone_of(request)))
     name = groups[-1].name if groups else ""

@@ -12,6 +12,7 @@ from chats.asked import Manner, Question, Said
 from chats.models import Message
 from personas.models import SCOPES
 from proxy.api import KnownFields
+from proxy.common.access import Access
 
 MOST_TEXTS = 200
 LONGEST_KEY = 200
@@ -103,7 +104,7 @@ class AnswerSerializer(KnownFields):
             raise serializers.ValidationError("Two messages have the same id.")
         return [Said(**each) for each in said]
 
-    def manner(self, access: Any) -> Manner:
+    def manner(self, access: Access) -> Manner:
         """Return how the answer is wanted, by whom."""
         return manner_of(self.validated_data, access)
 
@@ -114,7 +115,7 @@ class GenerateSerializer(AnswerSerializer):
     tools = ToolsField(default=dict, help_text='`{"research": true}` plans and searches first.')
     stream = serializers.BooleanField(default=False)
 
-    def question(self, access: Any, query: dict[str, Any], key: str) -> Question:
+    def question(self, access: Access, query: dict[str, Any], key: str) -> Question:
         return Question(
             history=self.validated_data["chat_history"],
             chat_id=query["chatId"],
@@ -155,7 +156,7 @@ class GenerateQuery(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, default="", allow_blank=True)
 
 
-def manner_of(asked: dict[str, Any], access: Any) -> Manner:
+def manner_of(asked: dict[str, Any], access: Access) -> Manner:
     """Return how an answer is wanted, by whom."""
     return Manner(
         persona=asked.get("persona") or "",

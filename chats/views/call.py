@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from chats.errors import BadQuestion
 from chats.serializers.questions import LONGEST_KEY
+from proxy.common.access import Access, User, access_of
 from proxy.common.asgi import Receive, Scope, Send, header, read_body, send_json
 from proxy.errors import InvalidRequest
 from proxy.threads import beside
@@ -26,12 +27,12 @@ class Call:
     send: Send
 
     @property
-    def user(self) -> Any:
-        return self.scope["user"]
+    def user(self) -> User:
+        return self.access.user
 
     @property
-    def access(self) -> Any:
-        return self.scope["access"]
+    def access(self) -> Access:
+        return access_of(self.scope)
 
     async def asked(self, serializer: type[serializers.Serializer[Any]]) -> Any:
         """Return the body's sound fields, in a serializer; raises InvalidRequest and the like."""

@@ -15,6 +15,7 @@ from chats.serializers.history import ExportQuery
 from chats.views import TOKEN_OR_SESSION
 from chats.views.one import found_among
 from proxy.api import answers
+from proxy.common.access import user_of
 
 
 class ExportView(GenericAPIView[Chat]):
@@ -34,7 +35,7 @@ class ExportView(GenericAPIView[Chat]):
         query = ExportQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         form = FORMS[query.validated_data["format"]]
-        chats = Chat.objects.of(request.user)
+        chats = Chat.objects.of(user_of(request))
         if chat_id := query.validated_data["chatId"]:
             chats = chats.filter(pk=found_among(chats, chat_id).pk)
         name = f"chats-{timezone.now():%Y-%m-%d}.{form.suffix}"

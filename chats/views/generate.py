@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
-from chats import answer, events, given, running, sse
+from chats import answer, events, given, outcome, running, sse
 from chats.admission import Place, admit
 from chats.asked import Begun, Manner, Said
 from chats.database import on_thread
@@ -33,6 +33,7 @@ from chats.serializers.questions import (
 )
 from chats.views.call import Call
 from proxy.asked import source_of
+from proxy.common.access import User
 from proxy.common.asgi import ClientGone
 from proxy.completions import Completion
 from proxy.errors import ProxyError
@@ -84,7 +85,7 @@ async def answered(call: Call) -> None:
 
 
 @on_thread
-def _unsaved(user: Any, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
+def _unsaved(user: User, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
     version = version_of(user, manner.persona)
     check_scope(version, manner.scope or "internal", manner.scopes)
     instructions, turns = in_turns((said.role, Part(said.content)) for said in history)
@@ -183,7 +184,7 @@ def _chat_id(text: str) -> UUID:
     return found
 
 
-async def _generation(user: Any, text: str) -> Generation:
+async def _generation(user: User, text: str) -> Generation:
     generation_id = id_in(text)
     found = await _found(user, generation_id) if generation_id else None
     if found is None:
@@ -192,7 +193,7 @@ async def _generation(user: Any, text: str) -> Generation:
 
 
 @on_thread
-def _found(user: Any, generation_id: UUID) -> Generation | None:
+def _found(user: User, generation_id: UUID) -> Generation | None:
     return Generation.objects.of(user).filter(pk=generation_id).first()
 
 
@@ -213,7 +214,9 @@ async def _stream(call: Call, generation: Generation, after: int) -> None:
     with suppress(ClientGone), Watch(call.receive, options().bounds):
         await call.send(start)
         try:
-            async with aclosing(events.follow(generation.pk, after)) as followed:
+            async with aclosing(
+                events.follow(generation.pk, after, on_abandoned=outcome.abandon)
+            ) as followed:
                 async for entries in followed:
                     await call.send(_more(sse.told(entries)))
         except events.LogLost:
@@ -236,7 +239,7 @@ async def _whole(call: Call, generation: Generation) -> None:
 async def _to_its_end(generation_id: UUID) -> list[Entry]:
     found: list[Entry] = []
     try:
-        async with aclosing(events.follow(generation_id)) as followed:
+        async with aclosing(events.follow(generation_id, on_abandoned=outcome.abandon)) as followed:
             async for entries in followed:
                 found += entries
     except events.LogLost:

@@ -24,6 +24,7 @@ from chats.serializers.history import (
 from chats.views import TOKEN_OR_SESSION
 from chats.views.one import found_among
 from proxy.api import answers
+from proxy.common.access import user_of
 
 
 class HistoryView(GenericAPIView[Chat]):
@@ -41,7 +42,7 @@ class HistoryView(GenericAPIView[Chat]):
     def get(self, request: Request) -> Response:
         """List the caller's chats without messages: pinned first, then newest first."""
         asked = checked(HistoryQuery, request)
-        chats = _wanted(Chat.objects.of(request.user), asked)
+        chats = _wanted(Chat.objects.of(user_of(request)), asked)
         found, cursor = page(chats.with_state(), asked["cursor"], asked["limit"])
         if asked["q"]:
             add_matches(found, Query.of(asked["q"]))
@@ -63,14 +64,14 @@ class TrashView(GenericAPIView[Chat]):
     def get(self, request: Request) -> Response:
         """List the deleted chats that can be restored."""
         asked = checked(PageQuery, request)
-        chats = Chat.objects.trash_of(request.user).with_state()
+        chats = Chat.objects.trash_of(user_of(request)).with_state()
         found, cursor = page(chats, asked["cursor"], asked["limit"])
         return Response(TrashSerializer({"chats": found, "nextCursor": cursor}).data)
 
     @extend_schema(operation_id="empty_trash", responses=answers(401, 403, _204=None))
     def delete(self, request: Request) -> Response:
         """Delete for good what is in the trash."""
-        Chat.objects.trash_of(request.user).empty()
+        Chat.objects.trash_of(user_of(request)).empty()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -84,7 +85,7 @@ class TrashedView(GenericAPIView[Chat]):
     @extend_schema(operation_id="delete_for_good", responses=answers(401, 403, 404, _204=None))
     def delete(self, request: Request, chat_id: str) -> Response:
         """Delete a chat in the trash for good."""
-        chat = found_among(Chat.objects.trash_of(request.user), chat_id)
+        chat = found_among(Chat.objects.trash_of(user_of(request)), chat_id)
         Chat.objects.filter(pk=chat.pk).empty()
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -23,6 +23,7 @@ from chats.serializers.importing import ImportSerializer
 from chats.tasks import import_chats
 from chats.views import TOKEN_OR_SESSION
 from proxy.api import Conflict, answers, caller_id
+from proxy.common.access import user_of
 
 MOST_SHOWN = 20
 _MULTIPART = {
@@ -46,7 +47,7 @@ class ImportsView(GenericAPIView[ImportJob]):
     )
     def get(self, request: Request) -> Response:
         """List the caller's last imports, newest first."""
-        jobs = ImportJob.objects.of(request.user)[:MOST_SHOWN]
+        jobs = ImportJob.objects.of(user_of(request))[:MOST_SHOWN]
         return Response(self.get_serializer(jobs, many=True).data)
 
     @extend_schema(
@@ -81,7 +82,7 @@ class ImportView(GenericAPIView[ImportJob]):
     @extend_schema(operation_id="import", responses=answers(401, 403, 404, _200=ImportSerializer))
     def get(self, request: Request, job_id: str) -> Response:
         """Show how far an import is, and what was left out and why."""
-        job = get_object_or_404(ImportJob.objects.of(request.user), pk=job_id)
+        job = get_object_or_404(ImportJob.objects.of(user_of(request)), pk=job_id)
         return Response(self.get_serializer(job).data)
 
 

@@ -33,6 +33,7 @@ from chats.serializers.history import (
 from chats.views import TOKEN_OR_SESSION
 from chats.windows import add_alternatives, window
 from proxy.api import Conflict, answers, caller_id
+from proxy.common.access import access_of_request, user_of
 
 
 def found_among(chats: ChatQuerySet, chat_id: Any) -> Chat:
@@ -48,7 +49,7 @@ class ChatBase(GenericAPIView[Chat]):
 
     def found(self, request: Request, chat_id: Any) -> Chat:
         """Return a chat of the caller's; anybody else's is not there."""
-        return found_among(Chat.objects.of(request.user), chat_id)
+        return found_among(Chat.objects.of(user_of(request)), chat_id)
 
     def asked(self, request: Request) -> dict[str, Any]:
         serializer = self.get_serializer(data=request.data)
@@ -74,7 +75,7 @@ class FetchView(ChatBase):
         """Show a chat with the last messages of its shown branch, or those around a position."""
         query = WindowQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
-        chat = found_among(Chat.objects.of(request.user).select_related("branch"), chat_id)
+        chat = found_among(Chat.objects.of(user_of(request)).select_related("branch"), chat_id)
         read = window(chat, **query.validated_data)
         return Response({**ChatSerializer(chat).data, **WindowSerializer(read).data})
 
@@ -91,7 +92,7 @@ class NewView(ChatBase):
         """Keep messages as a new chat. Nobody answers them."""
         asked = self.asked(request)
         said = asked.pop("messages")
-        if asked["scope"] not in request.auth.scopes:  # type: ignore[union-attr]
+        if asked["scope"] not in access_of_request(request).scopes:
             raise PermissionDenied(f"This key lacks the scope '{asked['scope']}'.")
         with transaction.atomic():
             chat = Chat.objects.create(
@@ -192,8 +193,8 @@ class RestoreView(ChatBase):
     )
     def post(self, request: Request, chat_id: str) -> Response:
         """Take a chat out of the trash."""
-        chat = found_among(Chat.objects.trash_of(request.user), chat_id)
-        Chat.objects.trash_of(request.user).filter(pk=chat.pk).restore()
+        chat = found_among(Chat.objects.trash_of(user_of(request)), chat_id)
+        Chat.objects.trash_of(user_of(request)).filter(pk=chat.pk).restore()
         return self.told(request, chat_id)
 
 

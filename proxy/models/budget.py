@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
@@ -13,9 +12,9 @@ from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q, Sum
 
-from proxy import budgets
-
 NANOS = 1_000_000_000
+COUNTED = ("starts", "spent")
+"""The fields that requests change; who has a budget does not hang on them."""
 # Who holds money and is not heard of any more gives it back after so long.
 HELD = timedelta(hours=1)
 
@@ -34,7 +33,7 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
             if budget.spent + budget.held(now) + amount > budget.limit_nanos:
                 return budget
         for budget in found:
-            budget.save(update_fields=["starts", "spent"], is_quiet=True)
+            budget.save(update_fields=COUNTED)
         BudgetHold.objects.bulk_create(
             BudgetHold(budget=budget, holder=holder, amount=amount, until=now + HELD)
             for budget in found
@@ -47,7 +46,7 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
         for budget in self.select_for_update().filter(pk__in=ids).order_by("pk"):
             budget.turn_to(now)
             budget.spent += cost
-            budget.save(update_fields=["starts", "spent"], is_quiet=True)
+            budget.save(update_fields=COUNTED)
         BudgetHold.objects.filter(Q(holder=holder) | Q(until__lt=now)).delete()
 
 
@@ -95,17 +94,6 @@ class Budget(models.Model):
 
     def __str__(self) -> str:
         return f"${self.limit:f} a {self.period} for {self.user or self.group or self.key_id}"
-
-    def save(self, *args: Any, is_quiet: bool = False, **kwargs: Any) -> None:
-        """Keep the row; every change but a count makes the process look for budgets again."""
-        super().save(*args, **kwargs)
-        if not is_quiet:
-            budgets.forget()
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        deleted = super().delete(*args, **kwargs)
-        budgets.forget()
-        return deleted
 
     @property
     def limit_nanos(self) -> int:

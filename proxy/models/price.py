@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from proxy import prices
 from proxy.cost.prices import Tariff, shipped
 
 
@@ -94,15 +92,6 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host} {self.model or 'any model'}, {self.since}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        super().save(*args, **kwargs)
-        prices.forget()
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        deleted = super().delete(*args, **kwargs)
-        prices.forget()
-        return deleted
 
     def clean(self) -> None:
         if (self.input is None) != (self.output is None):

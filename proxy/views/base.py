@@ -10,6 +10,7 @@ from http import HTTPStatus
 from proxy import allowance, budgets, conversed, permits, records, stored, target, usage
 from proxy.allowance import Allowance
 from proxy.budgets import Reservation
+from proxy.common.access import access_of
 from proxy.common.asgi import Scope, header
 from proxy.context import Context
 from proxy.errors import InvalidTarget
@@ -73,10 +74,10 @@ class Call:
 
     def note(self) -> None:
         """Hand the call's row to the ledger."""
-        access, context = self.scope["access"], self.context
+        access, context = access_of(self.scope), self.context
         fields = {
             "request_id": self.scope["request_id"],
-            "caller_id": access.user.id,
+            "caller_id": access.user.pk,
             "key_id": str(access.key_id or ""),
             "endpoint": self.route.name,
             "target": self.target,
@@ -113,10 +114,10 @@ class Call:
             await limited.reserve(allowance.needed(self.context))
         if budgets.are_none():
             return
-        access, request_id = self.scope["access"], self.scope["request_id"]
+        access, request_id = access_of(self.scope), self.scope["request_id"]
         key_id = str(access.key_id or "")
         self.reservation = await budgets.reserved(
-            access.user.id, key_id, request_id, self.context, host, self.model
+            access.user.pk, key_id, request_id, self.context, host, self.model
         )
 
     async def settle(self) -> None:
@@ -138,8 +139,8 @@ class Call:
         return self.told
 
     def _keep(self, answer: list[bytes]) -> None:
-        access = self.scope["access"]
-        if self.status != HTTPStatus.OK or self.context is None:
+        access = access_of(self.scope)
+        if self.status != HTTPStatus.OK or self.context is None or access.key_id is None:
             return
         conversed.waiting.add(
             conversed.Conversed(
@@ -153,7 +154,7 @@ class Call:
         )
 
     def _record(self, context: Context) -> None:
-        access = self.scope["access"]
+        access = access_of(self.scope)
         records.waiting.add(
             records.Noted(
                 request_id=self.scope["request_id"],
@@ -177,7 +178,7 @@ async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider 
     A name is looked up among the caller's stored providers; anything else is a URL with its key.
     Raises InvalidRequest, InvalidTarget, TargetNotAllowed or KeyUnreadable.
     """
-    permitted = scope["access"].allowed_hosts
+    permitted = access_of(scope).allowed_hosts
     if path == DEFAULT:
         permits.check_builtin(permitted)
         return None
@@ -193,7 +194,7 @@ async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider 
 
 
 async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, str, str]:
-    found = await stored.find(scope["access"].user.pk, name)
+    found = await stored.find(access_of(scope).user.pk, name)
     if found is None:
         # What stands here may be a key whose URL was forgotten, so it is not repeated.
         raise InvalidTarget(

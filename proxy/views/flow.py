@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from proxy import forward, headers, permits, pins, running, switch
-from proxy.common.asgi import ClientGone, Receive, Scope, Send, header, read_body
+from proxy.common.access import access_of
+from proxy.common.asgi import ClientGone, Receive, Send, header, read_body
 from proxy.context import Context, Wish, whole
 from proxy.errors import AccessEnded, InvalidRequest, ProxyError, UpstreamUnreachable
 from proxy.gate import Gate
@@ -32,7 +34,7 @@ Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 async def accounted(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
     """Answer a call and note its row, whatever becomes of it; who left needs no answer."""
-    user_id = call.scope["access"].user.id
+    user_id = access_of(call.scope).user.pk
     running.begun(user_id, call)
     try:
         await answer(call, receive, send)
@@ -62,9 +64,9 @@ async def completed(call: Call, receive: Receive, send: Send) -> None:
     gate = await gate_for(scope, named)
     request, sent = await prepared(body, call, gate)
     call.model, call.context = request.model, sent
-    if scope["access"].keeps_chats:
+    if access_of(scope).keeps_chats:
         call.relayed.whole = []
-    permits.check_model(request.model, scope["access"].allowed_models)
+    permits.check_model(request.model, access_of(scope).allowed_models)
     if named is None:
         openai.check_for_builtin(request)
     await call.reserve(named.name if named else "")
@@ -79,7 +81,7 @@ async def passed(call: Call, receive: Receive, send: Send) -> None:
     call.model = call.route.model
     provider = await provider_of(call.route.target, call.scope, dialect=call.dialect)
     if call.model:
-        permits.check_model(call.model, call.scope["access"].allowed_models)
+        permits.check_model(call.model, access_of(call.scope).allowed_models)
     send = listing.narrowed(call, send)
     if provider is None:
         openai.check_dialect(call.dialect)
@@ -103,20 +105,36 @@ async def prepared(
 
     What the gate decides is remembered for the conversation's next turn if `is_kept`.
     """
-    wished = _wished(call.scope)
-    request, sent = await beside(
-        len(body), _read_and_filtered, body, call.dialect, call.route, gate, *wished
-    )
+    job = _filter_job(body, call, gate)
+    request, sent = await beside(len(body), _read_and_filtered, job)
     if isinstance(sent, Pending):
         sent = await sent.settled(is_kept=is_kept)
     return request, sent
 
 
-def _wished(scope: Scope) -> tuple[str, bool, str, str]:
-    """Return the mode, whether in shadow, pins and exclusions that a caller's headers ask for.
+class FilterJob(NamedTuple):
+    """A body that is to be read and filtered, maybe on another thread, and how.
+
+    A tuple: one is made for each request, and a frozen dataclass would take three times as long.
+    """
+
+    body: bytes
+    dialect: Dialect
+    route: Route
+    gate: Gate | None
+    mode: str
+    is_shadow: bool
+    pinned: str
+    """Places, as the caller's header names them."""
+    excluded: str
+
+
+def _filter_job(body: bytes, call: Call, gate: Gate | None) -> FilterJob:
+    """Return what a caller's headers ask for.
 
     The mode comes from the header, else from the key or the user, else from the operator.
     """
+    scope = call.scope
     mode = header(scope, b"x-alchemyst-relevance")
     is_shadow = mode == SHADOW
     if mode is not None and mode not in modes.NAMES and not is_shadow:
@@ -125,33 +143,25 @@ def _wished(scope: Scope) -> tuple[str, bool, str, str]:
             param="X-Alchemyst-Relevance",
         )
     if mode is None or is_shadow:
-        mode = scope["access"].relevance or options().relevance
+        mode = access_of(scope).relevance or options().relevance
     if switch.is_off():
         mode = modes.OFF
     pinned = header(scope, b"x-alchemyst-pin") or ""
-    return mode, is_shadow, pinned, header(scope, b"x-alchemyst-exclude") or ""
+    excluded = header(scope, b"x-alchemyst-exclude") or ""
+    return FilterJob(body, call.dialect, call.route, gate, mode, is_shadow, pinned, excluded)
 
 
-def _read_and_filtered(
-    body: bytes,
-    dialect: Dialect,
-    route: Route,
-    gate: Gate | None,
-    mode: str,
-    is_shadow: bool,
-    pinned: str,
-    excluded: str,
-) -> tuple[Request, Context | Pending]:
-    request = dialect.read(body, route, most_messages=options().max_messages)
+def _read_and_filtered(job: FilterJob) -> tuple[Request, Context | Pending]:
+    request = job.dialect.read(job.body, job.route, most_messages=options().max_messages)
     count = len(request.messages)
     wish = Wish(
-        mode,
-        pins.places(pinned, count, header="X-Alchemyst-Pin"),
-        pins.places(excluded, count, header="X-Alchemyst-Exclude"),
+        job.mode,
+        pins.places(job.pinned, count, header="X-Alchemyst-Pin"),
+        pins.places(job.excluded, count, header="X-Alchemyst-Exclude"),
         options().filter_seconds,
-        is_shadow,
+        job.is_shadow,
     )
-    return request, weighed(request, dialect, wish, gate)
+    return request, weighed(request, job.dialect, wish, job.gate)
 
 
 async def _forward_completion(call: Call, provider: Provider, request: Request, send: Send) -> None:

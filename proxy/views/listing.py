@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from proxy import permits
+from proxy.common.access import access_of
 from proxy.common.asgi import Message, Send
 from proxy.views.base import Call
 
@@ -17,7 +18,7 @@ MOST_BYTES = 4 * 1024 * 1024
 
 def narrowed(call: Call, send: Send) -> Send:
     """Return `send`, for a list of models to a limited key without what the key may not use."""
-    permitted = call.scope["access"].allowed_models
+    permitted = access_of(call.scope).allowed_models
     if permitted is None or call.route.name != "models" or call.route.model:
         return send
     listed = partial(call.dialect.listed, may_use=partial(permits.may_use, permitted=permitted))

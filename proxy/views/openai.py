@@ -6,11 +6,11 @@ It is an OpenAI-compatible server, so `default` is a target of OpenAI's dialect 
 from __future__ import annotations
 
 import msgspec
-from django.conf import settings
 
 from proxy import builtin
 from proxy.common.asgi import Send, send_json
 from proxy.errors import InvalidMessages, ModelNotFound, NotFound
+from proxy.options import options
 from proxy.provider import DEFAULT
 from proxy.views.base import Call, Outcome
 from proxy.wire import openai as wire
@@ -36,7 +36,7 @@ def check_for_builtin(request: Request) -> None:
             f"On this route, set model to '{builtin.MODEL}'.",
             param="model",
         )
-    if not settings.C1_BASE_URL and wire.has_media(request):
+    if not options().c1_base_url and wire.has_media(request):
         raise InvalidMessages("The built-in model reads text only.", param="messages")
 
 

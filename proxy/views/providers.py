@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from proxy import permits
 from proxy.api import Conflict, answers, caller_id
+from proxy.common.access import access_of_request
 from proxy.models import Provider
 from proxy.models.provider import MOST_PROVIDERS
 from proxy.serializers import ProviderSerializer
@@ -21,7 +22,7 @@ from proxy.serializers import ProviderSerializer
 
 def permitted_hosts(request: Request) -> permits.Permitted:
     """Return the hosts that the caller's API key is limited to, if it is."""
-    return cast("permits.Permitted", cast("Any", request.auth).allowed_hosts)
+    return access_of_request(request).allowed_hosts
 
 
 class ProvidersView(GenericAPIView[Provider]):

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from proxy.common.access import access_of
 from proxy.common.asgi import Scope, Send, send_json
 from proxy.common.threads import on_database_thread
 from proxy.errors import MethodNotAllowed, NotFound
@@ -27,7 +28,7 @@ async def recorded(path: str, scope: Scope, send: Send) -> None:
     """
     if scope["method"] != "GET":
         raise MethodNotAllowed("Use GET here.", headers=(("allow", "GET"),))
-    access = scope["access"]
+    access = access_of(scope)
     request_id = path.removeprefix(PREFIX)
     found = None
     if _ID.fullmatch(request_id):

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy import sheets
+from proxy.common.access import access_of_request
 from proxy.models import UsageRollup
 from proxy.models.rollup import SUMS
 from proxy.views.providers import answers, caller_id
@@ -180,7 +181,7 @@ class UsageView(GenericAPIView[UsageRollup]):
     def get(self, request: Request) -> Response | HttpResponse:
         """Tell what was used, added up by hour or day, in the groups asked for."""
         asked = _asked(request)
-        key_id = getattr(request.auth, "key_id", None)
+        key_id = access_of_request(request).key_id
         found = UsageRollup.objects.of(caller_id(request), str(key_id or "")).within(
             asked["period"], asked["since"], asked["until"]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy import beliefs, prices
+from proxy.common.access import access_of
 from proxy.common.asgi import Scope, header
 from proxy.cost import policy
 from proxy.errors import InvalidRequest
@@ -20,14 +21,14 @@ async def gate_for(scope: Scope, provider: Provider | None) -> Gate | None:
     asked = _asked(scope)
     if provider is None:
         return None
-    access = scope["access"]
+    access = access_of(scope)
     preset = asked or access.cost or provider.cost or options().cost
     table = prices.known() or await prices.table()
     has_cache = table.has(provider.name) or beliefs.may_have_shown(provider.name)
     if preset == "off" or not has_cache:
         return None
     may_move = options().may_move
-    return Gate(preset, provider.name, access.user.id, provider.key, table, may_move)
+    return Gate(preset, provider.name, access.user.pk, provider.key, table, may_move)
 
 
 async def gate_like(scope: Scope, dialect: Dialect) -> Gate | None:
@@ -38,7 +39,7 @@ async def gate_like(scope: Scope, dialect: Dialect) -> Gate | None:
     preset = _asked(scope)
     if preset in (None, "off"):
         return None
-    user_id, table = scope["access"].user.pk, await prices.table()
+    user_id, table = access_of(scope).user.pk, await prices.table()
     return Gate(preset, dialect.OWN_HOST, user_id, "", table, options().may_move)
 
 

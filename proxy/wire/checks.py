@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sized
-from typing import Any
+from collections.abc import Callable, Sized
+from typing import TypeVar
 
 import msgspec
 
 from proxy.errors import InvalidMessages, InvalidRequest
 
+Decoded = TypeVar("Decoded")
 
-class explained:
-    """Turns what msgspec raises into our errors; `messages` is the field that holds them."""
 
-    def __init__(self, messages: str) -> None:
-        self.messages = messages
+def decoded(decode: Callable[[bytes], Decoded], body: bytes, *, messages: str) -> Decoded:
+    """Return what `decode` makes of a body; raises our errors for what it raises.
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, msgspec.ValidationError):
-            raise _explained(str(error), self.messages) from None
-        if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
-            raise InvalidRequest("The body is not valid JSON.") from None
-        if isinstance(error, RecursionError):
-            raise InvalidRequest("The body is nested too deeply.") from None
+    `messages` is the field that holds the messages.
+    """
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), messages) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidRequest("The body is not valid JSON.") from None
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply.") from None
 
 
 def check_number(items: Sized, most: int, *, field: str) -> None:

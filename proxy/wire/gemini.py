@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, field
 
 from proxy.common.asgi import Scope, header
 from proxy.errors import InvalidRequest, ProxyError
-from proxy.wire.checks import check_number, explained
+from proxy.wire.checks import check_number, decoded
 from proxy.wire.counts import counted, objects_after
 from proxy.wire.dialect import Counts, Request, Route
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
@@ -163,8 +163,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
 
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
-    with explained("contents"):
-        asked = _decoder.decode(body)
+    asked = decoded(_decoder.decode, body, messages="contents")
     check_number(asked.contents, most_messages, field="contents")
     raw = [bytes(content) for content in asked.contents]
     messages = tied([content_of(each, place) for place, each in enumerate(raw)])

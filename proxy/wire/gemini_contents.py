@@ -18,7 +18,7 @@ from proxy.common.lru import LRUCache, digest_of
 from proxy.errors import InvalidMessages
 from proxy.relevance.joins import BETWEEN
 from proxy.relevance.messages import Message
-from proxy.wire.checks import explained
+from proxy.wire.checks import decoded
 
 ROLES = ("user", "model", "function")
 
@@ -70,8 +70,7 @@ def content_of(raw: bytes, place: int) -> Content:
 
 
 def _read(raw: bytes, digest: bytes, place: str) -> Content:
-    with explained("contents"):
-        content = msgspec.json.decode(raw)
+    content = decoded(msgspec.json.decode, raw, messages="contents")
     if not isinstance(content, dict):
         raise InvalidMessages(f"'{place}' must be an object with role and parts.", param=place)
     said_role = content.get("role") or "user"

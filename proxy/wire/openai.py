@@ -21,7 +21,7 @@ from proxy.errors import ProxyError
 from proxy.relevance.joins import BETWEEN
 from proxy.relevance.messages import Message
 from proxy.wire import openai_messages
-from proxy.wire.checks import check_number, explained
+from proxy.wire.checks import check_number, decoded
 from proxy.wire.counts import counted, objects_after
 from proxy.wire.dialect import Counts, Request, Route
 from proxy.wire.lists import narrowed
@@ -94,8 +94,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
 
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
-    with explained("messages"):
-        asked = _decoder.decode(body)
+    asked = decoded(_decoder.decode, body, messages="messages")
     check_number(asked.messages, most_messages, field="messages")
     raw = [bytes(message) for message in asked.messages]
     messages = [openai_messages.read(each, place) for place, each in enumerate(raw)]

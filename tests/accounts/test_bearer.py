@@ -15,7 +15,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from alchemyst.accounts import authentication
-from alchemyst.accounts.authentication import Access, access_of
+from alchemyst.accounts.access import Access
+from alchemyst.accounts.authentication import access_of
 from alchemyst.accounts.memory import Memory, memory
 from alchemyst.accounts.models import SCOPES, ApiKey, User
 from alchemyst.accounts.tokens import issued_to

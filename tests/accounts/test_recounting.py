@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
 from alchemyst.accounts import counters, recounting
-from alchemyst.accounts.allowance import Allowance, QuotaExhausted, admit, caps_on
+from alchemyst.accounts.allowance import Allowance, QuotaExhausted, admit
 from alchemyst.accounts.models import SCOPES, ApiKey, AuditEntry, Limit, LimitCount, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -152,7 +152,7 @@ def take(user: User, *, tokens: int) -> None:
         finally:
             await allowance.leave()
 
-    caps = caps_on(user.pk, None)
+    caps = Limit.objects.caps_on(user.pk, None)
     asyncio.run(taken())
 
 

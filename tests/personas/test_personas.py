@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from alchemyst.accounts.models import ApiKey, User
 from alchemyst.accounts.tokens import issued_to
 from chats.models import Chat
 from personas.models import Persona, PersonaVersion
-from personas.shipped import SHIPPED
 from proxy.models import Provider
 
 PERSONAS = "/api/v1/personas"
 PIRATE = {"slug": "pirate", "name": "Pirate", "system_prompt": "Answer like a pirate."}
+
+SHIPPED = import_module("personas.migrations.0003_shipped").SHIPPED
 
 pytestmark = pytest.mark.usefixtures("shipped")
 

@@ -25,6 +25,7 @@ MAY_IMPORT = {
         "alchemyst.env",
         "proxy.api",
         "proxy.common",
+        "proxy.cost.policy",
         "proxy.relevance.modes",
     ),
 }

@@ -1,7 +1,7 @@
 """Who may call: users, and the personal API keys that programs use in their place.
 
 Whatever ends a token (a new password, an account switched off, a key revoked) is a change of one
-of these rows, and each change makes the process forget what it had remembered of the tokens.
+of these rows, and each change is told by a signal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from alchemyst.accounts.memory import forget
+from alchemyst.accounts.signals import access_changed, access_ended
+from proxy.cost import policy
+from proxy.relevance import modes
 
 SCOPES = ("proxy", "chat", "internal", "external")
 RECORDS = [("scores", "digests and scores"), ("texts", "digests, scores and texts")]
@@ -40,7 +42,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def relevance_modes() -> list[tuple[str, str]]:
-    return [(name, name.replace("_", " ")) for name in settings.PROXY_RELEVANCE_MODES]
+    return [(name, name.replace("_", " ")) for name in modes.NAMES]
 
 
 # How many keys one user may have.
@@ -52,7 +54,7 @@ def all_scopes() -> list[str]:
 
 
 def cost_presets() -> list[tuple[str, str]]:
-    return [(name, name) for name in settings.PROXY_COST_PRESETS]
+    return [(name, name) for name in policy.NAMES]
 
 
 class ForgettingQuerySet(models.QuerySet[Row]):
@@ -61,12 +63,12 @@ class ForgettingQuerySet(models.QuerySet[Row]):
     def update(self, **changes: Any) -> int:
         changed = super().update(**changes)
         if not NOTES.issuperset(changes):
-            forget()
+            access_changed.send(self.model, user_id=None)
         return changed
 
     def delete(self) -> tuple[int, dict[str, int]]:
         deleted = super().delete()
-        forget()
+        access_changed.send(self.model, user_id=None)
         return deleted
 
 
@@ -139,7 +141,7 @@ class User(auth.AbstractUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         super().save(*args, **kwargs)
         if not _is_a_note(kwargs.get("update_fields")):
-            forget(self.pk)
+            access_changed.send(User, user_id=self.pk)
 
     def block(self) -> None:
         """Let nothing of this user's pass any more, in any process, within a second."""
@@ -154,11 +156,9 @@ class User(auth.AbstractUser):
     @transaction.atomic
     def sign_out_everywhere(self) -> None:
         """End every session, token and answer under way; API keys have their own life."""
-        from alchemyst.accounts import news
-
         self.sign_outs += 1
         self.save(update_fields=["is_active", "blocked_at", "sign_outs"])
-        news.publish(news.ENDED, str(self.pk))
+        access_ended.send(User, user_id=self.pk)
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Django's, which changes with the password, changed with each sign-out as well."""
@@ -170,7 +170,7 @@ class User(auth.AbstractUser):
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         user_id = self.pk
         deleted = super().delete(*args, **kwargs)
-        forget(user_id)
+        access_changed.send(User, user_id=user_id)
         return deleted
 
 
@@ -251,11 +251,11 @@ class ApiKey(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         super().save(*args, **kwargs)
         if not _is_a_note(kwargs.get("update_fields")):
-            forget(self.owner_id)
+            access_changed.send(ApiKey, user_id=self.owner_id)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         deleted = super().delete(*args, **kwargs)
-        forget(self.owner_id)
+        access_changed.send(ApiKey, user_id=self.owner_id)
         return deleted
 
     @classmethod

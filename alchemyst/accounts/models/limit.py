@@ -10,8 +10,9 @@ from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models import Q
 
-from alchemyst.accounts.memory import forget
+from alchemyst.accounts.caps import Cap
 from alchemyst.accounts.models.account import ForgettingQuerySet
+from alchemyst.accounts.signals import access_changed
 
 # A limit's fields, and what each bounds.
 KINDS = {
@@ -29,6 +30,15 @@ class LimitQuerySet(ForgettingQuerySet["Limit"]):
         if key_id:
             met |= Q(key=key_id)
         return self.filter(met).order_by("pk")
+
+    def caps_on(self, user_id: int, key_id: UUID | None) -> tuple[Cap, ...]:
+        """Return what limits this user with this API key; all of it must allow a request."""
+        return tuple(
+            Cap(kind, limit.subject_for(user_id), most)
+            for limit in self.on(user_id, key_id)
+            for kind in KINDS
+            if (most := getattr(limit, kind)) is not None
+        )
 
 
 class Limit(models.Model):
@@ -84,11 +94,11 @@ class Limit(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         super().save(*args, **kwargs)
-        forget()
+        access_changed.send(type(self), user_id=None)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         deleted = super().delete(*args, **kwargs)
-        forget()
+        access_changed.send(type(self), user_id=None)
         return deleted
 
     def subject_for(self, user_id: int) -> str:

@@ -1,0 +1,100 @@
+"""Who hears of what: the one place where parts that don't know each other are put together.
+
+Importing a module registers nothing. `connect` is called once the apps are ready, and may be
+called again.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from celery.signals import heartbeat_sent, setup_logging
+from django.apps import apps as registry
+from django.core.checks import register
+from django.core.signals import setting_changed
+from django.db.models import CharField, TextField
+from django.db.models.signals import post_delete, post_migrate, post_save
+from rest_framework.exceptions import APIException
+
+from alchemyst import celery, checks, metrics
+from alchemyst.accounts import allowance, memory, news
+from alchemyst.accounts.signals import access_changed, access_ended
+from alchemyst.errors import fault_of
+from chats import admission, ending, indexing, proxied
+from chats.admission import Place
+from chats.search import Words
+from proxy import budgets, conversed, notebook, options, prices, running, usage
+from proxy.models import Budget, Price
+
+
+def connect() -> None:
+    """Connect everything."""
+    _connect_framework()
+    _connect_caches()
+    _connect_calls()
+    _connect_revocation()
+
+
+def _connect_framework() -> None:
+    register(checks.no_unsafe_setting)
+    register(checks.what_operators_get_wrong)
+    for field in (CharField, TextField):
+        field.register_lookup(Words)
+    # The library knows an extension once its class is there.
+    import_module("alchemyst.accounts.schema")
+    heartbeat_sent.connect(celery.say_alive)
+    setup_logging.connect(celery.keep_our_logging)
+    post_migrate.connect(indexing.on_migrated, sender=registry.get_app_config("chats"))
+    post_migrate.connect(ship_prices, sender=registry.get_app_config("proxy"))
+
+
+def _connect_caches() -> None:
+    """Each forgets what it holds when the rows or settings change that it was read from."""
+    access_changed.connect(memory.on_access_changed)
+    for signal in (post_save, post_delete):
+        signal.connect(prices.on_price_changed, sender=Price)
+        signal.connect(budgets.on_budget_changed, sender=Budget)
+    setting_changed.connect(options.on_setting_changed)
+    setting_changed.connect(notebook.on_setting_changed)
+
+
+def _connect_calls() -> None:
+    admission.gate = admit
+    usage.observers[:] = [allowance.charge, metrics.observe]
+    conversed.keep_by(proxied.keep)
+
+
+def _connect_revocation() -> None:
+    access_ended.connect(news.on_access_ended)
+    for act in (forget_tokens, end_calls, end_answers):
+        news.on(news.ENDED, act)
+
+
+def admit(user_id: int, key_id: str) -> Place:
+    """Let an answer of the chats be asked for, if the limits allow; raises ProxyError."""
+    try:
+        return allowance.admit(user_id, key_id)
+    except APIException as error:
+        raise fault_of(error) from None
+
+
+def ship_prices(using: str, apps: Any = registry, **kwargs: Any) -> None:
+    """Add the prices that this version brings, once their table is there.
+
+    They are rows like an operator's own.
+    """
+    if any(model._meta.label == "proxy.Price" for model in apps.get_models()):
+        Price.ship(using)
+
+
+def forget_tokens(subject: str) -> None:
+    memory.memory.forget(int(subject))
+
+
+def end_calls(subject: str) -> None:
+    running.end(int(subject))
+
+
+def end_answers(subject: str) -> None:
+    ending.end(int(subject))
