@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 from asgiref.sync import ThreadSensitiveContext
@@ -31,18 +29,19 @@ from alchemyst.bodies import Sized  # noqa: E402
 from alchemyst.celery import here  # noqa: E402
 from alchemyst.daphne import mend_daphne  # noqa: E402
 from alchemyst.errors import Answered, fault_of  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, App, MaskedPaths, Receive, Scope, Send  # noqa: E402
+from alchemyst.logs import PROXY_PREFIX, MaskedPaths  # noqa: E402
 from chats import lifespan as chats_lifespan  # noqa: E402
 from chats.application import asks_a_model, chat_application, claims  # noqa: E402
 from chats.routing import websockets  # noqa: E402
 from proxy import lifespan as proxy_lifespan  # noqa: E402
+from proxy.common import threads  # noqa: E402
+from proxy.common.asgi import App, Receive, Scope, Send  # noqa: E402
 from proxy.slots import Slots  # noqa: E402
 from proxy.views.routes import proxy_application  # noqa: E402
 
 checks.refuse_unsafe()
 mend_daphne()
 
-LENT_THREADS = 6
 # How many more objects than before make the collector look for cycles.
 GARBAGE_AFTER = 20_000
 # How long the tasks that run here may take to end when the process shall.
@@ -53,15 +52,18 @@ def on_lent_threads(app: App) -> App:
     """Run `app`'s synchronous parts on a few threads that live as long as the process.
 
     Django under ASGI otherwise starts a thread, and with it a database connection, for every
-    request.
+    request. One that has the fewest requests is lent, so that a slow request holds up few others.
     """
-    executors = itertools.cycle(
-        [ThreadPoolExecutor(1, thread_name_prefix=f"django-{n}") for n in range(LENT_THREADS)]
-    )
+    under_way = dict.fromkeys(threads.REQUESTS, 0)
 
     async def lent(scope: Scope, receive: Receive, send: Send) -> None:
-        async with ThreadSensitiveContext(executor=next(executors)):
-            await app(scope, receive, send)
+        executor = min(under_way, key=under_way.__getitem__)
+        under_way[executor] += 1
+        try:
+            async with ThreadSensitiveContext(executor=executor):
+                await app(scope, receive, send)
+        finally:
+            under_way[executor] -= 1
 
     return lent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from alchemyst.errors import fault
-from alchemyst.logs import App, Receive, Scope, Send
+from proxy.common.asgi import App, ClientGone, Receive, Scope, Send, read_body, with_headers
 
 IMPORTS = "/api/v1/chat/import"
 
@@ -27,8 +27,9 @@ class Sized:
             return
         given = dict(scope["headers"])
         if b"transfer-encoding" in given:
-            body = await _read(receive)
-            if body is None:
+            try:
+                body = await read_body(scope, receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+            except ClientGone:
                 return
             scope, receive = _with_length(scope, len(body)), _replayed(body, receive)
         elif _length(given) > _most(scope["path"]):
@@ -47,28 +48,13 @@ def _most(path: str) -> int:
     return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Return the whole body; None when the client left before its end."""
-    pieces, size = [], 0
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return None
-        pieces.append(event.get("body", b""))
-        size += len(pieces[-1])
-        if size > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise fault(413)
-        if not event.get("more_body"):
-            return b"".join(pieces)
-
-
 def _with_length(scope: Scope, length: int) -> Scope:
     kept = [
         (name, value)
         for name, value in scope["headers"]
         if name not in (b"transfer-encoding", b"content-length")
     ]
-    return {**scope, "headers": [*kept, (b"content-length", str(length).encode())]}
+    return with_headers(scope, [*kept, (b"content-length", str(length).encode())])
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from threading import Lock
 from typing import Any
 
@@ -22,6 +22,8 @@ from django.conf import settings
 from django.db import connections
 from kombu.exceptions import OperationalError
 
+from proxy.common.redis import client
+
 logger = logging.getLogger("alchemyst.tasks")
 
 # Workers say that they live by a key in Redis, each two seconds (Celery's heartbeat).
@@ -29,13 +31,8 @@ WORKERS = "alchemyst:workers"
 ALIVE_SECONDS = 30
 # For so long a process remembers whether one lives.
 REMEMBERED_SECONDS = 5.0
-THREADS = 2
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
-
-
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="task")
 
 
 class Here:
@@ -46,18 +43,20 @@ class Here:
     """
 
     def __init__(self) -> None:
-        self._threads = _threads()
         self._waiting: set[str] = set()
         self._running: set[Future[None]] = set()
         self._lock = Lock()
 
     def submit(self, key: str, work: Callable[[], object]) -> None:
         """Run `work` soon; nothing if work of that key waits already."""
+        # This module is imported while the settings are read, and threads are as many as they say.
+        from proxy.common import threads
+
         with self._lock:
             if key in self._waiting:
                 return
             self._waiting.add(key)
-            future = self._threads.submit(self._run, key, work)
+            future = threads.TASKS.submit(self._run, key, work)
             self._running.add(future)
         future.add_done_callback(self._running.discard)
 
@@ -71,8 +70,8 @@ class Here:
 
     def close(self, seconds: float) -> None:
         """Forget what waits, and let what runs end within some seconds."""
-        threads, self._threads = self._threads, _threads()
-        threads.shutdown(wait=False, cancel_futures=True)
+        for future in set(self._running):
+            future.cancel()
         self._waiting.clear()
         self.settle(seconds)
 
@@ -135,10 +134,7 @@ class Memory:
     @property
     def client(self) -> redis.Redis:
         if self._client is None:
-            seconds = settings.REDIS_TIMEOUT
-            self._client = redis.Redis.from_url(
-                settings.REDIS_URL, socket_timeout=seconds, socket_connect_timeout=seconds
-            )
+            self._client = client(settings.REDIS_URL)
         return self._client
 
 

@@ -16,6 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from alchemyst import celery
 from proxy import guard, target, vault
+from proxy.common.redis import client
 from proxy.errors import KeyUnreadable, ProxyError
 from proxy.models import Provider
 
@@ -88,10 +89,10 @@ def _redis() -> Iterator[Finding]:
         said = "none is named: one machine, each process for itself"
         yield Finding("redis", "well", said)
         return
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=SECONDS)
+    asked = client(settings.REDIS_URL, seconds=SECONDS)
     try:
         began = time.perf_counter()
-        seconds, micros = client.time()
+        seconds, micros = asked.time()
         milliseconds = (time.perf_counter() - began) * 1000
         yield from _clock("redis", seconds + micros / 1e6)
         slow = milliseconds > settings.REDIS_TIMEOUT * 1000
@@ -102,7 +103,7 @@ def _redis() -> Iterator[Finding]:
         said = f"does not answer: {type(error).__name__}"
         yield Finding("redis", "amiss", said, "Look at REDIS_URL, and whether it runs.")
     finally:
-        client.close()
+        asked.close()
 
 
 def _clock(part: str, theirs: float) -> Iterator[Finding]:

@@ -22,8 +22,8 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from alchemyst.logs import App, Receive, Scope, Send
 from proxy import wire
+from proxy.common.asgi import App, Receive, Scope, Send, send_json
 from proxy.errors import ProxyError
 
 QUOTA = "insufficient_quota"
@@ -181,13 +181,10 @@ class Answered:
 async def _send(scope: Scope, send: Send, made: ProxyError) -> None:
     body = body_for(scope, made)
     headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
         (b"x-alchemyst-error-source", b"proxy"),
         *((name.encode(), value.encode("latin-1")) for name, value in made.headers),
     ]
-    await send({"type": "http.response.start", "status": made.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send_json(send, body, status=made.status, headers=headers)
 
 
 def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> HttpResponse:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-
-from channels.db import database_sync_to_async
 
 from alchemyst.accounts import allowance, news, recounting
 from proxy import switch
+from proxy.common.threads import on_heartbeat_thread
 from proxy.repeating import repeat
 
 logger = logging.getLogger("alchemyst.follow")
@@ -26,13 +24,7 @@ def look() -> None:
     recounting.save()
 
 
-# A database that is slow to answer holds nobody else up.
-_on_thread = partial(
-    database_sync_to_async,
-    thread_sensitive=False,
-    executor=ThreadPoolExecutor(1, thread_name_prefix="follow"),
-)
-_look, _resume, _save = map(_on_thread, (look, recounting.resume, recounting.save))
+_look, _resume, _save = map(on_heartbeat_thread, (look, recounting.resume, recounting.save))
 
 
 async def begin() -> None:

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
+from proxy.common.redis import client
+
 logger = logging.getLogger("alchemyst.health")
 
 
@@ -44,15 +46,10 @@ def _database() -> str:
 
 
 def _redis() -> str:
-    seconds = settings.REDIS_TIMEOUT
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=seconds, socket_connect_timeout=seconds
-    )
     try:
-        client.ping()
+        with client(settings.REDIS_URL) as asked:
+            asked.ping()
     except redis.RedisError as error:
         logger.warning("Redis does not answer: %s", type(error).__name__)
         return "unreachable"
-    finally:
-        client.close()
     return "ok"

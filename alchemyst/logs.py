@@ -13,16 +13,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from proxy.common.asgi import App, Message, Receive, Scope, Send
 
 PROXY_PREFIX = "/api/v1/proxy/"
 # Of characters that no server escapes when it writes a path down.
@@ -150,7 +145,7 @@ class MaskedPaths:
             scope["query_string"] = query[1:].encode("latin-1")
         named = (b"x-alchemyst-request-id", name.encode())
 
-        async def naming_send(message: MutableMapping[str, Any]) -> None:
+        async def naming_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 inner["has_begun"] = True
                 message["headers"] = [*message.get("headers", ()), named]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -22,6 +23,7 @@ from chats.outcome import Outcome
 from chats.prompt import Prompt, prompt_of
 from chats.questions import ask_again, begin, carry_on
 from chats.spoken import Spoken
+from proxy.common.retry import with_retries
 from proxy.completions import Completion
 from proxy.context import Context
 from proxy.errors import ProxyError
@@ -170,18 +172,22 @@ class Run:
         log = self.log
         await log.settled.wait()
         unwritten = [] if log.lost else log.take()
-        for left in reversed(range(events.TRIES)):
-            try:
-                entries = await _ended(self.generation_id, ending, unwritten)
-            except DatabaseError as error:
-                logger.warning("An answer's end could not be written: %s", type(error).__name__)
-                if not left:
-                    log.lost = True
-                    return
-                await asyncio.sleep(events.AGAIN_SECONDS)
-            else:
-                log.written += entries or []
-                return
+        try:
+            entries = await with_retries(
+                partial(_ended, self.generation_id, ending, unwritten),
+                on=DatabaseError,
+                tries=events.TRIES,
+                pause=events.AGAIN_SECONDS,
+                failed=_warn,
+            )
+        except DatabaseError:
+            log.lost = True
+        else:
+            log.written += entries or []
+
+
+def _warn(error: Exception) -> None:
+    logger.warning("An answer's end could not be written: %s", type(error).__name__)
 
 
 def usage_of(counts: Counts | None) -> dict[str, int | None]:

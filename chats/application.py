@@ -9,10 +9,8 @@ import re
 
 from chats.views import generate
 from chats.views.generate import Call, Endpoint
+from proxy.common.asgi import ClientGone, Receive, Scope, Send
 from proxy.errors import MethodNotAllowed
-from proxy.forward import Send
-from proxy.watch import Receive
-from proxy.wire.dialect import Scope
 
 PREFIX = "/api/v1/chat"
 _ENDPOINTS: list[tuple[str, str, Endpoint]] = [
@@ -48,7 +46,7 @@ async def chat_application(scope: Scope, receive: Receive, send: Send) -> None:
                 raise MethodNotAllowed(f"Use {method} here.", headers=(("allow", method),))
             try:
                 await endpoint(Call(scope, receive, send), *found.groups())
-            except generate.ClientGone:
+            except ClientGone:
                 # Nobody is left to answer.
                 return
             return

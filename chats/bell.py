@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -19,8 +18,10 @@ from typing import Any
 from channels.layers import get_channel_layer
 from django.conf import settings
 
+from proxy.common.per_loop import PerLoop
+from proxy.common.redis import CircuitBreaker
+
 GROUP = "alchemyst.bell"
-FAILURES, LEFT_ALONE_SECONDS = 5, 30.0
 AGAIN_SECONDS = 2.0
 # How late something new in a chat is noticed whose bell was not heard.
 POLL_SECONDS, POLL_SECONDS_WITH_REDIS = 2.0, 15.0
@@ -65,7 +66,7 @@ def listening(*keys: str) -> Iterator[Listener]:
     with _lock:
         for key in keys:
             _listeners.setdefault(key, set()).add(listener)
-    _wire().listen()
+    _wires.get().listen()
     try:
         yield listener
     finally:
@@ -81,8 +82,8 @@ def ring(*keys: str) -> None:
     _ring_here(keys)
     loop = _running_loop()
     if loop is not None:
-        _wire().send(keys)
-    elif (wire := next(iter(_wires.values()), None)) and not wire.loop.is_closed():
+        _wires.get().send(keys)
+    elif wire := _wires.any():
         wire.loop.call_soon_threadsafe(wire.send, keys)
 
 
@@ -93,7 +94,7 @@ def poll_seconds(most: float) -> float:
 
 async def close() -> None:
     """Stop listening to other processes on this loop."""
-    if wire := _wires.pop(asyncio.get_running_loop(), None):
+    if wire := _wires.pop():
         await wire.close()
 
 
@@ -114,20 +115,19 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 class Wire:
     """To and from the other processes, on one event loop: silent without Redis."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self._waiting: set[str] = set()
         self._sender: asyncio.Task[None] | None = None
         self._hearer: asyncio.Task[None] | None = None
-        self._failures = 0
-        self._alone_until = 0.0
+        self._breaker = CircuitBreaker()
 
     def listen(self) -> None:
         if settings.REDIS_URL and (self._hearer is None or self._hearer.done()):
             self._hearer = self.loop.create_task(self._hear())
 
     def send(self, keys: Iterable[str]) -> None:
-        if not settings.REDIS_URL or time.monotonic() < self._alone_until:
+        if not settings.REDIS_URL or self._breaker.is_open:
             return
         self._waiting.update(keys)
         if self._sender is None or self._sender.done():
@@ -146,16 +146,13 @@ class Wire:
             try:
                 async with asyncio.timeout(settings.REDIS_TIMEOUT):
                     await _layer().group_send(GROUP, _message(keys))
-                self._failures = 0
+                self._breaker.succeed()
             # The layer's faults are those of its Redis client, of sockets, of time.
             except Exception as error:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        self._failures += 1
-        if self._failures >= FAILURES:
-            self._failures = FAILURES - 1
-            self._alone_until = time.monotonic() + LEFT_ALONE_SECONDS
+        if self._breaker.fail():
             self._waiting.clear()
             kind = type(error).__name__
             logger.warning("Redis takes no bell (%s): other processes look for themselves.", kind)
@@ -184,14 +181,7 @@ def _message(keys: list[str]) -> dict[str, Any]:
     return {"type": "bell.ring", "process": PROCESS, "keys": keys}
 
 
-_wires: dict[asyncio.AbstractEventLoop, Wire] = {}
-
-
-def _wire() -> Wire:
-    loop = asyncio.get_running_loop()
-    if loop not in _wires:
-        _wires[loop] = Wire(loop)
-    return _wires[loop]
+_wires = PerLoop(Wire)
 
 
 def _layer() -> Any:

@@ -5,32 +5,7 @@ A connection is held for the call alone, so that a stream of minutes holds none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from proxy.common.threads import on_database_thread as on_thread
+from proxy.common.threads import on_writer_thread as on_writing_thread
 
-from channels.db import database_sync_to_async
-
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-
-_threads = ThreadPoolExecutor(3, thread_name_prefix="chats")
-_writing = ThreadPoolExecutor(1, thread_name_prefix="event-log")
-
-
-def on_thread(call: Callable[Given, Result]) -> Callable[Given, Coroutine[Any, Any, Result]]:
-    """Return `call` for use on an event loop."""
-    made: Callable[Given, Coroutine[Any, Any, Result]] = database_sync_to_async(
-        call, thread_sensitive=False, executor=_threads
-    )
-    return made
-
-
-def on_writing_thread(
-    call: Callable[Given, Result],
-) -> Callable[Given, Coroutine[Any, Any, Result]]:
-    """Do the same on the one thread of the event log, which no reader may keep waiting."""
-    made: Callable[Given, Coroutine[Any, Any, Result]] = database_sync_to_async(
-        call, thread_sensitive=False, executor=_writing
-    )
-    return made
+__all__ = ["on_thread", "on_writing_thread"]

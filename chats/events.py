@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,9 @@ from chats import bell
 from chats.database import on_thread, on_writing_thread
 from chats.entries import Entry
 from chats.models import Event, Generation
+from proxy.common.bulk_insert import bulk_insert, columns_of
+from proxy.common.per_loop import PerLoop
+from proxy.common.retry import with_retries
 
 Type = Event.Type
 
@@ -102,7 +106,7 @@ class Log:
 
     def _wake(self) -> None:
         self._is_awaited = True
-        writer().wake(self)
+        _writers.get().wake(self)
 
     def _cut(self) -> None:
         """Make an event of the text that was joined."""
@@ -160,17 +164,23 @@ Batch = list[tuple[UUID, bool, list[Entry]]]
 
 async def _insisted(batch: Batch) -> set[UUID]:
     """Write a batch, if need be with further tries; return whose answers are still ours."""
-    for left in reversed(range(TRIES)):
-        try:
-            return await _inserted(batch)
-        except DatabaseError as error:
-            logger.warning("Events could not be written: %s", type(error).__name__)
-            if left:
-                await asyncio.sleep(AGAIN_SECONDS)
-        except Exception:
-            logger.exception("Events could not be written")
-            break
-    return set()
+    try:
+        return await with_retries(
+            partial(_inserted, batch),
+            on=DatabaseError,
+            tries=TRIES,
+            pause=AGAIN_SECONDS,
+            failed=_warn,
+        )
+    except DatabaseError:
+        return set()
+    except Exception:
+        logger.exception("Events could not be written")
+        return set()
+
+
+def _warn(error: Exception) -> None:
+    logger.warning("Events could not be written: %s", type(error).__name__)
 
 
 @on_writing_thread
@@ -194,10 +204,7 @@ def _inserted(batch: Batch) -> set[UUID]:
 
 def _insert(entries: list[tuple[UUID, Entry]]) -> None:
     """Write events by one statement: ten times a second, the ORM would cost as much as all else."""
-    quote, meta = connection.ops.quote_name, Event._meta
-    fields = [field for field in meta.concrete_fields if not field.primary_key]
-    columns = ", ".join(quote(str(field.column)) for field in fields)
-    values = ", ".join(["%s"] * len(fields))
+    fields = [field for field in Event._meta.concrete_fields if not field.primary_key]
     now = timezone.now()
     rows = [
         [
@@ -207,24 +214,12 @@ def _insert(entries: list[tuple[UUID, Entry]]) -> None:
         for pk, entry in entries
     ]
     # Who tries a second time may have succeeded the first time.
-    insert = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ({values})"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.executemany(f"{insert} ON CONFLICT DO NOTHING", rows)
+    bulk_insert(Event, columns_of(Event), rows, on_conflict="DO NOTHING")
 
 
-_writers: dict[asyncio.AbstractEventLoop, Writer] = {}
+_writers = PerLoop(Writer)
 # The logs that this process writes, for those that follow them here.
 logs: dict[UUID, Log] = {}
-
-
-def writer() -> Writer:
-    """Return this loop's writer."""
-    loop = asyncio.get_running_loop()
-    if loop not in _writers:
-        for ended in [each for each in _writers if each.is_closed()]:
-            del _writers[ended]
-        _writers[loop] = Writer()
-    return _writers[loop]
 
 
 async def follow(

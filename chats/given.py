@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proxy import tokens
-from proxy.memory import digest_of
+from proxy.common.lru import digest_of
 from proxy.relevance import modes
 from proxy.relevance.messages import Message
 from proxy.relevance.passages import alike

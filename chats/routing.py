@@ -9,9 +9,7 @@ from django.urls import path, re_path
 
 from chats.consumers import NOT_FOUND, ChatConsumer
 from chats.pages.live import PageConsumer
-from proxy.forward import Send
-from proxy.watch import Receive
-from proxy.wire.dialect import Scope
+from proxy.common.asgi import Receive, Scope, Send
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -22,10 +22,11 @@ from chats import bell, titles
 from chats.admission import Place
 from chats.answer import STOPS, Run
 from chats.asked import Begun
-from chats.database import on_thread
 from chats.errors import Restarting
 from chats.models import Generation
 from chats.questions import LEASE
+from proxy.common.per_loop import PerLoop
+from proxy.common.threads import on_heartbeat_thread
 
 # How late a stop is noticed whose bell was not heard.
 LOOK_SECONDS = 1.0
@@ -116,7 +117,7 @@ class Runner:
                 self.interrupt(lost, Generation.State.INCOMPLETE)
 
 
-@on_thread
+@on_heartbeat_thread
 def _looked(generation_ids: list[UUID], *, renew: bool) -> tuple[list[UUID], list[UUID]]:
     """Return which of these answers shall stop, and which are no longer ours; renew the leases."""
     running = Generation.objects.running().filter(pk__in=generation_ids)
@@ -127,17 +128,12 @@ def _looked(generation_ids: list[UUID], *, renew: bool) -> tuple[list[UUID], lis
     return stopped, [pk for pk in generation_ids if pk not in found]
 
 
-_runners: dict[asyncio.AbstractEventLoop, Runner] = {}
+_runners = PerLoop(Runner)
 
 
 def runner() -> Runner:
     """Return the running loop's runner."""
-    loop = asyncio.get_running_loop()
-    if loop not in _runners:
-        for ended in [each for each in _runners if each.is_closed()]:
-            del _runners[ended]
-        _runners[loop] = Runner()
-    return _runners[loop]
+    return _runners.get()
 
 
 def refuse_if_draining() -> None:

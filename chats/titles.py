@@ -17,6 +17,7 @@ from chats.models import Chat, Generation
 from chats.prompt import model_of
 from personas.models import PersonaVersion
 from proxy.asked import Asked, source_of
+from proxy.common.per_loop import PerLoop
 from proxy.completions import Completion
 from proxy.errors import ProxyError
 from proxy.wire.pieces import Piece
@@ -34,7 +35,7 @@ ASKING = (
 )
 
 logger = logging.getLogger(__name__)
-_places: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
+_places = PerLoop(lambda: asyncio.Semaphore(AT_ONCE))
 
 
 def first_words(text: str) -> str:
@@ -62,13 +63,12 @@ async def give(generation_id: UUID) -> None:
     if asked is None:
         return
     chat_id, first, asking = asked
-    loop = asyncio.get_running_loop()
     said: list[str] = []
 
     def take(piece: Piece) -> None:
         said.append(piece.text)
 
-    async with _places.setdefault(loop, asyncio.Semaphore(AT_ONCE)):
+    async with _places.get():
         completion = Completion(asking)
         try:
             await completion.prepare()

@@ -10,10 +10,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from channels.db import database_sync_to_async
 from django.db import DatabaseError
+
+from proxy.common.retry import with_retries
+from proxy.common.threads import on_database_thread
 
 Row = TypeVar("Row")
 
@@ -21,6 +24,14 @@ PAUSE_SECONDS = 1.0
 TRIES = 3
 
 logger = logging.getLogger("proxy.batches")
+
+
+def _call(write: Callable[[list[Any]], None], batch: list[Any]) -> None:
+    write(batch)
+
+
+# One thread for all kinds of rows, however slow the database is.
+_on_thread = on_database_thread(_call, at_most=1)
 
 
 def _one(row: object) -> int:
@@ -94,7 +105,12 @@ class Batches(Generic[Row]):
         while waiting:
             batch = [waiting.popleft() for _ in range(min(self.at_once, len(waiting)))]
             try:
-                await self._written(batch)
+                await with_retries(
+                    partial(_on_thread, self._write, batch),
+                    on=DatabaseError,
+                    tries=TRIES,
+                    pause=PAUSE_SECONDS,
+                )
             except asyncio.CancelledError:
                 waiting.extendleft(reversed(batch))
                 raise
@@ -103,13 +119,3 @@ class Batches(Generic[Row]):
                 kind = type(error).__name__
                 logger.error("%d %s could not be written: %s", self.lost, self.name, kind)
             self._held -= sum(map(self._weight, batch))
-
-    async def _written(self, batch: list[Row]) -> None:
-        for left in reversed(range(TRIES)):
-            try:
-                await database_sync_to_async(self._write)(batch)
-                return
-            except DatabaseError:
-                if not left:
-                    raise
-                await asyncio.sleep(PAUSE_SECONDS)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 
 from proxy import allowance, prices
+from proxy.common.threads import on_database_thread
+from proxy.common.ttl_cache import CachedValue
 from proxy.context import Context
 from proxy.cost.prices import Tariff, Used
 from proxy.errors import BudgetSpent
@@ -45,17 +45,28 @@ class Who:
         return frozenset(self.users.get(user_id, set()) | self.keys.get(key_id, set()))
 
 
-_who: Who | None = None
-_read_at = 0.0
-# Grows with every `forget`: what was read from the database before one is out of date.
-_age = 0
+def _read() -> Who:
+    from proxy.models import Budget
+
+    who = Who(defaultdict(set), defaultdict(set))
+    groups = defaultdict(set)
+    for budget in Budget.objects.only("pk", "user_id", "group_id", "key_id"):
+        if budget.user_id:
+            who.users[budget.user_id].add(budget.pk)
+        elif budget.group_id:
+            groups[budget.group_id].add(budget.pk)
+        else:
+            who.keys[budget.key_id].add(budget.pk)
+    members = get_user_model().objects.filter(groups__in=groups).values_list("pk", "groups")
+    for user_id, group_id in members:
+        who.users[user_id] |= groups.get(group_id, set())
+    return Who(dict(who.users), dict(who.keys))
 
 
-def forget() -> None:
-    """Look for budgets again before the next request."""
-    global _who, _age
-    _who = None
-    _age += 1
+_who = CachedValue(_read, seconds=lambda: options().memory_seconds)
+
+forget = _who.invalidate
+"""Look for budgets again before the next request."""
 
 
 def on_budget_changed(update_fields: frozenset[str] | None = None, **kwargs: Any) -> None:
@@ -66,8 +77,8 @@ def on_budget_changed(update_fields: frozenset[str] | None = None, **kwargs: Any
 
 def are_none() -> bool:
     """Tell whether it is known that nobody has a budget."""
-    is_fresh = time.monotonic() - _read_at < options().memory_seconds
-    return is_fresh and _who is not None and not _who.users and not _who.keys
+    who = _who.fresh()
+    return who is not None and not who.users and not who.keys
 
 
 async def reserved(
@@ -85,11 +96,11 @@ async def reserved(
     if tariff is None or tariff.input is None:
         return None
     amount = _most(tariff, context)
-    refused = await database_sync_to_async(_take)(ids, holder, amount)
+    refused = await _take_on_thread(ids, holder, amount)
     if refused and refused.is_held:
         # Who has just got the end of an answer may come back before that is settled.
         await asyncio.sleep(GRACE_SECONDS)
-        refused = await database_sync_to_async(_take)(ids, holder, amount)
+        refused = await _take_on_thread(ids, holder, amount)
     if refused:
         raise _spent(refused)
     return Reservation(ids, holder, tariff)
@@ -125,7 +136,7 @@ class Reservation:
 
     async def _settle(self, cost: int) -> None:
         try:
-            await database_sync_to_async(_settle)(self.ids, self.holder, cost)
+            await _settle_on_thread(self.ids, self.holder, cost)
         except DatabaseError as error:
             logger.error("A budget was not settled: %s", type(error).__name__)
 
@@ -155,35 +166,12 @@ def _cost(tariff: Tariff, counts: Counts | None) -> int:
 
 
 async def _table() -> Who:
-    """Return who has budgets; where that is old, one request reads it and others go on."""
-    global _who, _read_at
-    if _who is not None and time.monotonic() - _read_at < options().memory_seconds:
-        return _who
-    _read_at, age = time.monotonic(), _age
+    """Return who has budgets; without a database, who had them when it was last there."""
     try:
-        found = await database_sync_to_async(_read)()
+        return await _who.aget()
     except DatabaseError as error:
         logger.error("The budgets could not be read: %s", type(error).__name__)
-        return _who or Who()
-    if age == _age:
-        _who = found
-    return found
-
-
-def _read() -> Who:
-    who = Who(defaultdict(set), defaultdict(set))
-    groups = defaultdict(set)
-    for budget in Budget.objects.only("pk", "user_id", "group_id", "key_id"):
-        if budget.user_id:
-            who.users[budget.user_id].add(budget.pk)
-        elif budget.group_id:
-            groups[budget.group_id].add(budget.pk)
-        else:
-            who.keys[budget.key_id].add(budget.pk)
-    members = get_user_model().objects.filter(groups__in=groups).values_list("pk", "groups")
-    for user_id, group_id in members:
-        who.users[user_id] |= groups.get(group_id, set())
-    return Who(dict(who.users), dict(who.keys))
+        return _who.last() or Who()
 
 
 def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:
@@ -212,3 +200,8 @@ def _spent(refusal: Refusal) -> BudgetSpent:
 
 def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
     Budget.objects.settle(ids, holder, cost, datetime.now(UTC))
+
+
+# Who waits for another's lock leaves threads for others.
+_take_on_thread = on_database_thread(_take, at_most=2)
+_settle_on_thread = on_database_thread(_settle, at_most=2)

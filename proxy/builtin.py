@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 
 from django.conf import settings
 
+from proxy.common import threads
 from proxy.errors import ModelUnavailable
 
 MODEL = "alchemyst-ai/alchemyst-c1"
@@ -96,12 +97,10 @@ class OwnServer:
     """The child process, its start and its end.
 
     Starts and ends run one after the other on one thread: of several first callers one starts the
-    server and the others find it, whatever event loop they come from. The thread lasts as long as
-    the process, for Linux ends the child with the thread that started it.
+    server and the others find it, whatever event loop they come from.
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="builtin-model")
         self._process: subprocess.Popen[bytes] | None = None
         self._endpoint: Endpoint | None = None
         self._rests_until = 0.0
@@ -112,10 +111,10 @@ class OwnServer:
         return endpoint if process and process.poll() is None else None
 
     def started(self) -> Future[Endpoint]:
-        return self._thread.submit(self._start)
+        return threads.PROCESSES.submit(self._start)
 
     def stopped(self) -> Future[None]:
-        return self._thread.submit(self._stop)
+        return threads.PROCESSES.submit(self._stop)
 
     def _start(self) -> Endpoint:
         if own := self.running():

@@ -19,6 +19,7 @@ from proxy import budgets, context, forward, prices, switch, usage
 from proxy.asked import Asked, written
 from proxy.budgets import Reservation
 from proxy.builtin_server import CONTEXT as BUILTIN_WINDOW
+from proxy.common.asgi import ClientGone, Receive
 from proxy.context import Context, Wish
 from proxy.errors import ProxyError, UpstreamBroken
 from proxy.gate import Gate

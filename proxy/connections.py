@@ -15,6 +15,7 @@ from functools import cache, partial
 
 from aiohappyeyeballs import start_connection
 
+from proxy.common.per_loop import PerLoop
 from proxy.guard import Resolver
 from proxy.http1 import Broken, Connection
 from proxy.options import options
@@ -171,29 +172,22 @@ def tls() -> ssl.SSLContext:
     return context
 
 
-_pools: dict[tuple[asyncio.AbstractEventLoop, bool], Pool] = {}
+_guarded = PerLoop(lambda: Pool(Resolver(is_guarded=True)))
+_trusted = PerLoop(lambda: Pool(Resolver(is_guarded=False)))
 
 
 def guarded() -> Pool:
     """Return the pool for targets that callers name: it connects to what the guard permits."""
-    return _pool(is_guarded=True)
+    return _guarded.get()
 
 
 def trusted() -> Pool:
     """Return the pool for the address that the operator configured, or that we listen on."""
-    return _pool(is_guarded=False)
+    return _trusted.get()
 
 
 def close() -> None:
     """Hang up what this loop keeps."""
-    loop = asyncio.get_running_loop()
-    for key in [key for key in _pools if key[0] is loop]:
-        _pools.pop(key).close()
-
-
-def _pool(*, is_guarded: bool) -> Pool:
-    key = (asyncio.get_running_loop(), is_guarded)
-    pool = _pools.get(key)
-    if pool is None:
-        pool = _pools[key] = Pool(Resolver(is_guarded=is_guarded))
-    return pool
+    for pools in (_guarded, _trusted):
+        if pool := pools.pop():
+            pool.close()

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from proxy import headers
+from proxy.common.asgi import Message, Send
 from proxy.errors import (
     AccessEnded,
     InvalidRequest,
@@ -26,8 +25,6 @@ from proxy.provider import Provider
 from proxy.transport import Answer
 from proxy.watch import Watch
 from proxy.wire.dialect import Dialect
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Enough of an answer's end to hold its usage, whether whole or streamed.
 TAIL_BYTES = 8 * 1024
@@ -198,7 +195,7 @@ def masking(send: Send, key: bytes) -> Send:
         return send
     mask, held = b"*" * len(key), b""
 
-    async def masked(event: MutableMapping[str, Any]) -> None:
+    async def masked(event: Message) -> None:
         nonlocal held
         if event["type"] == "http.response.start":
             told = [(name, value.replace(key, mask)) for name, value in event["headers"]]

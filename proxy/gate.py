@@ -17,13 +17,13 @@ from django.conf import settings
 
 from proxy import beliefs, tokens
 from proxy.beliefs import Belief
+from proxy.common.lru import LRUCache, digest_of
 from proxy.cost import policy
 from proxy.cost.policy import Decision
 from proxy.cost.prices import Table, Tariff
 from proxy.cost.rates import Rates
 from proxy.cost.state import State
 from proxy.cost.turn import Turn, turn_of
-from proxy.memory import BoundedMemory, digest_of
 from proxy.relevance import modes
 from proxy.relevance.filter import Verdict
 from proxy.relevance.widths import Widths, at_widths
@@ -36,7 +36,7 @@ NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
 _MARK: Final = b'"cache_control"'
 
 # Tools and instructions are the same at every turn.
-_counted: BoundedMemory[int] = BoundedMemory(size=1024 * 1024)
+_counted: LRUCache[int] = LRUCache(size=1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)

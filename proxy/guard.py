@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -18,6 +17,7 @@ from typing import Any
 
 from django.http.request import validate_host
 
+from proxy.common.ttl_cache import TTLCache
 from proxy.errors import InvalidTarget, UpstreamUnreachable
 from proxy.options import options
 from proxy.target import Base
@@ -106,12 +106,12 @@ class Resolver:
         self._is_guarded = is_guarded
         self._look_up = look_up
         self._memory_seconds = memory_seconds
-        self._known: dict[tuple[str, int], tuple[float, Found]] = {}
+        self._known: TTLCache[tuple[str, int], Found] = TTLCache(MOST_NAMES)
 
     async def addresses(self, host: str, port: int) -> Found:
         """Return where a connection may be made to; raises UpstreamUnreachable or InvalidTarget."""
-        until, found = self._known.get((host, port), (0.0, []))
-        if time.monotonic() >= until:
+        found = self._known.get((host, port))
+        if found is None:
             found = await self._fresh(host, port)
         if not self._is_guarded or (host, port) in options().allowed_targets:
             return found
@@ -126,7 +126,6 @@ class Resolver:
                 found = await self._look_up(host, port)
         except (OSError, TimeoutError):
             raise UpstreamUnreachable from None
-        if len(self._known) >= MOST_NAMES:
-            self._known.clear()
-        self._known[host, port] = time.monotonic() + self._memory_seconds, found
+        generation = self._known.generation
+        self._known.put((host, port), found, seconds=self._memory_seconds, generation=generation)
         return found

@@ -7,10 +7,10 @@ let a provider speak for our own origin to a browser.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
-from proxy.errors import InvalidRequest, UpstreamUnreachable
+from proxy.errors import UpstreamUnreachable
+from proxy.http1 import RawHeaders
 from proxy.transport import RawHeaders
 
 _HOP_BY_HOP = frozenset(
@@ -56,27 +56,6 @@ _ALWAYS_DOWN: RawHeaders = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
-
-
-# Where a request's headers, once looked through, are remembered in its scope.
-_KNOWN = "alchemyst.headers"
-
-
-def header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
-    """Return a request header's value; a header given twice is one that we don't trust."""
-    known: dict[bytes, bytes] | None = scope.get(_KNOWN)
-    if known is None:
-        known = scope[_KNOWN] = dict(scope["headers"])
-    value = known.get(name)
-    if value is None:
-        return None
-    if len(known) < len(scope["headers"]) and _is_repeated(scope["headers"], name):
-        raise InvalidRequest(f"The header {name.decode()} was given more than once.")
-    return value.decode("latin-1").strip()
-
-
-def _is_repeated(received: RawHeaders, name: bytes) -> bool:
-    return [known for known, _ in received].count(name) > 1
 
 
 def upward(received: RawHeaders, passing: frozenset[bytes]) -> RawHeaders:

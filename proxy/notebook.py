@@ -10,17 +10,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
-import redis
 from django.conf import settings
 from django.core import cache as django_cache
 
 from proxy.beliefs import Belief
+from proxy.common import threads
+from proxy.common.redis import CircuitBreaker, client
 from proxy.cost.rates import Rates
 from proxy.cost.state import State, Unreadable
 from proxy.gate import Gated
@@ -32,11 +32,8 @@ logger = logging.getLogger("proxy.notebook")
 PATIENCE: Final = 0.02
 KEPT_SECONDS: Final = 24 * 3600
 LOCKED_SECONDS: Final = 1
-LEFT_ALONE: Final = 5.0
-"""After a failure the cache is not asked for so many seconds."""
 
-_threads = ThreadPoolExecutor(4, thread_name_prefix="notebook")
-_left_alone_until = 0.0
+_breaker = CircuitBreaker(failures=1, seconds=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +81,17 @@ def _teach(upstream: str, expected: int, found: int, age: float, rates: Rates) -
 
 async def _in_time(work: Callable[[], Result]) -> Result | None:
     """Do work on the shelf: here in memory, on a thread and within PATIENCE where it is Redis."""
-    global _left_alone_until
     if not settings.REDIS_URL:
         return work()
-    if time.monotonic() < _left_alone_until:
+    if _breaker.is_open:
         return None
     try:
         async with asyncio.timeout(PATIENCE):
-            return await asyncio.get_running_loop().run_in_executor(_threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads.NETWORK, work)
     except TimeoutError:
         return None
     except Exception as error:
-        _left_alone_until = time.monotonic() + LEFT_ALONE
+        _breaker.fail()
         logger.warning("Conversations are not remembered: %s", type(error).__name__)
         return None
 
@@ -147,10 +143,7 @@ class _InRedis:
     """The shelf of all processes; each step is one round trip, as these are what it costs."""
 
     def __init__(self) -> None:
-        seconds = settings.REDIS_TIMEOUT
-        self._redis = redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=seconds, socket_connect_timeout=seconds
-        )
+        self._redis = client(settings.REDIS_URL)
 
     def take(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
         give_up = time.monotonic() + PATIENCE / 2

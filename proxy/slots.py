@@ -6,16 +6,9 @@ where several serve, a user has that many places in each.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
+from proxy.common.asgi import App, Receive, Scope, Send
 from proxy.errors import TooManyAtOnce
-from proxy.forward import Send
 from proxy.options import options
-from proxy.watch import Receive
-
-Scope = MutableMapping[str, Any]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # An answer of usual length has ended by then.
 RETRY_AFTER_SECONDS = "2"

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from proxy.common import threads
 from proxy.relevance import meaning
 
 Result = TypeVar("Result")
 
 # A body up to this size is read and filtered where it arrives, in about a millisecond; larger ones
-# on a thread. Two suffice: they share one interpreter, and one long body leaves the other free.
+# on a thread.
 INLINE_BYTES = 2 * 1024
-_threads = ThreadPoolExecutor(2, thread_name_prefix="filter")
 
 
 async def beside(size: int, work: Callable[..., Result], *args: Any) -> Result:
     """Do work on a body of that size: on a thread, or here if it is small and words alone count."""
     if size <= INLINE_BYTES and meaning.vectors() is None:
         return work(*args)
-    return await asyncio.get_running_loop().run_in_executor(_threads, work, *args)
+    return await asyncio.get_running_loop().run_in_executor(threads.CPU, work, *args)

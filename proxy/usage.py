@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from itertools import chain
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -19,6 +18,7 @@ from django.db import IntegrityError, connection, transaction
 
 from proxy import beliefs, ledger, notebook, prices
 from proxy.batches import Batches
+from proxy.common.bulk_insert import bulk_insert, columns_of
 from proxy.cost.prices import Tariff
 from proxy.gate import Gated
 from proxy.models import UsageRecord, UsageRollup, rollup
@@ -78,16 +78,10 @@ def _insert(batch: list[Noted]) -> None:
 def _write(rows: list[dict[str, Any]]) -> None:
     callers = {row["caller_id"] for row in rows}
     there = set(get_user_model().objects.filter(pk__in=callers).values_list("pk", flat=True))
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic():
         rollup.add(rows)
         values = list(_values(rows, there))
-        left = len(values) % ROWS_A_STATEMENT
-        cursor.executemany(_statement(1), values[:left])
-        many = [
-            list(chain(*values[start : start + ROWS_A_STATEMENT]))
-            for start in range(left, len(values), ROWS_A_STATEMENT)
-        ]
-        cursor.executemany(_statement(ROWS_A_STATEMENT), many)
+        bulk_insert(UsageRecord, columns_of(UsageRecord), values, at_once=ROWS_A_STATEMENT)
 
 
 def _values(rows: list[dict[str, Any]], there: set[int]) -> Iterator[list[Any]]:
@@ -142,15 +136,6 @@ def _columns() -> dict[str, Any]:
     """The table's columns, each with what stands there when nothing is known."""
     fields = [field for field in UsageRecord._meta.concrete_fields if not field.primary_key]
     return {field.attname: field.get_default() for field in fields}
-
-
-@cache
-def _statement(rows: int) -> str:
-    quote = connection.ops.quote_name
-    table = quote(UsageRecord._meta.db_table)
-    columns = ", ".join(quote(column) for column in _columns())
-    values = ", ".join(["(" + ", ".join(["%s"] * len(_columns())) + ")"] * rows)
-    return f"INSERT INTO {table} ({columns}) VALUES {values}"  # noqa: S608
 
 
 waiting = Batches("usage rows", _insert, at_once=1000, most=MOST_WAITING_BYTES, weight=_size)

@@ -9,21 +9,15 @@ is not noticed, which spares it the task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Self
 
+from proxy.common.asgi import ClientGone, Receive
 from proxy.errors import AccessEnded
 from proxy.options import Bounds
 
 # After so long the client is watched: most who ask for little have their answer by then.
 WATCHED_AFTER = 0.1
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-
-class ClientGone(Exception):
-    """The caller went away before the answer's end."""
 
 
 class Watch:

@@ -161,7 +161,7 @@ class Allowance:
     async def _asked(self, wants: list[Want]) -> Refusal | None:
         """Ask Redis if it answers, and stay with whoever answered first."""
         if self._counters is None and (shared := limits.askable()):
-            with shared.breaker:
+            with suppress(RedisError):
                 store = InRedis(shared)
                 refused = await store.atake(self._holder, wants)
                 self._counters = store
@@ -270,7 +270,7 @@ def _give_back(gifts: list[Gift], store: Counters) -> None:
 def _ask_now(ask: Callable[[Counters], Result]) -> Result:
     """Ask Redis if it answers, else where limits are counted without it."""
     if shared := limits.askable():
-        with shared.breaker:
+        with suppress(RedisError):
             return ask(InRedis(shared))
     return ask(counters.without_redis())
 

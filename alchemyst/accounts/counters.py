@@ -13,18 +13,17 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 
 from alchemyst.accounts import limits
 from alchemyst.accounts.models import LimitCount, LimitHold
+from proxy.common.threads import on_database_thread
 
 MOST_COUNTERS = 50_000
 # A hold that is not renewed for so long is of a process that is gone.
@@ -317,6 +316,12 @@ def _read(told: float) -> Refusal | None:
 class InDatabase:
     """Counts that all processes share, a row for each, locked while it is looked at."""
 
+    def __init__(self) -> None:
+        # Who waits for another's lock leaves threads for others.
+        self._take = on_database_thread(self.take, at_most=2)
+        self._give_back = on_database_thread(self.give_back, at_most=2)
+        self._renew = on_database_thread(self.renew, at_most=1)
+
     def take(self, holder: str, wants: list[Want]) -> Refusal | None:
         now = time.time()
         with transaction.atomic():
@@ -356,13 +361,13 @@ class InDatabase:
         LimitHold.objects.filter(until__lt=time.time()).delete()
 
     async def atake(self, holder: str, wants: list[Want]) -> Refusal | None:
-        return await _on_a_thread(self.take)(holder, wants)
+        return await self._take(holder, wants)
 
     async def agive_back(self, holder: str, gifts: list[Gift]) -> None:
-        await _on_a_thread(self.give_back)(holder, gifts)
+        await self._give_back(holder, gifts)
 
     async def arenew(self, holders: list[str]) -> None:
-        await _on_a_thread(self.renew)(holders)
+        await self._renew(holders)
 
     def _locked(self, windows: dict[str, int]) -> dict[str, LimitCount]:
         """Return the rows of these counters, locked in one order, turned to their windows."""
@@ -381,14 +386,6 @@ class InDatabase:
 def _held(keys: Iterable[str], now: float) -> dict[str, int]:
     found = LimitHold.objects.filter(key__in=list(keys), until__gt=now).order_by()
     return dict(found.values_list("key").annotate(held=Sum(F("amount"))))
-
-
-# Who is limited waits for these threads, not for the ones that serve pages.
-_threads = ThreadPoolExecutor(4, thread_name_prefix="limits")
-
-
-def _on_a_thread(work: Any) -> Any:
-    return database_sync_to_async(work, thread_sensitive=False, executor=_threads)
 
 
 in_process = InProcess()

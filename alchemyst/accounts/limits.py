@@ -10,29 +10,25 @@ opens a limit: each process then counts for itself.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import time
 from collections import OrderedDict, defaultdict
+from contextlib import suppress
+from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
 import redis
-import redis.asyncio
 from django.conf import settings
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from proxy.common.per_loop import PerLoop
+from proxy.common.redis import CircuitBreaker, async_client, client
 
 logger = logging.getLogger("alchemyst.accounts")
 
 # How many subjects of one limit a process keeps; the one not seen for longest goes first.
 MOST_SUBJECTS = 20_000
-# After so many failures in a row Redis is left alone for so long.
-FAILURES = 5
-LEFT_ALONE = 30.0
 
 
 class Count(NamedTuple):
@@ -112,65 +108,40 @@ return '0'
 """
 
 
-class Breaker:
-    """Stands around each question to Redis: swallows its failures, and says when not to ask."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._until = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        return time.monotonic() < self._until
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if not isinstance(error, redis.RedisError):
-            self._failures = 0
-            return False
-        self._failures += 1
-        if self._failures >= FAILURES:
-            # One more failure after that time is enough to leave it alone again.
-            self._failures = FAILURES - 1
-            self._until = time.monotonic() + LEFT_ALONE
-            logger.warning("Redis does not answer: each process counts rate limits for itself.")
-        return True
-
-
 class Shared:
     """The counts in Redis. Every question may raise RedisError or take REDIS_TIMEOUT."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        self.breaker = Breaker()
-        self._options: dict[str, Any] = {
-            "socket_timeout": settings.REDIS_TIMEOUT,
-            "socket_connect_timeout": settings.REDIS_TIMEOUT,
-            "decode_responses": True,
-        }
-        # The clients' own retries would make a caller wait for several timeouts.
-        self._client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **self._options)
+        self.breaker = CircuitBreaker()
+        self._client = client(url, decode_responses=True)
         # An asynchronous client belongs to the loop in which it first connected.
-        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
-            WeakKeyDictionary()
-        )
+        self._clients = PerLoop(partial(async_client, url, decode_responses=True))
 
     def ask(self, script: str, key: str, *args: int | str) -> float:
-        return float(str(self._client.eval(script, 1, key, *args)))
+        try:
+            answer = self._client.eval(script, 1, key, *args)
+        except redis.RedisError:
+            self._fail()
+            raise
+        self.breaker.succeed()
+        return float(str(answer))
 
     async def aask(self, script: str, key: str, *args: int | str) -> float:
-        loop = asyncio.get_running_loop()
-        if (client := self._of_loop.get(loop)) is None:
-            once = AsyncRetry(NoBackoff(), 0)
-            client = redis.asyncio.Redis.from_url(self.url, retry=once, **self._options)
-            self._of_loop[loop] = client
-        return float(str(await client.eval(script, 1, key, *args)))
+        try:
+            answer = await self._clients.get().eval(script, 1, key, *args)
+        except redis.RedisError:
+            self._fail()
+            raise
+        self.breaker.succeed()
+        return float(str(answer))
+
+    def _fail(self) -> None:
+        if self.breaker.fail():
+            logger.warning("Redis does not answer: each process counts rate limits for itself.")
 
     async def aclose(self) -> None:
-        if client := self._of_loop.pop(asyncio.get_running_loop(), None):
-            await client.aclose()
+        if asked := self._clients.pop():
+            await asked.aclose()
 
 
 _locals: defaultdict[str, Local] = defaultdict(Local)
@@ -186,7 +157,7 @@ def hit(limit: str, subject: str, *, times: int = 1) -> float:
     if not count:
         return 0.0
     if shared := askable():
-        with shared.breaker:
+        with suppress(redis.RedisError):
             return shared.ask(_HIT, _key(limit, subject), count * times, seconds)
     return _locals[limit].hit(subject, count * times, seconds)
 
@@ -197,7 +168,7 @@ async def ahit(limit: str, subject: str) -> float:
     if not count:
         return 0.0
     if shared := askable():
-        with shared.breaker:
+        with suppress(redis.RedisError):
             return await shared.aask(_HIT, _key(limit, subject), count, seconds)
     return _locals[limit].hit(subject, count, seconds)
 
@@ -206,7 +177,7 @@ def forgive(limit: str, subject: str) -> None:
     """Take back one count: it was not what the limit is for."""
     _locals[limit].forgive(subject)
     if shared := askable():
-        with shared.breaker:
+        with suppress(redis.RedisError):
             shared.ask(_FORGIVE, _key(limit, subject))
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from functools import partial
-from threading import Lock
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from alchemyst.accounts.access import Access
+from proxy.common.ttl_cache import TTLCache
 
 MOST_TOKENS = 10_000
 
@@ -26,45 +25,29 @@ class Memory:
     """The tokens seen last, found by a digest of the whole token; safe to use from any thread."""
 
     def __init__(self, most: int = MOST_TOKENS) -> None:
-        self._most = most
-        self._known: OrderedDict[bytes, tuple[float, Access]] = OrderedDict()
-        self._lock = Lock()
-        # Grows with every `forget`: what was read from the database before one is out of date.
-        self.age = 0
+        self._known: TTLCache[bytes, Access] = TTLCache(most)
 
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def age(self) -> int:
+        """Grows with every `forget`: what was read before one is not remembered after it."""
+        return self._known.generation
+
     def recall(self, token: bytes) -> Access | None:
         """Return what `token` was found to be, if that is remembered still."""
-        digest = hashlib.sha256(token).digest()
-        with self._lock:
-            if not (found := self._known.get(digest)):
-                return None
-            until, access = found
-            if time.time() >= until:
-                del self._known[digest]
-                return None
-            self._known.move_to_end(digest)
-            return access
+        return self._known.get(hashlib.sha256(token).digest())
 
     def remember(self, token: bytes, access: Access, *, age: int) -> None:
         """Keep `access`, unless something was forgotten since the memory had this `age`."""
-        until = min(time.time() + settings.AUTH_MEMORY_SECONDS, access.expires)
-        with self._lock:
-            if age != self.age:
-                return
-            self._known[hashlib.sha256(token).digest()] = until, access
-            if len(self._known) > self._most:
-                self._known.popitem(last=False)
+        seconds = min(settings.AUTH_MEMORY_SECONDS, access.expires - time.time())
+        digest = hashlib.sha256(token).digest()
+        self._known.put(digest, access, seconds=seconds, generation=age)
 
     def forget(self, user_id: int | None = None) -> None:
         """Forget the tokens of one user, or of everybody."""
-        with self._lock:
-            self.age += 1
-            for digest, (_, access) in list(self._known.items()):
-                if user_id in (None, access.user.pk):
-                    del self._known[digest]
+        self._known.discard(lambda access: user_id in (None, access.user.pk))
 
 
 memory = Memory()

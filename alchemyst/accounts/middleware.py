@@ -6,9 +6,6 @@ been read by then.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-from channels.db import database_sync_to_async
 from rest_framework.exceptions import NotAuthenticated, Throttled
 
 from alchemyst.accounts import limits
@@ -18,20 +15,13 @@ from alchemyst.accounts.authentication import NO_CREDENTIAL, checked, token_in
 from alchemyst.accounts.memory import memory
 from alchemyst.accounts.permissions import refuse_without
 from alchemyst.accounts.sessions import of_session
-from alchemyst.logs import App, Receive, Scope, Send
 from proxy.common.access import grant
+from proxy.common.asgi import App, Receive, Scope, Send
+from proxy.common.threads import on_database_thread
 
-# Unknown tokens wait for these threads, not for the ones that serve pages.
-checked_aside = database_sync_to_async(
-    checked,
-    thread_sensitive=False,
-    executor=ThreadPoolExecutor(2, thread_name_prefix="bearer"),
-)
-session_aside = database_sync_to_async(
-    of_session,
-    thread_sensitive=False,
-    executor=ThreadPoolExecutor(2, thread_name_prefix="session"),
-)
+# A flood of unknown tokens waits for itself alone.
+checked_aside = on_database_thread(checked, at_most=2)
+session_aside = on_database_thread(of_session, at_most=2)
 
 
 class Bearer:

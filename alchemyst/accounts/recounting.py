@@ -7,8 +7,10 @@ second what it has counted: one that is killed forgets a second at most.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from django.db import transaction
+from redis import RedisError
 
 from alchemyst.accounts import counters, limits
 from alchemyst.accounts.allowance import DAY, MINUTE, SECONDS
@@ -55,7 +57,7 @@ def reset(user: User) -> None:
 
 def _reset(gifts: list[Gift]) -> None:
     if there := limits.askable():
-        with there.breaker:
+        with suppress(RedisError):
             InRedis(there).reset(gifts)
     counters.without_redis().reset(gifts)
     save()

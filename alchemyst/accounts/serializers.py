@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, cost_presets, relevance_modes
 from alchemyst.accounts.tokens import LONGEST
+from proxy.api import KnownFields
 from proxy.common import host_patterns
 
 LONGEST_PASSWORD = 1024
@@ -127,7 +128,9 @@ class EntriesField(serializers.ListField):
         )
 
 
-class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+class ApiKeySerializer(KnownFields, serializers.ModelSerializer[ApiKey]):
+    """The key of a program. A misspelt `expires_at` must not make one for ever."""
+
     scopes = serializers.ListField(
         child=ChoiceField(choices=SCOPES), allow_empty=False, max_length=len(SCOPES)
     )
@@ -177,14 +180,6 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
             "last_used",
         ]
         read_only_fields = ["created", "last_used"]
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Refuse unknown fields: a misspelt `expires_at` must not make a key for ever."""
-        if isinstance(data, dict) and data.keys() - self.fields.keys():
-            writable = [name for name, field in self.fields.items() if not field.read_only]
-            said = f"Unknown field. There are: {', '.join(writable)}."
-            raise serializers.ValidationError({"non_field_errors": [said]})
-        return super().to_internal_value(data)
 
     def validate_scopes(self, scopes: list[str]) -> list[str]:
         """Return the scopes; a key that there is may lose some, and gain none."""

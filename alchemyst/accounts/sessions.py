@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from alchemyst.accounts.access import Access
 from alchemyst.accounts.authentication import ALL_SCOPES, NO_CREDENTIAL
 from alchemyst.accounts.models import User
-from alchemyst.logs import Scope
+from proxy.common.asgi import Scope
 
 NO_CSRF_TOKEN = "Send the CSRF token of this site's cookie in the header X-CSRFToken."  # noqa: S105
 

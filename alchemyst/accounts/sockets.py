@@ -14,8 +14,8 @@ from alchemyst.accounts.authentication import NO_CREDENTIAL
 from alchemyst.accounts.middleware import checked_aside, session_aside
 from alchemyst.accounts.permissions import refuse_without
 from alchemyst.accounts.tokens import LONGEST
-from alchemyst.logs import App, Receive, Scope, Send
 from proxy.common import access
+from proxy.common.asgi import App, Receive, Scope, Send
 
 
 class Identity:

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, ValidationError
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -34,6 +34,7 @@ from alchemyst.accounts.serializers import (
     VerifySerializer,
 )
 from alchemyst.accounts.throttles import sign_in
+from proxy.api import Conflict
 from proxy.common import host_patterns
 
 WRONG_CREDENTIALS = "Username or password is wrong, or the account is switched off."
@@ -44,12 +45,6 @@ def answers(*errors: int, **success: Any) -> dict[int, Any]:
     return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
         (*errors, 429), ErrorSerializer
     )
-
-
-class Conflict(ValidationError):
-    """A request that is sound, but contradicts what is there."""
-
-    status_code = status.HTTP_409_CONFLICT
 
 
 class OpenView(GenericAPIView[Any]):

@@ -6,11 +6,8 @@ allow-list. Pictures become links: nothing in an answer is ever loaded from else
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
 from typing import Any
 
 import nh3
@@ -22,6 +19,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from chats.rendering import code, math
+from proxy.common.lru import LRUCache, digest_of
 
 # Above these a text is shown as it is: the parser needs quadratic time for some that no one writes,
 # and a second and a half for the worst of this length.
@@ -52,12 +50,12 @@ _LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 
 def rendered(text: str) -> SafeString:
     """Return `text` as HTML for a page."""
-    key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    found = _memory.get(key)
-    if found is None:
-        found = _rendered(text)
-        _memory.put(key, found, len(text) + len(found))
-    return mark_safe(found)  # noqa: S308
+    digest = digest_of(text.encode("utf-8", "surrogatepass"))
+    html = _cache.get(digest)
+    if html is None:
+        html = _rendered(text)
+        _cache.put(digest, html, cost=len(text) + len(html))
+    return mark_safe(html)  # noqa: S308
 
 
 def sketched(text: str) -> SafeString:
@@ -151,30 +149,5 @@ def _cell(token: Token) -> str:
     return f"<{token.tag}{name}>"
 
 
-class _Memory:
-    """What was rendered last, bounded by its size; shared by threads."""
-
-    def __init__(self) -> None:
-        self.kept: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
-        self.size = 0
-        self.lock = Lock()
-
-    def get(self, key: bytes) -> str | None:
-        with self.lock:
-            if key not in self.kept:
-                return None
-            self.kept.move_to_end(key)
-            return self.kept[key][0]
-
-    def put(self, key: bytes, html: str, size: int) -> None:
-        with self.lock:
-            if key in self.kept:
-                return
-            self.kept[key] = (html, size)
-            self.size += size
-            while self.size > REMEMBERED and self.kept:
-                self.size -= self.kept.popitem(last=False)[1][1]
-
-
-_memory = _Memory()
+_cache: LRUCache[str] = LRUCache(REMEMBERED, largest=REMEMBERED)
 _parser = parser()

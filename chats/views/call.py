@@ -13,12 +13,9 @@ from rest_framework import serializers
 from chats.errors import BadQuestion
 from chats.serializers.questions import LONGEST_KEY
 from proxy.common.access import Access, User, access_of
-from proxy.errors import InvalidRequest, RequestTooLarge
-from proxy.forward import Send
-from proxy.headers import header
+from proxy.common.asgi import Receive, Scope, Send, header, read_body, send_json
+from proxy.errors import InvalidRequest
 from proxy.threads import beside
-from proxy.watch import ClientGone, Receive
-from proxy.wire.dialect import Scope
 
 
 @dataclass(slots=True)
@@ -39,7 +36,7 @@ class Call:
 
     async def asked(self, serializer: type[serializers.Serializer[Any]]) -> Any:
         """Return the body's sound fields, in a serializer; raises InvalidRequest and the like."""
-        body = await self._body()
+        body = await read_body(self.scope, self.receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         return await beside(len(body), _checked, serializer, body)
 
     def query(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
@@ -67,28 +64,7 @@ class Call:
         return int(said)
 
     async def answer(self, status: int, body: Any) -> None:
-        data = msgspec.json.encode(body)
-        sized = (b"content-length", str(len(data)).encode())
-        headers = [(b"content-type", b"application/json"), sized]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": data})
-
-    async def _body(self) -> bytes:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        pieces, size = [], 0
-        while True:
-            event = await self.receive()
-            if event["type"] == "http.disconnect":
-                raise ClientGone
-            pieces.append(event.get("body", b""))
-            size += len(pieces[-1])
-            if size > most:
-                raise RequestTooLarge(
-                    f"The body is larger than {most // 1024} KiB.",
-                    headers=(("connection", "close"),),
-                )
-            if not event.get("more_body"):
-                return b"".join(pieces)
+        await send_json(self.send, msgspec.json.encode(body), status=status)
 
 
 def _checked(kind: type[serializers.Serializer[Any]], body: bytes) -> Any:

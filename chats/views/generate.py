@@ -34,11 +34,12 @@ from chats.serializers.questions import (
 from chats.views.call import Call
 from proxy.asked import source_of
 from proxy.common.access import User
+from proxy.common.asgi import ClientGone
 from proxy.completions import Completion
 from proxy.errors import ProxyError
 from proxy.options import options
 from proxy.threads import beside
-from proxy.watch import ClientGone, Watch
+from proxy.watch import Watch
 from proxy.wire.pieces import Piece
 
 LOST = "The answer can't be read on just now. Replay it in a moment."

@@ -20,6 +20,7 @@ from django.db import connection, models
 from django.db.models import Count, F, Sum
 from django.db.models.functions import Coalesce
 
+from proxy.common.bulk_insert import bulk_insert
 from proxy.models.expiry import deleted_in_steps, oldest_usage
 from proxy.models.usage import UsageRecord
 
@@ -189,8 +190,7 @@ def add(rows: Iterable[dict[str, Any]]) -> None:
         (key[0], connection.ops.adapt_datetimefield_value(key[1]), *key[2:], *total)
         for key, total in sorted(totals.items())
     ]
-    with connection.cursor() as cursor:
-        cursor.executemany(_upsert(), values)
+    bulk_insert(UsageRollup, (*KEYS, *SUMS), values, on_conflict=_adding())
 
 
 def _spans(hour: int) -> tuple[tuple[str, datetime], ...]:
@@ -242,15 +242,11 @@ def _known(rows: list[dict[str, Any]], name: str) -> list[int]:
 
 
 @cache
-def _upsert() -> str:
+def _adding() -> str:
+    """Return what adds a row to the one that is there."""
     quote = connection.ops.quote_name
     table = quote(UsageRollup._meta.db_table)
-    columns = ", ".join(map(quote, (*KEYS, *SUMS)))
-    marks = ", ".join(["%s"] * (len(KEYS) + len(SUMS)))
     sums = ", ".join(
         f"{quote(name)} = {table}.{quote(name)} + EXCLUDED.{quote(name)}" for name in SUMS
     )
-    return (
-        f"INSERT INTO {table} ({columns}) VALUES ({marks}) "  # noqa: S608
-        f"ON CONFLICT ({', '.join(map(quote, KEYS))}) DO UPDATE SET {sums}"
-    )
+    return f"({', '.join(map(quote, KEYS))}) DO UPDATE SET {sums}"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from proxy.common.lru import LRUCache
 
 from . import phrases, words
 from .messages import Message
@@ -77,8 +78,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._features: OrderedDict[bytes, Features] = OrderedDict()
-        self._bytes = 0
+        self._features: LRUCache[Features] = LRUCache(MOST_BYTES, largest=MOST_BYTES)
         self._numbers: dict[str, int] = {}
         self._words: dict[str, tuple[int, ...]] = {}
         self._vague: set[int] = set()
@@ -98,29 +98,21 @@ class Memory:
 
         `check` is called before each new message; what it raises ends the work.
         """
-        found, used = [], []
-        for message in messages:
-            known = self._features.get(message.digest)
-            if known is None:
-                check()
-                with self._lock:
-                    known = self._remembered(message)
-            found.append(known)
-            used.append(message.digest)
-        with self._lock:
-            for digest in used:
-                if digest in self._features:
-                    self._features.move_to_end(digest)
-        return found
+        asked = list(messages)
+        known = self._features.get_many([message.digest for message in asked])
+        return [
+            self._added(message, check) if features is None else features
+            for message, features in zip(asked, known, strict=True)
+        ]
 
-    def _remembered(self, message: Message) -> Features:
-        features = self._worked_out(message)
-        if message.digest not in self._features:
-            self._bytes += features.size
-        self._features[message.digest] = features
-        while self._bytes > MOST_BYTES and len(self._features) > 1:
-            _, oldest = self._features.popitem(last=False)
-            self._bytes -= oldest.size
+    def _added(self, message: Message, check: Callable[[], None]) -> Features:
+        check()
+        with self._lock:
+            # Another thread may have met it meanwhile, and a conversation may say a thing twice.
+            features = self._features.get(message.digest)
+            if features is None:
+                features = self._worked_out(message)
+                self._features.put(message.digest, features, cost=features.size)
         return features
 
     def _worked_out(self, message: Message) -> Features:

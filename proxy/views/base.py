@@ -11,15 +11,16 @@ from proxy import allowance, budgets, conversed, permits, records, stored, targe
 from proxy.allowance import Allowance
 from proxy.budgets import Reservation
 from proxy.common.access import access_of
+from proxy.common.asgi import Scope, header
 from proxy.context import Context
-from proxy.errors import InvalidTarget, RequestTooLarge
-from proxy.forward import Relayed, Send
-from proxy.headers import RawHeaders, header
+from proxy.errors import InvalidTarget
+from proxy.forward import Relayed
+from proxy.headers import RawHeaders
 from proxy.models import UsageRecord
 from proxy.options import Bounds, options
 from proxy.provider import DEFAULT, Provider, permitted_provider
-from proxy.watch import ClientGone, Receive, Watch
-from proxy.wire.dialect import Counts, Dialect, Route, Scope
+from proxy.watch import Watch
+from proxy.wire.dialect import Counts, Dialect, Route
 
 Outcome = UsageRecord.Outcome
 
@@ -169,40 +170,6 @@ class Call:
 
 def _since(began: float, ended: float) -> int:
     return round((ended - began) * 1000)
-
-
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the request's body; raises RequestTooLarge as soon as that is known."""
-    most = options().max_body
-    length = header(scope, b"content-length")
-    if length and length.isdecimal() and int(length) > most:
-        raise _too_large(most)
-    pieces, size = [], 0
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise ClientGone
-        piece = event.get("body", b"")
-        size += len(piece)
-        if size > most:
-            raise _too_large(most)
-        pieces.append(piece)
-        if not event.get("more_body"):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-async def send_json(send: Send, body: bytes, told: RawHeaders) -> None:
-    """Answer with a body of our own making."""
-    sized = (b"content-length", str(len(body)).encode())
-    headers = [(b"content-type", b"application/json"), sized, *told]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _too_large(most: int) -> RequestTooLarge:
-    return RequestTooLarge(
-        f"The body is larger than {most // 1024} KiB.", headers=(("connection", "close"),)
-    )
 
 
 async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider | None:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from proxy import forward, headers, permits, pins, running, switch, transport
 from proxy.common.access import access_of
+from proxy.common.asgi import ClientGone, Receive, Send, header, read_body
 from proxy.context import Context, Wish, whole
 from proxy.errors import AccessEnded, InvalidRequest, ProxyError, UpstreamUnreachable
-from proxy.forward import Send
 from proxy.gate import Gate
 from proxy.headers import header
 from proxy.options import options
@@ -19,14 +19,9 @@ from proxy.provider import Provider, builtin_provider
 from proxy.relevance import modes
 from proxy.threads import beside
 from proxy.views import listing, openai
-from proxy.views.base import (
-    Call,
-    Outcome,
-    provider_of,
-    read_body,
-)
+from proxy.views.base import Call, Outcome, provider_of
 from proxy.views.wishes import gate_for
-from proxy.watch import ClientGone, Receive, Watch
+from proxy.watch import Watch
 from proxy.weighing import Pending, weighed
 from proxy.wire.dialect import Dialect, Request, Route
 
@@ -65,7 +60,7 @@ async def completed(call: Call, receive: Receive, send: Send) -> None:
     named = await provider_of(route.target, scope, dialect=call.dialect)
     if named is None:
         openai.check_dialect(call.dialect)
-    body = await read_body(scope, receive)
+    body = await read_body(scope, receive, options().max_body)
     gate = await gate_for(scope, named)
     request, sent = await prepared(body, call, gate)
     call.model, call.context = request.model, sent
@@ -93,7 +88,9 @@ async def passed(call: Call, receive: Receive, send: Send) -> None:
         await openai.send_models(call, send)
         return
     call.target = provider.name
-    body = await read_body(call.scope, receive) if call.route.method == "POST" else None
+    body = None
+    if call.route.method == "POST":
+        body = await read_body(call.scope, receive, options().max_body)
     with Watch(receive, call.bounds) as call.watch:
         await _relay(call, provider, await _opened(call, provider, body), send)
     if not call.scope["has_begun"]:

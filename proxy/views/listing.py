@@ -6,13 +6,11 @@ comes down as it is: whether a model may be used is decided when it is asked for
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from functools import partial
-from typing import Any
 
 from proxy import permits
 from proxy.common.access import access_of
-from proxy.forward import Send
+from proxy.common.asgi import Message, Send
 from proxy.views.base import Call
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -24,10 +22,10 @@ def narrowed(call: Call, send: Send) -> Send:
     if permitted is None or call.route.name != "models" or call.route.model:
         return send
     listed = partial(call.dialect.listed, may_use=partial(permits.may_use, permitted=permitted))
-    start: MutableMapping[str, Any] | None = None
+    start: Message | None = None
     held = bytearray()
 
-    async def narrowing(event: MutableMapping[str, Any]) -> None:
+    async def narrowing(event: Message) -> None:
         nonlocal start
         if event["type"] == "http.response.start" and _may_hold_a_list(event):
             start = event
@@ -46,11 +44,11 @@ def narrowed(call: Call, send: Send) -> Send:
     return narrowing
 
 
-def _may_hold_a_list(start: MutableMapping[str, Any]) -> bool:
+def _may_hold_a_list(start: Message) -> bool:
     kind = dict(start["headers"]).get(b"content-type", b"")
     return start["status"] == 200 and kind.startswith(b"application/json")
 
 
-def _sized(start: MutableMapping[str, Any], body: bytes) -> MutableMapping[str, Any]:
+def _sized(start: Message, body: bytes) -> Message:
     kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
     return {**start, "headers": [*kept, (b"content-length", b"%d" % len(body))]}

@@ -8,11 +8,11 @@ from __future__ import annotations
 import msgspec
 
 from proxy import builtin
+from proxy.common.asgi import Send, send_json
 from proxy.errors import InvalidMessages, ModelNotFound, NotFound
-from proxy.forward import Send
 from proxy.options import options
 from proxy.provider import DEFAULT
-from proxy.views.base import Call, Outcome, send_json
+from proxy.views.base import Call, Outcome
 from proxy.wire import openai as wire
 from proxy.wire.dialect import Dialect, Request
 
@@ -44,4 +44,4 @@ async def send_models(call: Call, send: Send) -> None:
     """Answer with the list of the built-in model."""
     call.target = DEFAULT
     call.status, call.outcome = 200, Outcome.COMPLETE
-    await send_json(send, msgspec.json.encode(builtin.models()), call.own_headers())
+    await send_json(send, msgspec.json.encode(builtin.models()), headers=call.own_headers())

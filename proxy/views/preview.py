@@ -6,15 +6,15 @@ from contextlib import suppress
 
 import msgspec
 
+from proxy.common.asgi import ClientGone, Receive, Send, read_body, send_json
 from proxy.context import Context
 from proxy.decisions import told
 from proxy.errors import NotFound
-from proxy.forward import Send
+from proxy.options import options
 from proxy.threads import beside
-from proxy.views.base import Call, read_body, send_json
+from proxy.views.base import Call
 from proxy.views.flow import prepared
 from proxy.views.wishes import gate_like
-from proxy.watch import ClientGone, Receive
 from proxy.wire import openai
 
 NAME = "preview"
@@ -34,12 +34,12 @@ async def previewed(call: Call, receive: Receive, send: Send) -> None:
             "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
         )
     with suppress(ClientGone):
-        body = await read_body(call.scope, receive)
+        body = await read_body(call.scope, receive, options().max_body)
         gate = await gate_like(call.scope, call.dialect)
         _, call.context = await prepared(body, call, gate, is_kept=False)
         answer = await beside(len(body), _answer, call.context)
         named = (b"x-alchemyst-context", call.context.header.encode())
-        await send_json(send, answer, [named])
+        await send_json(send, answer, headers=[named])
 
 
 def _answer(context: Context) -> bytes:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
-from channels.db import database_sync_to_async
 
 from proxy.common.access import access_of
+from proxy.common.asgi import Scope, Send, send_json
+from proxy.common.threads import on_database_thread
 from proxy.errors import MethodNotAllowed, NotFound
-from proxy.forward import Send
 from proxy.models import DecisionRecord
-from proxy.views.base import Scope, send_json
 
 PREFIX = "requests/"
 
@@ -37,7 +35,7 @@ async def recorded(path: str, scope: Scope, send: Send) -> None:
         found = await _read(access.user.pk, str(access.key_id or ""), request_id)
     if found is None:
         raise NotFound(_MISSING)
-    await send_json(send, found, [(b"cache-control", b"private, no-store")])
+    await send_json(send, found, headers=[(b"cache-control", b"private, no-store")])
 
 
 def _looked_up(user_id: int, key_id: str, request_id: str) -> bytes | None:
@@ -45,8 +43,4 @@ def _looked_up(user_id: int, key_id: str, request_id: str) -> bytes | None:
     return msgspec.json.encode(found.told()) if found else None
 
 
-_read = database_sync_to_async(
-    _looked_up,
-    thread_sensitive=False,
-    executor=ThreadPoolExecutor(1, thread_name_prefix="records"),
-)
+_read = on_database_thread(_looked_up, at_most=1)

@@ -7,11 +7,10 @@ of its own, so no URL pattern of Django's describes it.
 from __future__ import annotations
 
 from proxy import wire
+from proxy.common.asgi import Receive, Scope, Send
 from proxy.errors import InvalidTarget, MethodNotAllowed, NotFound
-from proxy.forward import Send
 from proxy.views import flow, preview, requests
-from proxy.views.base import Call, Scope
-from proxy.watch import Receive
+from proxy.views.base import Call
 
 
 async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from proxy import beliefs, prices
 from proxy.common.access import access_of
+from proxy.common.asgi import Scope, header
 from proxy.cost import policy
 from proxy.errors import InvalidRequest
 from proxy.gate import Gate
-from proxy.headers import header
 from proxy.options import options
 from proxy.provider import Provider
-from proxy.wire.dialect import Dialect, Scope
+from proxy.wire.dialect import Dialect
 
 
 async def gate_for(scope: Scope, provider: Provider | None) -> Gate | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from proxy.common.asgi import Scope
 from proxy.wire import gemini, openai
-from proxy.wire.dialect import Dialect, Scope
+from proxy.wire.dialect import Dialect
 
 PREFIX = "/api/v1/proxy/"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
+from proxy.common.asgi import Scope
 from proxy.errors import ProxyError
 from proxy.relevance.messages import Message
-
-Scope = MutableMapping[str, Any]
 
 
 class Route(NamedTuple):

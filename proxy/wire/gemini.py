@@ -14,11 +14,11 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 from msgspec import Meta, Raw, field
 
+from proxy.common.asgi import Scope, header
 from proxy.errors import InvalidRequest, ProxyError
-from proxy.headers import header
 from proxy.wire.checks import check_number, decoded
 from proxy.wire.counts import counted, objects_after
-from proxy.wire.dialect import Counts, Request, Route, Scope
+from proxy.wire.dialect import Counts, Request, Route
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
 from proxy.wire.lists import narrowed
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proxy import tokens
+from proxy.common.lru import LRUCache, digest_of
 from proxy.errors import InvalidMessages
-from proxy.memory import BoundedMemory, digest_of
 from proxy.relevance.joins import BETWEEN
 from proxy.relevance.messages import Message
 from proxy.wire.checks import decoded
@@ -56,7 +56,7 @@ class Content:
 
 
 # Contents of earlier requests, by digest: of a history of a hundred, a new turn brings two.
-_seen: BoundedMemory[Content] = BoundedMemory(size=16 * 1024 * 1024)
+_seen: LRUCache[Content] = LRUCache(size=16 * 1024 * 1024)
 
 
 def content_of(raw: bytes, place: int) -> Content:

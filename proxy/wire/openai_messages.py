@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from proxy import tokens
+from proxy.common.lru import LRUCache, digest_of
 from proxy.errors import InvalidMessages, InvalidRequest
-from proxy.memory import BoundedMemory, digest_of
 from proxy.relevance.messages import Message
 
 _ROLES = {
@@ -27,7 +27,7 @@ _TEXT_PARTS = ("text", "refusal")
 _PLAIN_FIELDS = {"role", "content"}
 _MAY_LACK_CONTENT = ("assistant", "function")
 
-_seen: BoundedMemory[Message] = BoundedMemory(size=16 * 1024 * 1024)
+_seen: LRUCache[Message] = LRUCache(size=16 * 1024 * 1024)
 
 
 def read(raw: bytes, place: int) -> Message:

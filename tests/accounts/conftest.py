@@ -16,7 +16,8 @@ from alchemyst.accounts.memory import memory
 from alchemyst.accounts.middleware import Bearer, RateLimited
 from alchemyst.accounts.models import SCOPES, ApiKey, User
 from alchemyst.errors import Answered
-from alchemyst.logs import MaskedPaths, Receive, Scope, Send
+from alchemyst.logs import MaskedPaths
+from proxy.common.asgi import Receive, Scope, Send
 from tests.conftest import PASSWORD
 
 

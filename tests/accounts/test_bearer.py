@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -282,17 +281,6 @@ class TestTheEndOfAToken:
 
 
 class TestTheMemory:
-    def test_never_holds_more_than_its_bound(self, alice):
-        small = Memory(most=3)
-        access = Access(alice, frozenset(), "", None, float("inf"))
-
-        for number in range(10):
-            small.remember(str(number).encode(), access, age=0)
-
-        assert len(small) == 3
-        assert small.recall(b"9") is access
-        assert small.recall(b"0") is None
-
     def test_tells_tokens_apart_by_their_whole_text(self, alice):
         small = Memory()
         small.remember(b"x" * 500 + b"a", Access(alice, frozenset(), "", None, 1e12), age=0)
@@ -321,25 +309,6 @@ class TestTheMemory:
             memory.recall(shown)
 
         assert (time.perf_counter() - begun) / 1000 < 50e-6
-
-    def test_stands_many_threads(self, token, alice):
-        access = access_of(token.encode())
-
-        def use() -> None:
-            for number in range(500):
-                memory.remember(f"{number}".encode(), access, age=memory.age)
-                memory.recall(f"{number}".encode())
-                if number % 100 == 0:
-                    memory.forget(alice.pk)
-
-        threads = [threading.Thread(target=use) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-        memory.forget(alice.pk)
-        assert len(memory) == 0
 
 
 class TestTheLastUseOfAKey:

@@ -16,6 +16,7 @@ from django.test import RequestFactory
 from alchemyst.accounts import limits
 from alchemyst.accounts.limits import Local
 from alchemyst.accounts.throttles import address_of
+from proxy.common.redis import CircuitBreaker
 from tests.accounts.conftest import bearer
 from tests.conftest import PASSWORD
 
@@ -241,7 +242,7 @@ class TestWithoutRedisAnswering:
     @pytest.mark.usefixtures("_silent_redis")
     def test_the_proxy_soon_stops_waiting_for_it(self, on_proxy, token, limited):
         limited(proxy=(1000, 60))
-        for _ in range(limits.FAILURES):
+        for _ in range(CircuitBreaker().failures):
             assert on_proxy(bearer(token)).status == 200
 
         begun = time.perf_counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from array import array
 
 import pytest
@@ -11,6 +10,7 @@ from django.conf import LazySettings
 from django.conf import settings as operators
 
 from proxy import notebook
+from proxy.common.redis import CircuitBreaker
 from proxy.cost.state import State
 
 needs_redis = pytest.mark.skipif(not operators.REDIS_URL, reason="needs Redis")
@@ -56,9 +56,9 @@ def test_nobody_waits_for_one_that_never_writes():
 
 def test_without_its_redis_a_call_goes_on(settings: LazySettings, monkeypatch):
     settings.REDIS_URL = "redis://127.0.0.1:1"
-    monkeypatch.setattr(notebook, "_left_alone_until", 0.0)
+    monkeypatch.setattr(notebook, "_breaker", CircuitBreaker(failures=1))
 
     assert read("c") is None
     write("c", STATE)
 
-    assert notebook._left_alone_until > time.monotonic()
+    assert notebook._breaker.is_open

@@ -9,8 +9,9 @@ import pytest
 import requests
 
 from proxy import wire
+from proxy.common.asgi import Scope
 from proxy.wire import openai
-from proxy.wire.dialect import Route, Scope
+from proxy.wire.dialect import Route
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
 

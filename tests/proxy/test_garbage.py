@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import uvloop
 
+from proxy.common.asgi import ClientGone
 from proxy.connections import Pool
 from proxy.guard import Resolver
 from proxy.http1 import Broken, head_of
 from proxy.options import Bounds
 from proxy.target import Origin
-from proxy.watch import ClientGone, Watch
+from proxy.watch import Watch
 from tests.fakes import FakeProvider
 
 BOUNDS = Bounds(first_byte=60, idle=60, total=600, most_bytes=1000)

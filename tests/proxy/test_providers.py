@@ -21,7 +21,7 @@ from alchemyst.accounts.tokens import issued_to
 from proxy import vault
 from proxy.errors import KeyUnreadable
 from proxy.models import Provider
-from proxy.remembered import Memory, Stored, memory
+from proxy.remembered import Stored, memory
 from proxy.target import base_of
 from proxy.views import providers
 from tests.fakes import FakeProvider
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    memory.forget()
+    memory.clear()
 
 
 @pytest.fixture
@@ -619,24 +619,6 @@ class TestTheMemory:
 
     def test_shows_no_key(self):
         assert CANARY not in repr(self.MEANT)
-
-    def test_is_bounded(self):
-        small = Memory(most=10)
-
-        for number in range(100):
-            small.remember(number, "mine", self.MEANT, age=0)
-
-        assert len(small) <= 10
-        assert small.recall(99, "mine") is self.MEANT
-
-    def test_takes_nothing_that_was_read_before_a_change(self):
-        small = Memory()
-        age = small.age
-        small.forget()
-
-        small.remember(1, "mine", self.MEANT, age=age)
-
-        assert small.recall(1, "mine") is None
 
 
 class TestTheAdmin:

@@ -44,10 +44,11 @@ def test_a_turn_pays_for_its_new_messages_only():
 
 
 def test_the_least_recently_used_is_forgotten_first(monkeypatch):
-    memory = Memory()
     first, second = chat(*BREAD)
-    size = memory.of([first], nothing)[0].size
-    monkeypatch.setattr(features, "MOST_BYTES", 2.5 * size)
+    size = Memory().of([first], nothing)[0].size
+    monkeypatch.setattr(features, "MOST_BYTES", 5 * size // 2)
+    memory = Memory()
+    memory.of([first], nothing)
     memory.of([second], nothing)
     memory.of([first], nothing)
     memory.of([user(BREAD[0] + " Please!")], nothing)

@@ -1,10 +1,11 @@
-"""A memory of bounded size for what was worked out before, by digest."""
+"""A bounded cache that forgets first what was not asked for longest; digests are its keys."""
 
 from __future__ import annotations
 
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import xxhash
@@ -20,29 +21,34 @@ def digest_of(raw: bytes) -> bytes:
     return xxhash.xxh3_128_digest(raw, seed=_SEED)
 
 
-class BoundedMemory(Generic[Value]):
-    """Remembers values by digest until their cost adds up to `size`; then the oldest go.
+class LRUCache(Generic[Value]):
+    """Keeps values by digest until their costs add up to `size`; safe to use from any thread.
 
-    Safe to use from several threads.
+    A value that costs more than `largest`, an eighth of the whole, is not kept.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, largest: int | None = None) -> None:
         self.size = size
+        self.largest = size // 8 if largest is None else largest
         self._held = 0
         self._values: OrderedDict[bytes, tuple[Value, int]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     def get(self, digest: bytes) -> Value | None:
         with self._lock:
-            found = self._values.get(digest)
-            if found is None:
-                return None
-            self._values.move_to_end(digest)
-            return found[0]
+            return self._get(digest)
+
+    def get_many(self, digests: Iterable[bytes]) -> list[Value | None]:
+        """Return the value of each digest, in their order."""
+        with self._lock:
+            return [self._get(digest) for digest in digests]
 
     def put(self, digest: bytes, value: Value, *, cost: int) -> None:
-        """Remember `value`; one that costs more than an eighth of the whole is not worth it."""
-        if cost > self.size // 8:
+        """Keep `value`, in place of what was kept by its digest."""
+        if cost > self.largest:
             return
         with self._lock:
             _, replaced = self._values.pop(digest, (None, 0))
@@ -51,3 +57,10 @@ class BoundedMemory(Generic[Value]):
             while self._held > self.size:
                 _, (_, freed) = self._values.popitem(last=False)
                 self._held -= freed
+
+    def _get(self, digest: bytes) -> Value | None:
+        entry = self._values.get(digest)
+        if entry is None:
+            return None
+        self._values.move_to_end(digest)
+        return entry[0]

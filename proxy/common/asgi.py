@@ -1,0 +1,84 @@
+"""ASGI in types, and what every endpoint outside Django does: read a body, answer with JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from proxy.errors import InvalidRequest, RequestTooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Where a request's headers, once looked through, are kept in its scope.
+_HEADERS = "alchemyst.headers"
+
+
+class ClientGone(Exception):
+    """The caller went away before the answer's end."""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return a request header's value; a header given twice is one that we don't trust."""
+    known: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if known is None:
+        known = scope[_HEADERS] = dict(scope["headers"])
+    value = known.get(name)
+    if value is None:
+        return None
+    if len(known) < len(scope["headers"]) and _is_repeated(scope["headers"], name):
+        raise InvalidRequest(f"The header {name.decode()} was given more than once.")
+    return value.decode("latin-1").strip()
+
+
+def _is_repeated(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
+    return [known for known, _ in headers].count(name) > 1
+
+
+def with_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
+    """Return the same scope with other headers."""
+    changed = {**scope, "headers": headers}
+    changed.pop(_HEADERS, None)
+    return changed
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """Return the request's body of `most` bytes at most.
+
+    Raises RequestTooLarge as soon as it is known to be larger, and ClientGone.
+    """
+    length = header(scope, b"content-length")
+    if length and length.isdecimal() and int(length) > most:
+        raise _too_large(most)
+    pieces, size = [], 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        piece = event.get("body", b"")
+        size += len(piece)
+        if size > most:
+            raise _too_large(most)
+        pieces.append(piece)
+        if not event.get("more_body"):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(most: int) -> RequestTooLarge:
+    # What is left of the body is not read, so nothing else can come by this connection.
+    return RequestTooLarge(
+        f"The body is larger than {most // 1024} KiB.", headers=(("connection", "close"),)
+    )
+
+
+async def send_json(
+    send: Send, body: bytes, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer with JSON that is encoded already."""
+    sized = (b"content-length", str(len(body)).encode())
+    sent = [(b"content-type", b"application/json"), sized, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": body})
