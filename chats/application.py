@@ -15,7 +15,7 @@ from proxy.watch import Receive
 from proxy.wire.dialect import Scope
 
 PREFIX = "/api/v1/chat"
-_ENDPOINTS: list[tuple[str, str, Endpoint]] = [
+ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("", "POST", generate.answered),
     ("/generate", "POST", generate.generated),
     ("/generate/stream", "POST", generate.streamed),
@@ -26,7 +26,7 @@ _ENDPOINTS: list[tuple[str, str, Endpoint]] = [
 ]
 _ROUTES = [
     (re.compile(re.escape(PREFIX) + path + "/?"), method, endpoint)
-    for path, method, endpoint in _ENDPOINTS
+    for path, method, endpoint in ENDPOINTS
 ]
 
 
