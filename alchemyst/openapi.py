@@ -55,7 +55,7 @@ class Schema(AutoSchema):
             if status >= "400" and not response["description"]:
                 response["description"] = meaning_of(int(status))
             if status in ("429", "503"):
-                response["headers"] = _RETRY_AFTER
+                response["headers"] = {**response.get("headers", {}), **_RETRY_AFTER}
         operation["responses"] = dict(sorted(responses.items()))
         return operation
 

@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from proxy import builtin
 from proxy.cost import policy
 from proxy.relevance import modes
 from proxy.serializers import (
@@ -21,11 +22,11 @@ from proxy.serializers import (
     ProxyErrorSerializer,
 )
 from proxy.views.flow import SHADOW
+from proxy.wire import gemini, gemini_contents, openai_messages
 
 
+# Without a docstring, which would stand in the schema.
 class SchemaOnlyView(APIView):
-    """Stands in the schema for an endpoint beside Django's request handler."""
-
     is_schema_only = True
 
 
@@ -35,11 +36,15 @@ def operation(method: str, base: type[SchemaOnlyView] = SchemaOnlyView, **schema
     def endpoint(view: APIView, request: Any) -> None: ...
 
     decorated = extend_schema(**schema)(endpoint)
-    return type(schema["operation_id"], (base,), {method: decorated, "__doc__": ""})
+    return type(schema["operation_id"], (base,), {method: decorated})
 
 
-def header(name: str, description: str, **more: Any) -> OpenApiParameter:
+def header(name: str, description: str = "", **more: Any) -> OpenApiParameter:
     return OpenApiParameter(name, location="header", description=description, **more)
+
+
+def in_path(name: str, description: str = "", **more: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, location="path", description=description, **more)
 
 
 def refusals(
@@ -49,16 +54,18 @@ def refusals(
     return {status: OpenApiResponse(shape, text) for status, text in described.items()}
 
 
-_REFUSED = {
-    400: "The body, a header or the target is not valid.",
+_DENIED = {
     401: "The token is missing, expired or revoked.",
     403: "The API key lacks the scope `proxy`, or its lists don't name this model or host.",
-    404: "No such endpoint, or no such model on `default`.",
-    413: "The body is too large.",
     429: "Too many requests, or too many at once: wait as long as Retry-After says.",
     503: "The server, or the built-in model, is not ready, or a stored key can't be read.",
 }
-_FORWARDED = _REFUSED | {
+_REFUSED = _DENIED | {
+    400: "The body, a header or the target is not valid.",
+    404: "No such endpoint, or no such model on `default`.",
+    413: "The body is too large.",
+}
+_UPSTREAM = {
     502: "The provider could not be reached.",
     504: "The provider did not answer in time.",
 }
@@ -69,71 +76,37 @@ _EITHER_ERROR = {
         {"$ref": "#/components/schemas/ProxyError"},
     ]
 }
-_OWN_ERRORS = refusals(ProxyErrorSerializer, _REFUSED)
-_GEMINI_ERRORS = refusals(GeminiErrorSerializer, _REFUSED)
-# A provider's own refusal comes down as it is, under whatever status it has.
-_PASSED_ERRORS = {"default": OpenApiResponse(OpenApiTypes.OBJECT, "The provider's own refusal.")}
-
-_ANSWER = {
-    (200, "application/json"): OpenApiResponse(
-        OpenApiTypes.OBJECT, "The provider's answer as it is, streamed when asked for."
-    ),
-    (200, "text/event-stream"): OpenApiTypes.ANY,
-}
-_TOLD = [
-    OpenApiParameter(
-        "X-Alchemyst-Context",
-        location="header",
-        response=[200],
-        description="Mode; messages kept and dropped; tokens before and after; ms.",
-    ),
-    OpenApiParameter("X-Alchemyst-Request-Id", location="header", response=True),
-]
-
-_TARGET = OpenApiParameter(
+_TARGET = in_path(
     "target",
-    location="path",
-    description="`default` for the built-in model; or the name of a stored provider; or a "
-    "provider's base URL, written literally or percent-encoded, such as "
-    "`https://api.openai.com/v1`; followed by `/` and the provider's key unless "
-    "X-Upstream-Api-Key carries that.",
-)
-_GEMINI_TARGET = OpenApiParameter(
-    "target",
-    location="path",
-    description="The provider's base URL, written literally or percent-encoded, up to the "
-    "version: `https://generativelanguage.googleapis.com`; or the name of a stored provider.",
-)
-_VERSION = OpenApiParameter("version", location="path", enum=["v1beta", "v1", "v1alpha"])
-_MODEL = OpenApiParameter(
-    "model", location="path", description="The model's name, such as `gemini-2.5-flash`."
-)
-_TASK = OpenApiParameter(
-    "task",
-    location="path",
-    enum=[
-        "generateContent",
-        "streamGenerateContent",
-        "countTokens",
-        "embedContent",
-        "batchEmbedContents",
-    ],
-    description="Any task of the provider's. Only the first two have their history filtered.",
-)
-_ALT = OpenApiParameter(
-    "alt", description="`sse` streams events; without it a stream is one JSON array."
+    "`default` for the built-in model; or the name of a stored provider; or a provider's base URL, "
+    "written literally or percent-encoded, such as `https://api.openai.com/v1`; followed by `/` "
+    "and the provider's key unless X-Upstream-Api-Key carries that.",
 )
 _KEY = header(
     "X-Upstream-Api-Key",
     "The provider's key. The recommended way: a key in a path ends up in logs.",
 )
-_GEMINI_KEYS = [
+_GEMINI_RESOURCE = [
+    in_path(
+        "target",
+        "The provider's base URL, written literally or percent-encoded, up to the version: "
+        "`https://generativelanguage.googleapis.com`; or the name of a stored provider.",
+    ),
+    in_path("version", enum=["v1beta", "v1", "v1alpha"]),
     header("x-goog-api-key", "The provider's key; X-Upstream-Api-Key is taken too."),
     OpenApiParameter(
-        "key",
-        description="The provider's key, as some clients send it; forwarded in the header.",
+        "key", description="The same, as some clients send it; forwarded in the header."
     ),
 ]
+_MODEL = in_path("model", "The model's name, such as `gemini-2.5-flash`.")
+_TASK = in_path(
+    "task",
+    "Any task of the provider's. Only the first two have their history filtered.",
+    enum=[*gemini.FILTERED, "countTokens", "embedContent", "batchEmbedContents"],
+)
+_ALT = OpenApiParameter(
+    "alt", description="`sse` streams events; without it a stream is one JSON array."
+)
 _WISHES = [
     header(
         "X-Alchemyst-Relevance",
@@ -152,6 +125,16 @@ _WISHES = [
 ]
 
 
+_TOLD = [
+    header(
+        "X-Alchemyst-Context",
+        "Mode; messages kept and dropped; tokens before and after; ms.",
+        response=[200],
+    ),
+    header("X-Alchemyst-Request-Id", response=True),
+]
+
+
 def _optional(**schema: Any) -> dict[str, Any]:
     return {**schema, "type": [schema["type"], "null"]}
 
@@ -163,30 +146,17 @@ _MESSAGE = {
     "type": "object",
     "required": ["role"],
     "properties": {
-        "role": {"enum": ["system", "developer", "user", "assistant", "tool", "function"]},
-        "content": {
-            "description": "An assistant's may be missing, where it calls tools.",
-            "oneOf": [
-                {"type": "string"},
-                {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "required": ["type"],
-                        "properties": {"type": {"type": "string"}},
-                    },
-                },
-                {"type": "null"},
-            ],
-        },
+        "role": {"enum": list(openai_messages.ROLES)},
+        "content": {"oneOf": [{"type": "string"}, _objects, {"type": "null"}]},
         "tool_calls": _optional(**_objects),
     },
 }
 _COMPLETION = {
     "type": "object",
+    "description": "Every other field goes to the provider as it came.",
     "required": ["model", "messages"],
     "properties": {
-        "model": {"type": "string", "minLength": 1, "example": "alchemyst-ai/alchemyst-c1"},
+        "model": {"type": "string", "minLength": 1, "example": builtin.MODEL},
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
         "stream": _optional(type="boolean"),
         "max_tokens": _optional(type="integer", minimum=0),
@@ -195,27 +165,37 @@ _COMPLETION = {
         "frequency_penalty": _penalty,
         "presence_penalty": _penalty,
     },
-    "description": "Every other field goes to the provider as it came.",
 }
 _CONTENT = {
     "type": "object",
     "properties": {
-        "role": {"enum": ["user", "model", "function"]},
+        "role": {"enum": list(gemini_contents.ROLES)},
         "parts": {"oneOf": [_objects, _object]},
     },
 }
 _GENERATION = {
     "type": "object",
+    "description": "Every other field, and either spelling, goes to the provider as it came.",
     "required": ["contents"],
     "properties": {
         "contents": {"type": "array", "minItems": 1, "items": _CONTENT},
         "generationConfig": _optional(**_object),
         "safetySettings": _optional(**_objects),
         "systemInstruction": {"type": ["object", "string", "null"]},
-        "cachedContent": {"type": "string", "description": "With it, nothing is filtered."},
+        "cachedContent": {"description": "With it, nothing is filtered."},
     },
-    "description": "Every other field, and either spelling, goes to the provider as it came.",
 }
+
+
+def _forwarded(errors: Any, *, may_stream: bool = False) -> dict[Any, Any]:
+    """Return the answers of a provider, whose own refusals come down under any status."""
+    stream = {(200, "text/event-stream"): OpenApiTypes.ANY} if may_stream else {}
+    return {
+        (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, "As the provider gave it."),
+        **stream,
+        **refusals(errors, _REFUSED | _UPSTREAM),
+        "default": OpenApiResponse(OpenApiTypes.OBJECT, "The provider's own refusal."),
+    }
 
 
 def _preview(name: str, *parameters: OpenApiParameter, body: Any, errors: Any) -> Any:
@@ -225,7 +205,7 @@ def _preview(name: str, *parameters: OpenApiParameter, body: Any, errors: Any) -
         summary="Tell what the filter would do with each message; no provider is asked",
         parameters=[*parameters, *_WISHES],
         request={"application/json": body},
-        responses={200: PreviewSerializer, **errors},
+        responses={200: PreviewSerializer, **refusals(errors, _REFUSED)},
     )
 
 
@@ -234,12 +214,8 @@ def _gemini_list(name: str, summary: str, *parameters: OpenApiParameter) -> Any:
         "get",
         operation_id=name,
         summary=summary,
-        parameters=[_GEMINI_TARGET, _VERSION, *parameters, *_GEMINI_KEYS],
-        responses={
-            200: OpenApiTypes.OBJECT,
-            **refusals(_EITHER_ERROR, _FORWARDED),
-            **_PASSED_ERRORS,
-        },
+        parameters=[*_GEMINI_RESOURCE, *parameters],
+        responses=_forwarded(_EITHER_ERROR),
     )
 
 
@@ -253,52 +229,41 @@ VIEWS: dict[str, Any] = {
         summary="Complete a chat, with irrelevant and repeated history left out",
         parameters=[_TARGET, _KEY, *_WISHES, *_TOLD],
         request={"application/json": _COMPLETION},
-        responses={**_ANSWER, **refusals(ProxyErrorSerializer, _FORWARDED), **_PASSED_ERRORS},
+        responses=_forwarded(ProxyErrorSerializer, may_stream=True),
     ),
     f"{_PREFIX}/<target>/models": operation(
         "get",
         operation_id="proxy_models",
         summary="List a provider's models",
         parameters=[_TARGET, _KEY],
-        responses={
-            200: OpenApiTypes.OBJECT,
-            **refusals(ProxyErrorSerializer, _FORWARDED),
-            **_PASSED_ERRORS,
-        },
+        responses=_forwarded(ProxyErrorSerializer),
     ),
     f"{_RESOURCE}/<model>:<task>": operation(
         "post",
         operation_id="proxy_gemini",
         summary="Ask Gemini, with irrelevant and repeated history left out",
-        parameters=[
-            _GEMINI_TARGET,
-            _VERSION,
-            _MODEL,
-            _TASK,
-            *_GEMINI_KEYS,
-            _ALT,
-            *_WISHES,
-            *_TOLD,
-        ],
+        parameters=[*_GEMINI_RESOURCE, _MODEL, _TASK, _ALT, *_WISHES, *_TOLD],
         request={"application/json": _GENERATION},
-        responses={**_ANSWER, **refusals(_EITHER_ERROR, _FORWARDED), **_PASSED_ERRORS},
+        responses=_forwarded(_EITHER_ERROR, may_stream=True),
     ),
     _RESOURCE: _gemini_list("proxy_gemini_models", "List Gemini's models"),
     f"{_RESOURCE}/<model>": _gemini_list(
         "proxy_gemini_model", "Describe a model of Gemini's", _MODEL
     ),
-    f"{_PREFIX}/preview": _preview("proxy_preview", body=_COMPLETION, errors=_OWN_ERRORS),
+    f"{_PREFIX}/preview": _preview("proxy_preview", body=_COMPLETION, errors=ProxyErrorSerializer),
     f"{_PREFIX}/preview/v1beta/models/<model>:generateContent": _preview(
-        "proxy_preview_gemini", _MODEL, body=_GENERATION, errors=_GEMINI_ERRORS
+        "proxy_preview_gemini", _MODEL, body=_GENERATION, errors=GeminiErrorSerializer
     ),
     f"{_PREFIX}/requests/<id>": operation(
         "get",
         operation_id="proxy_request",
         summary="Show what was decided of each message of a request",
-        parameters=[OpenApiParameter("id", location="path")],
+        parameters=[in_path("id")],
         responses={
             200: DecisionRecordSerializer,
-            **{status: _OWN_ERRORS[status] for status in (401, 403, 404, 429, 503)},
+            **refusals(
+                ProxyErrorSerializer, _DENIED | {404: "No record of yours is kept under this id."}
+            ),
         },
     ),
 }

@@ -16,46 +16,14 @@ class ResultSerializer(serializers.Serializer[Any]):
     persona = serializers.CharField(allow_null=True)
 
 
-class UsageCountsSerializer(serializers.Serializer[Any]):
-    """The provider's own count of tokens; empty where it gave none."""
-
-    promptTokens = serializers.IntegerField(required=False, allow_null=True)
-    completionTokens = serializers.IntegerField(required=False, allow_null=True)
-    cachedTokens = serializers.IntegerField(required=False, allow_null=True)
-
-
-class SourceSerializer(serializers.Serializer[Any]):
-    """A text that the answer rests on."""
-
-    number = serializers.IntegerField(help_text="How the answer names it.")
-    kind = serializers.ChoiceField(choices=["context", "chat"])
-    title = serializers.CharField()
-    score = serializers.FloatField()
-    tokens = serializers.IntegerField()
-    used = serializers.BooleanField()
-    chatId = serializers.CharField(required=False)
-    messageId = serializers.CharField(required=False)
-
-
-class ContextSerializer(serializers.Serializer[Any]):
-    """What the model was given, and why; empty where none was asked."""
-
-    mode = serializers.CharField(required=False)
-    filtering = serializers.CharField(required=False)
-    messagesKept = serializers.IntegerField(required=False)
-    messagesDropped = serializers.IntegerField(required=False)
-    tokensBefore = serializers.IntegerField(required=False)
-    tokensAfter = serializers.IntegerField(required=False)
-    milliseconds = serializers.FloatField(required=False)
-    given = SourceSerializer(many=True, required=False)
-    sources = SourceSerializer(many=True, required=False)
-
-
 class ToldSerializer(serializers.Serializer[Any]):
     model = serializers.CharField()
-    usage = UsageCountsSerializer()
-    context = ContextSerializer(help_text="What the model was given, and why.")
-    sources = SourceSerializer(many=True)
+    usage = serializers.DictField(
+        child=serializers.IntegerField(allow_null=True),
+        help_text="The provider's own count of tokens; empty where it gave none.",
+    )
+    context = serializers.DictField(help_text="What the model was given, and why.")
+    sources = serializers.ListField(child=serializers.DictField())
     timeTaken = serializers.IntegerField(help_text="Milliseconds.")
 
 
