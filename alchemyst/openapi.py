@@ -91,13 +91,12 @@ class ClosedKey(ClosedBody):
     target_class = "alchemyst.accounts.serializers.ApiKeySerializer"
 
 
-def _complete(described: dict[str, Any], field: serializers.Field[Any, Any, Any, Any]) -> None:
+def _complete(described: dict[str, Any], field: Any) -> None:
     """Add the bounds of a list; leave out a default that is none of the choices."""
     if isinstance(field, serializers.ListField | serializers.ListSerializer):
-        if not field.allow_empty:
-            described["minItems"] = 1
-        if field.max_length is not None:
-            described["maxItems"] = field.max_length
+        most = getattr(field, "max_length", None)
+        described |= {} if field.allow_empty else {"minItems": 1}
+        described |= {} if most is None else {"maxItems": most}
     is_choice = isinstance(field, serializers.ChoiceField) and not field.allow_blank
     if is_choice and described.get("default") not in field.choices:
         described.pop("default", None)

@@ -41,7 +41,7 @@ _EVENTS = OpenApiResponse(
     "Comments keep an idle connection open.",
 )
 _STREAM = {(200, "text/event-stream"): _EVENTS}
-_WHOLE_OR_STREAM = {201: ChatGeneratedSerializer, **_STREAM}
+_WHOLE_OR_STREAM: dict[Any, Any] = {201: ChatGeneratedSerializer, **_STREAM}
 _REFUSED = {
     400: "The body, the query or a header is not valid, or the persona is not known.",
     401: "The token is missing, expired or revoked.",

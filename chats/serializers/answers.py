@@ -22,7 +22,9 @@ class ToldSerializer(serializers.Serializer[Any]):
         child=serializers.IntegerField(allow_null=True),
         help_text="The provider's own count of tokens; empty where it gave none.",
     )
-    context = serializers.DictField(help_text="What the model was given, and why.")
+    context = serializers.DictField(  # type: ignore[assignment]
+        help_text="What the model was given, and why."
+    )
     sources = serializers.ListField(child=serializers.DictField())
     timeTaken = serializers.IntegerField(help_text="Milliseconds.")
 
