@@ -77,6 +77,11 @@ def fault_of(error: BaseException) -> ProxyError:
     return ProxyError(headers=(("x-should-retry", "false"),))
 
 
+def meaning_of(status: int) -> str:
+    """Return what a bare HTTP status means here, for people."""
+    return _KINDS[status][2]
+
+
 def fault(
     status: int, message: str = "", *, headers: tuple[tuple[str, str], ...] = ()
 ) -> ProxyError:

@@ -237,7 +237,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["alchemyst.accounts.throttles.UserThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["alchemyst.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "alchemyst.openapi.Schema",
     "EXCEPTION_HANDLER": "alchemyst.errors.api_answer",
     # `format` is a parameter like any other: there is only JSON to choose.
     "URL_FORMAT_OVERRIDE": None,
@@ -259,12 +259,10 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "KeyScopeEnum": "alchemyst.accounts.models.SCOPES",
         "PersonaScopeEnum": "personas.models.SCOPES",
+        "FateEnum": "chats.models.Message.Fate",
+        "DecisionFateEnum": "proxy.serializers.FATES",
     },
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "proxy.openapi.with_proxy_paths",
-        "chats.openapi.with_chat_paths",
-    ],
+    "PREPROCESSING_HOOKS": ["alchemyst.openapi.with_streaming_endpoints"],
 }
 
 # The context proxy: how strict the filter is, how long a provider may take, how much may pass.

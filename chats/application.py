@@ -13,7 +13,7 @@ from proxy.common.asgi import ClientGone, Receive, Scope, Send
 from proxy.errors import MethodNotAllowed
 
 PREFIX = "/api/v1/chat"
-_ENDPOINTS: list[tuple[str, str, Endpoint]] = [
+ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("", "POST", generate.answered),
     ("/generate", "POST", generate.generated),
     ("/generate/stream", "POST", generate.streamed),
@@ -24,7 +24,7 @@ _ENDPOINTS: list[tuple[str, str, Endpoint]] = [
 ]
 _ROUTES = [
     (re.compile(re.escape(PREFIX) + path + "/?"), method, endpoint)
-    for path, method, endpoint in _ENDPOINTS
+    for path, method, endpoint in ENDPOINTS
 ]
 
 

@@ -6,6 +6,7 @@ question sent twice is one: by its idempotency key, or by the client's own id of
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -35,6 +36,7 @@ from proxy.common.access import User
 LEASE = timedelta(seconds=20)
 # After that a key may mean another question.
 KEY_LIFE = timedelta(hours=24)
+LONGEST_KEY = 200
 
 State = Generation.State
 BROKEN = (State.FAILED, State.INCOMPLETE)
@@ -153,13 +155,19 @@ def carry_on(user: User, chat_id: UUID, manner: Manner, message_id: UUID | None)
 def _key_of(question: Question) -> str:
     """Return what the question is known by, so that it comes once; empty if by nothing."""
     if question.key:
-        return f"key:{question.key}"
+        key = f"key:{question.key}"
+        # The longest ones have no room in the column beside their prefix.
+        return key if len(key) <= LONGEST_KEY else f"key:{_hashed(question.key)}"
     id = question.history[-1].id
     if not id:
         return ""
     # In a chat the client's ids are its own; without one, only the same words are the same.
     where = str(question.chat_id) if question.chat_id else question.digest()[:16]
     return f"message:{where}:{id}"
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _same(user: User, key: str, digest: str) -> Generation | None:

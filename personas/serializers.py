@@ -16,7 +16,9 @@ MOST_STARTERS = 6
 class PersonaVersionSerializer(serializers.ModelSerializer[PersonaVersion]):
     """What a persona was at some time."""
 
-    provider = serializers.CharField(source="provider.name", default=None)
+    provider = serializers.CharField(source="provider.name", default=None, allow_null=True)
+    avatar = serializers.ChoiceField(choices=AVATARS, allow_blank=True)
+    relevance = serializers.ChoiceField(choices=relevance_modes(), allow_blank=True)
 
     class Meta:
         model = PersonaVersion

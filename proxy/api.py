@@ -9,13 +9,13 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 # The shape that errors have all over the JSON API.
-_ERROR = {"$ref": "#/components/schemas/Error"}
+ERROR = {"$ref": "#/components/schemas/Error"}
 
 
 def answers(*errors: int, **success: Any) -> dict[int, Any]:
     """Return what an endpoint may answer, for the schema: `answers(404, _200=SomeSerializer)`."""
     return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
-        (*errors, 429), _ERROR
+        (*errors, 429), ERROR
     )
 
 

@@ -30,7 +30,7 @@ from proxy.refusals import pause_of, refusal, words_of
 from proxy.relevance import modes
 from proxy.threads import beside
 from proxy.transport import Answer, RawHeaders
-from proxy.watch import ClientGone, Receive, Watch
+from proxy.watch import Watch
 from proxy.weighing import Pending, weighed
 from proxy.wire import gemini, openai, pieces
 from proxy.wire.dialect import Counts, Dialect, Request

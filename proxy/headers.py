@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proxy.errors import UpstreamUnreachable
-from proxy.http1 import RawHeaders
 from proxy.transport import RawHeaders
 
 _HOP_BY_HOP = frozenset(

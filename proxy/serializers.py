@@ -17,6 +17,8 @@ from proxy.target import base_of
 
 # What a header may hold, and no more than any provider's key is long.
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
+# What may become of a message.
+FATES = ("kept", "dropped", "joined", "protected")
 
 
 class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
@@ -85,3 +87,93 @@ class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
         """Leave out what only the owner may know: the hint of the key."""
         shown = super().to_representation(provider)
         return shown if shown["is_own"] else shown | {"key_hint": ""}
+
+
+class FaultSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    type = serializers.CharField()
+    code = serializers.CharField()
+    param = serializers.CharField(allow_null=True, help_text="What of the request is meant.")
+
+
+class ProxyErrorSerializer(serializers.Serializer[Any]):
+    """What an error on the proxy looks like to OpenAI's clients."""
+
+    error = FaultSerializer()
+
+
+class GeminiFaultSerializer(serializers.Serializer[Any]):
+    code = serializers.IntegerField()
+    message = serializers.CharField()
+    status = serializers.CharField()
+
+
+class GeminiErrorSerializer(serializers.Serializer[Any]):
+    """What an error on the proxy looks like to Gemini's clients."""
+
+    error = GeminiFaultSerializer()
+
+
+class ContextTotalsSerializer(serializers.Serializer[Any]):
+    messages_before = serializers.IntegerField()
+    messages_after = serializers.IntegerField()
+    tokens_before = serializers.IntegerField()
+    tokens_after = serializers.IntegerField()
+    milliseconds = serializers.FloatField()
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    """What became of one message, and why."""
+
+    index = serializers.IntegerField(help_text="The message's place, from 0.")
+    role = serializers.CharField()
+    fate = serializers.ChoiceField(choices=FATES)
+    reason = serializers.CharField()
+    score = serializers.FloatField(
+        allow_null=True, help_text="Its exchange's share of the best exchange's score."
+    )
+    tokens = serializers.IntegerField()
+
+
+class RecordedDecisionSerializer(DecisionSerializer):
+    digest = serializers.CharField(help_text="SHA-256 of the message's bytes.")
+    text = serializers.CharField(required=False, help_text="Where the key's records hold texts.")
+
+
+class CostDecisionSerializer(serializers.Serializer[Any]):
+    """What the cost gate decided, where it was asked; costs in tokens of input."""
+
+    preset = serializers.CharField()
+    mode = serializers.ChoiceField(
+        choices=("full", "continue", "recall", "moved", "back", "cut", "fresh")
+    )
+    moved = serializers.IntegerField(help_text="Messages that stand before the question.")
+    reason = serializers.CharField()
+    estimated = serializers.IntegerField()
+    estimated_whole = serializers.IntegerField()
+    expected_cached = serializers.IntegerField()
+    bank = serializers.IntegerField()
+
+
+class SummarySerializer(serializers.Serializer[Any]):
+    mode = serializers.CharField()
+    result = serializers.CharField()
+    totals = ContextTotalsSerializer()
+
+
+class PreviewSerializer(SummarySerializer):
+    """What the filter would do with a request."""
+
+    cost = CostDecisionSerializer(allow_null=True)
+    messages = DecisionSerializer(many=True)
+
+
+class DecisionRecordSerializer(SummarySerializer):
+    """What the filter did with a request."""
+
+    id = serializers.CharField()
+    created = serializers.DateTimeField()
+    expires = serializers.DateTimeField()
+    key_id = serializers.CharField()
+    model = serializers.CharField()
+    messages = RecordedDecisionSerializer(many=True)

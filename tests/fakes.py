@@ -257,6 +257,11 @@ async def cut(request: web.Request, received: Received) -> web.StreamResponse:
     return response
 
 
+async def plain(request: web.Request, received: Received) -> web.StreamResponse:
+    """Answer the same to whatever is asked."""
+    return web.json_response(completion())
+
+
 async def refuse_filtered(request: web.Request, received: Received) -> web.StreamResponse:
     """Answer 400 to a short history and well to a long one."""
     if len(received.json["messages"]) < 7:
@@ -301,6 +306,7 @@ BEHAVIOURS: dict[str, Callable[[web.Request, Received], Awaitable[web.StreamResp
     "stall": stall,
     "stall-after-one": stall_after_one,
     "cut": cut,
+    "plain": plain,
     "refuse-filtered": refuse_filtered,
     "limited": limited,
     "fail": fail,

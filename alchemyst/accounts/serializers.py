@@ -20,7 +20,7 @@ MOST_ENTRIES = 100
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """What every error under /api/v1/auth/ looks like."""
+    """What every error of the API looks like, but for the proxy's."""
 
     message = serializers.CharField()
     error = serializers.CharField()

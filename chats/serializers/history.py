@@ -21,9 +21,14 @@ class ChatSerializer(serializers.ModelSerializer[Chat]):
     """A chat without its messages; from a queryset `with_state`."""
 
     persona = serializers.CharField(
-        source="persona_version.persona.slug", default=None, help_text="Who answers."
+        source="persona_version.persona.slug",
+        default=None,
+        allow_null=True,
+        help_text="Who answers.",
     )
-    personaVersion = serializers.IntegerField(source="persona_version.number", default=None)
+    personaVersion = serializers.IntegerField(
+        source="persona_version.number", default=None, allow_null=True
+    )
     pinned = serializers.BooleanField(source="is_pinned")
     archived = serializers.BooleanField(source="is_archived")
     hasOwnTitle = serializers.BooleanField(
@@ -33,7 +38,9 @@ class ChatSerializer(serializers.ModelSerializer[Chat]):
         source="is_answering", help_text="An answer is being written."
     )
     forkedFrom = serializers.UUIDField(
-        source="forked_from_id", help_text="The message that this chat was forked at."
+        source="forked_from_id",
+        allow_null=True,
+        help_text="The message that this chat was forked at.",
     )
     createdAt = serializers.DateTimeField(source="created")
     updatedAt = serializers.DateTimeField(source="updated", help_text="When the last message came.")
@@ -82,7 +89,9 @@ class MatchSerializer(serializers.Serializer[Any]):
 class ListedSerializer(ChatSerializer):
     """A chat in the history."""
 
-    match = MatchSerializer(default=None, help_text="Why a search found it; null without one.")
+    match = MatchSerializer(
+        default=None, allow_null=True, help_text="Why a search found it; null without one."
+    )
 
     class Meta(ChatSerializer.Meta):
         fields = [*ChatSerializer.Meta.fields, "match"]
@@ -124,10 +133,15 @@ class GenerationSerializer(serializers.Serializer[Any]):
 class MessageSerializer(serializers.ModelSerializer[Message]):
     """One message, as one of those that stand in its place."""
 
-    persona = serializers.CharField(source="persona_version.persona.slug", default=None)
-    generation = GenerationSerializer(
-        default=None, help_text="How the answer came to be; null for what was not made here."
+    persona = serializers.CharField(
+        source="persona_version.persona.slug", default=None, allow_null=True
     )
+    generation = GenerationSerializer(
+        default=None,
+        allow_null=True,
+        help_text="How the answer came to be; null for what was not made here.",
+    )
+    fate = serializers.ChoiceField(choices=Message.Fate.choices, allow_blank=True)
     alternatives = AlternativesSerializer(
         source="standing",
         help_text="What stands in this place on the branches: edited questions, other answers.",

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chats.asked import Manner, Question, Said
@@ -42,6 +43,17 @@ class SaidField(KnownFields):
         return instance
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"content": {"type": "string"}, "title": {"type": "string"}},
+            },
+        ]
+    }
+)
 class GivenField(serializers.Field[Any, Any, Any, Any]):
     """A text, or an object that has one and perhaps a title."""
 
@@ -68,6 +80,7 @@ def _clean(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+@extend_schema_field({"type": "object", "properties": {"research": {"type": "boolean"}}})
 class ToolsField(serializers.DictField):
     """Options such as {"research": true}; what is not known here is left to others."""
 

@@ -28,7 +28,11 @@ class ExportView(GenericAPIView[Chat]):
     @extend_schema(
         operation_id="export_chats",
         parameters=[ExportQuery],
-        responses=answers(400, 401, 403, 404, _200=OpenApiTypes.STR),
+        responses={
+            **answers(400, 401, 403, 404, _200=OpenApiTypes.OBJECT),
+            (200, "text/markdown"): OpenApiTypes.STR,
+            (200, "application/jsonl"): OpenApiTypes.STR,
+        },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Write chats into a file: our JSON (all branches), Markdown, or OpenAI's messages."""

@@ -13,7 +13,6 @@ from proxy.common.asgi import ClientGone, Receive, Send, header, read_body
 from proxy.context import Context, Wish, whole
 from proxy.errors import AccessEnded, InvalidRequest, ProxyError, UpstreamUnreachable
 from proxy.gate import Gate
-from proxy.headers import header
 from proxy.options import options
 from proxy.provider import Provider, builtin_provider
 from proxy.relevance import modes

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
@@ -176,7 +177,10 @@ class UsageView(GenericAPIView[UsageRollup]):
     @extend_schema(
         operation_id="usage",
         parameters=_parameters(),
-        responses=answers(400, 401, _200=UsageSerializer),
+        responses={
+            **answers(400, 401, _200=UsageSerializer),
+            (200, "text/csv"): OpenApiTypes.STR,
+        },
     )
     def get(self, request: Request) -> Response | HttpResponse:
         """Tell what was used, added up by hour or day, in the groups asked for."""

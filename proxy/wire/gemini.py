@@ -31,7 +31,7 @@ SUPPORTED = (
     "https://generativelanguage.googleapis.com."
 )
 
-_FILTERED = ("generateContent", "streamGenerateContent")
+FILTERED = ("generateContent", "streamGenerateContent")
 _KEY_HEADER = b"x-goog-api-key"
 
 # Where the provider's own path begins.
@@ -114,7 +114,7 @@ def route(path: str, scope: Scope) -> Route | None:
     name = unquote(model).removeprefix("models").removeprefix("/")
     target = path[: found.start()]
     if task:
-        return Route(target, endpoint, task[1], "POST", task[1] in _FILTERED, name)
+        return Route(target, endpoint, task[1], "POST", task[1] in FILTERED, name)
     return Route(target, endpoint, "models", "GET", model=name)
 
 

@@ -73,7 +73,9 @@ def _read(raw: bytes, digest: bytes, place: str) -> Content:
     content = decoded(msgspec.json.decode, raw, messages="contents")
     if not isinstance(content, dict):
         raise InvalidMessages(f"'{place}' must be an object with role and parts.", param=place)
-    said_role = content.get("role") or "user"
+    said_role = content.get("role")
+    if said_role in (None, ""):
+        said_role = "user"
     if said_role not in ROLES:
         raise InvalidMessages(
             f"'{place}.role' must be one of {', '.join(ROLES)}.", param=f"{place}.role"

@@ -35,7 +35,7 @@ SUPPORTED = (
 )
 
 # endpoint: (method, whether its body holds a conversation)
-_ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
+ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
 
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
@@ -72,7 +72,7 @@ def claims(path: str, scope: Scope) -> bool:
 
 def route(path: str, scope: Scope) -> Route | None:
     """Return what `path` asks for; the query is ours alone."""
-    for endpoint, (method, is_filtered) in _ENDPOINTS.items():
+    for endpoint, (method, is_filtered) in ENDPOINTS.items():
         if path.endswith(f"/{endpoint}"):
             target = path[: -len(endpoint) - 1]
             return Route(target, f"/{endpoint}", endpoint, method, is_filtered)

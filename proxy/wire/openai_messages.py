@@ -15,7 +15,7 @@ from proxy.common.lru import LRUCache, digest_of
 from proxy.errors import InvalidMessages, InvalidRequest
 from proxy.relevance.messages import Message
 
-_ROLES = {
+ROLES = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -50,10 +50,10 @@ def _read(raw: bytes, digest: bytes, place: str) -> Message:
     if not isinstance(message, dict):
         raise InvalidMessages(f"{place} must be an object with role and content.", param=place)
     said_role = message.get("role")
-    role = _ROLES.get(said_role) if isinstance(said_role, str) else None
+    role = ROLES.get(said_role) if isinstance(said_role, str) else None
     if role is None:
         raise InvalidMessages(
-            f"{place}.role must be one of {', '.join(_ROLES)}.", param=f"{place}.role"
+            f"{place}.role must be one of {', '.join(ROLES)}.", param=f"{place}.role"
         )
     said = _texts(message, place)
     calls = _calls(message, place)

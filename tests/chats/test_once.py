@@ -37,6 +37,17 @@ class TestAKey:
         assert Message.objects.count() == 2
         assert len(questions(provider)) == 1
 
+    def test_of_the_longest_kind_is_told_from_one_that_ends_otherwise(
+        self, api: Api, maya: Persona, provider: FakeProvider
+    ):
+        keys = [{"Idempotency-Key": "k" * 199 + end} for end in ("1", "1", "2")]
+
+        first, again, other = (api.generate(headers=key) for key in keys)
+
+        assert first.status_code == 201
+        assert first.json() == again.json()
+        assert other.json()["messageId"] != first.json()["messageId"]
+
     def test_given_to_twenty_at_once_is_one_message_and_one_call(
         self, api: Api, alice: User, provider: FakeProvider
     ):

@@ -278,6 +278,12 @@ class TestPin:
 
         assert answer.status_code == 400
 
+    def test_tells_what_it_takes(self, as_alice: APIClient, chat: Chat):
+        answer = as_alice.options(of(chat, "/pin"))
+
+        assert answer.status_code == 200
+        assert set(answer.json()["actions"]["PUT"]) == {"pinned"}
+
 
 class TestChange:
     def test_of_the_title_makes_it_the_person_s_own(self, as_alice: APIClient, chat: Chat):

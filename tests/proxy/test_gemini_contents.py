@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy import context
 from proxy.context import Wish
+from proxy.errors import InvalidMessages
 from proxy.relevance.messages import Message
 from proxy.wire import gemini
 from proxy.wire.dialect import Request, Route
@@ -80,6 +81,11 @@ class TestReading:
     )
     def test_tells_a_result_from_a_user(self, content, role: str):
         assert read(content)[0].role == role
+
+    @pytest.mark.parametrize("role", ["robot", {}, [], 0, False])
+    def test_refuses_a_role_that_is_none(self, role: Any):
+        with pytest.raises(InvalidMessages, match="role"):
+            read({"role": role, "parts": [{"text": "Hi"}]})
 
     def test_takes_text_from_every_part_that_has_some(self):
         parts = [

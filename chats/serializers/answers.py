@@ -1,0 +1,66 @@
+"""What is told of answers. The endpoints write it by themselves: these describe it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from chats.models import Generation
+
+State = Generation.State
+
+
+class ResultSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    persona = serializers.CharField(allow_null=True)
+
+
+class ToldSerializer(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    usage = serializers.DictField(
+        child=serializers.IntegerField(allow_null=True),
+        help_text="The provider's own count of tokens; empty where it gave none.",
+    )
+    context = serializers.DictField(  # type: ignore[assignment]
+        help_text="What the model was given, and why."
+    )
+    sources = serializers.ListField(child=serializers.DictField())
+    timeTaken = serializers.IntegerField(help_text="Milliseconds.")
+
+
+class AnswerMetadataSerializer(ToldSerializer):
+    finishReason = serializers.CharField()
+
+
+class ChatMetadataSerializer(ToldSerializer):
+    chatId = serializers.UUIDField()
+    title = serializers.CharField()
+    replaySessionID = serializers.UUIDField()
+    messageId = serializers.UUIDField()
+    questionId = serializers.UUIDField(allow_null=True)
+    persona = serializers.CharField(allow_null=True)
+    state = serializers.ChoiceField(
+        choices=[State.COMPLETE, State.STOPPED, State.INCOMPLETE, State.FAILED]
+    )
+
+
+class ChatAnswerSerializer(serializers.Serializer[Any]):
+    """An answer that nothing is kept of."""
+
+    result = ResultSerializer()
+    metadata = AnswerMetadataSerializer()
+
+
+class ChatGeneratedSerializer(serializers.Serializer[Any]):
+    """An answer in a chat."""
+
+    result = ResultSerializer()
+    chatId = serializers.UUIDField()
+    title = serializers.CharField()
+    messageId = serializers.UUIDField()
+    questionId = serializers.UUIDField(allow_null=True)
+    replaySessionID = serializers.UUIDField()
+    researchMode = serializers.BooleanField()
+    stream = serializers.BooleanField()
+    metadata = ChatMetadataSerializer()
