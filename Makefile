@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run setup test check bench messages
+.PHONY: run setup test check check-production bench messages
 
 run: setup
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
@@ -61,6 +61,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+# What operators install, without anything that the tests bring: each page and endpoint of it is opened.
+check-production:
+	@$(MAKE) --no-print-directory VENV=$(VENV)-production $(VENV)-production/.installed
+	@$(VENV)-production/bin/python -m tests.production
 
 # The words of pages, into the translations and compiled; needs gettext's tools.
 messages: $(VENV)/.installed
