@@ -13,7 +13,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run setup test check bench messages
+.PHONY: run setup test check check-production messages
 .PHONY: help format
 .DEFAULT_GOAL := help
 
@@ -78,6 +78,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+# What operators install, without anything that the tests bring: each page and endpoint of it is opened.
+check-production:
+	@$(MAKE) --no-print-directory VENV=$(VENV)-production $(VENV)-production/.installed
+	@$(VENV)-production/bin/python -m tests.production
 
 # The words of pages, into the translations and compiled; needs gettext's tools.
 messages: $(VENV)/.installed

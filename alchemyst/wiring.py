@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
+from uuid import UUID
 
 from celery.signals import heartbeat_sent, setup_logging
 from django.apps import apps as registry
 from django.core.checks import register
 from django.core.signals import setting_changed
+from django.db import transaction
 from django.db.models import CharField, TextField
 from django.db.models.signals import post_delete, post_migrate, post_save
 from rest_framework.exceptions import APIException
@@ -21,8 +23,9 @@ from alchemyst import celery, checks, metrics
 from alchemyst.accounts import allowance, memory, news
 from alchemyst.accounts.signals import access_changed, access_ended
 from alchemyst.errors import fault_of
-from chats import admission, ending, indexing, proxied
+from chats import admission, bell, ending, indexing, proxied
 from chats.admission import Place
+from chats.models.chat import chat_changed
 from chats.search import Words
 from proxy import budgets, conversed, notebook, options, prices, running, usage
 from proxy.models import Budget, Price
@@ -63,6 +66,7 @@ def _connect_calls() -> None:
     admission.gate = admit
     usage.observers[:] = [allowance.charge, metrics.observe]
     conversed.keep_by(proxied.keep)
+    chat_changed.connect(wake_watchers)
 
 
 def _connect_revocation() -> None:
@@ -86,6 +90,11 @@ def ship_prices(using: str, apps: Any = registry, **kwargs: Any) -> None:
     """
     if any(model._meta.label == "proxy.Price" for model in apps.get_models()):
         Price.ship(using)
+
+
+def wake_watchers(chat_id: UUID, **kwargs: Any) -> None:
+    """Wake who shows the chat, once its change can be read."""
+    transaction.on_commit(lambda: bell.ring(str(chat_id)))
 
 
 def forget_tokens(subject: str) -> None:

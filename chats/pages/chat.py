@@ -17,9 +17,10 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chats import answer, bell, questions, running
+from chats import answer, questions, running
 from chats.asked import Manner, Question, Said
 from chats.models import Chat, Generation, Message
+from chats.models.chat import BeingAnswered
 from chats.pages.given import given_of
 from chats.pages.look import look_at
 from chats.pages.sent import required_id_in, text_in
@@ -150,10 +151,10 @@ def stop(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 def show(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
     """Show the branch on which a message stands."""
     chat = found(request, chat_id)
-    if chat.generations.running().exists():
+    try:
+        chat.show_message(get_object_or_404(chat.messages, pk=message_id))
+    except BeingAnswered:
         return done(request, chat_id, problem=gettext("Wait for the answer, or stop it."))
-    chat.show(chat.branch_through(get_object_or_404(chat.messages, pk=message_id)))
-    bell.ring(str(chat_id))
     return done(request, chat_id)
 
 
@@ -170,8 +171,7 @@ def fate(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     if not place.isdecimal() or int(place) >= len(told):
         return done(request, chat_id)
     message = get_object_or_404(chat.messages, pk=told[int(place)]["id"])
-    message.fate = "" if message.fate == fates[wished] else fates[wished]
-    message.save(update_fields=["fate"])
+    message.set_fate("" if message.fate == fates[wished] else fates[wished])
     return done(request, chat_id)
 
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from chats.exports import FORMS
 from chats.models import Chat, Message
+from chats.models.chat import LONGEST_TITLE
 from personas.models import DEFAULT, SCOPES, Persona, PersonaVersion, relevance_modes
 from proxy.api import KnownFields
 
@@ -245,7 +246,7 @@ class SaidSerializer(KnownFields):
 
 
 class NewChatSerializer(KnownFields):
-    title = serializers.CharField(max_length=200, default="", allow_blank=True)
+    title = serializers.CharField(max_length=LONGEST_TITLE, default="", allow_blank=True)
     messages = SaidSerializer(many=True, max_length=MOST_MESSAGES)  # type: ignore[call-arg]
     persona = serializers.CharField(max_length=40, default=None)
     scope = serializers.ChoiceField(choices=SCOPES, default="internal")
@@ -276,7 +277,7 @@ class ForkSerializer(KnownFields):
     messageIndex = serializers.IntegerField(
         min_value=0, max_value=2**31 - 1, default=None, help_text="Its position, from 0."
     )
-    title = serializers.CharField(max_length=200, default="", allow_blank=True)
+    title = serializers.CharField(max_length=LONGEST_TITLE, default="", allow_blank=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if (attrs["messageId"] is None) == (attrs["messageIndex"] is None):
@@ -294,7 +295,7 @@ class ChangeSerializer(KnownFields):
     """What is left out stays as it is."""
 
     title = serializers.CharField(
-        max_length=200,
+        max_length=LONGEST_TITLE,
         required=False,
         allow_blank=True,
         help_text="Replaced by nothing but another of yours; empty lets a title be made again.",

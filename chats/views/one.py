@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -14,7 +15,6 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chats import bell
 from chats.models import Chat, Message
 from chats.models.chat import BeingAnswered, ChatQuerySet, TooLong
 from chats.serializers.history import (
@@ -34,6 +34,15 @@ from chats.views import TOKEN_OR_SESSION
 from chats.windows import add_alternatives, window
 from proxy.api import Conflict, answers, caller_id
 from proxy.common.access import access_of_request, user_of
+
+BEING_ANSWERED = "This chat is being answered. Wait, or stop the answer."
+# What changes each field of a chat that a caller may change.
+CHANGES: dict[str, Callable[[Chat, Any], None]] = {
+    "title": Chat.rename,
+    "is_pinned": Chat.pin,
+    "is_archived": Chat.archive,
+    "relevance": Chat.set_mode,
+}
 
 
 def found_among(chats: ChatQuerySet, chat_id: Any) -> Chat:
@@ -125,7 +134,7 @@ class ForkView(ChatBase):
         try:
             fork = chat.fork(at=at, title=asked["title"])
         except BeingAnswered:
-            raise Conflict({"chatId": ["This chat is being answered. Wait, or stop the answer."]})
+            raise Conflict({"chatId": [BEING_ANSWERED]})
         except TooLong:
             raise ValidationError(
                 {"chatId": ["So much can't be copied. Fork at an earlier message."]}
@@ -139,30 +148,31 @@ class ChatView(ChatBase):
     serializer_class = ChangeSerializer
 
     @extend_schema(
-        operation_id="change_chat", responses=answers(400, 401, 403, 404, _200=ChatSerializer)
+        operation_id="change_chat", responses=answers(400, 401, 403, 404, 409, _200=ChatSerializer)
     )
     def patch(self, request: Request, chat_id: str) -> Response:
         """Change a chat. Its place in the history stays, but for the pin."""
         chat = self.found(request, chat_id)
         changes = self.asked(request)
-        if "messageId" in changes:
-            shown = get_object_or_404(chat.messages, pk=changes.pop("messageId"))
-            changes["branch"] = chat.branch_through(shown)
-        if "title" in changes:
-            changes["has_own_title"] = bool(changes["title"])
-        if changes:
-            Chat.objects.filter(pk=chat.pk).update(**changes)
-            bell.ring(str(chat.pk))
+        with transaction.atomic():
+            if "messageId" in changes:
+                self.show(chat, changes.pop("messageId"))
+            for name, value in changes.items():
+                CHANGES[name](chat, value)
         return self.told(request, chat_id)
+
+    def show(self, chat: Chat, message_id: UUID) -> None:
+        try:
+            chat.show_message(get_object_or_404(chat.messages, pk=message_id))
+        except BeingAnswered:
+            raise Conflict({"messageId": [BEING_ANSWERED]})
 
     @extend_schema(
         operation_id="delete_chat", request=None, responses=answers(401, 403, 404, _204=None)
     )
     def delete(self, request: Request, chat_id: str) -> Response:
         """Put a chat into the trash, from where it can be restored for 30 days."""
-        chat = self.found(request, chat_id)
-        Chat.objects.filter(pk=chat.pk).throw_away()
-        bell.ring(str(chat.pk))
+        self.found(request, chat_id).move_to_trash()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -178,10 +188,7 @@ class PinView(ChatBase):
     @extend_schema(operation_id="pin", responses=answers(400, 401, 403, 404, _200=ChatSerializer))
     def put(self, request: Request, chat_id: str) -> Response:
         """Pin a chat or take the pin off; without a body, whichever it is not."""
-        chat = self.found(request, chat_id)
-        wished = self.asked(request)["pinned"]
-        is_pinned = ~F("is_pinned") if wished is None else wished
-        Chat.objects.filter(pk=chat.pk).update(is_pinned=is_pinned)
+        self.found(request, chat_id).pin(self.asked(request)["pinned"])
         return self.told(request, chat_id)
 
 
@@ -197,8 +204,7 @@ class RestoreView(ChatBase):
     )
     def post(self, request: Request, chat_id: str) -> Response:
         """Take a chat out of the trash."""
-        chat = found_among(Chat.objects.trash_of(user_of(request)), chat_id)
-        Chat.objects.trash_of(user_of(request)).filter(pk=chat.pk).restore()
+        found_among(Chat.objects.trash_of(user_of(request)), chat_id).restore()
         return self.told(request, chat_id)
 
 
@@ -216,7 +222,6 @@ class MessageView(ChatBase):
         asked = self.asked(request)
         known = chat.messages.select_related("generation", "persona_version__persona")
         message = get_object_or_404(known, pk=message_id)
-        message.fate = asked["fate"]
-        message.save(update_fields=["fate"])
+        message.set_fate(asked["fate"])
         add_alternatives(chat, [message])
         return Response(MessageSerializer(message).data)

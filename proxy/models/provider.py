@@ -46,6 +46,10 @@ class ProviderQuerySet(models.QuerySet["Provider"]):
         """The providers that this user has stored."""
         return self.filter(owner=user_id)
 
+    def has_room_for(self, user_id: int) -> bool:
+        """Whether this user may store one more."""
+        return self.of(user_id).count() < MOST_PROVIDERS
+
     def visible_to(self, user_id: int) -> ProviderQuerySet:
         """The providers that this user may use: their own and the shared ones."""
         return self.filter(Q(owner=user_id) | Q(is_shared=True))

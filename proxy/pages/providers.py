@@ -15,7 +15,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from proxy.models import Provider
-from proxy.models.provider import MOST_PROVIDERS
 from proxy.pages.forms import ProviderForm
 
 # The row of the provider deleted last, its key sealed, in the session of who deleted it.
@@ -39,7 +38,7 @@ def providers(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_provider(request: HttpRequest) -> HttpResponse:
-    if Provider.objects.of(user_id(request)).count() >= MOST_PROVIDERS:
+    if not Provider.objects.has_room_for(user_id(request)):
         messages.error(request, gettext("You have as many providers as one may. Delete one first."))
         return redirect("providers")
     form = ProviderForm(request)

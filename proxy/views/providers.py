@@ -50,7 +50,7 @@ class ProvidersView(GenericAPIView[Provider]):
         asked = serializer.validated_data
         if asked.get("is_shared") and not request.user.is_staff:
             raise PermissionDenied("Only staff can share a provider with everybody.")
-        if Provider.objects.of(caller_id(request)).count() >= MOST_PROVIDERS:
+        if not Provider.objects.has_room_for(caller_id(request)):
             raise Conflict({"errors": [f"You have {MOST_PROVIDERS} providers. Delete one first."]})
 
         provider = self.stored(request, **asked)

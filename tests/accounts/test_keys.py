@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alchemyst.accounts import views
 from alchemyst.accounts.models import SCOPES, ApiKey
 
 KEYS = "/api/v1/auth/keys"
@@ -108,7 +107,7 @@ class TestMaking:
         assert as_key.post(KEYS, shorter, format="json").status_code == 201
 
     def test_stops_at_so_many(self, as_alice, monkeypatch):
-        monkeypatch.setattr(views, "MOST_KEYS", 1)
+        monkeypatch.setattr("alchemyst.accounts.models.account.MOST_KEYS", 1)
         as_alice.post(KEYS, SOUND, format="json")
 
         response = as_alice.post(KEYS, SOUND, format="json")

@@ -23,7 +23,6 @@ from proxy.errors import KeyUnreadable
 from proxy.models import Provider
 from proxy.remembered import Stored, memory
 from proxy.target import base_of
-from proxy.views import providers
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
 
@@ -207,7 +206,7 @@ class TestStoring:
         assert as_bob.post(PROVIDERS, SOUND, format="json").status_code == 201
 
     def test_has_a_limit(self, as_alice: APIClient, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(providers, "MOST_PROVIDERS", 1)
+        monkeypatch.setattr("proxy.models.provider.MOST_PROVIDERS", 1)
         as_alice.post(PROVIDERS, SOUND, format="json")
 
         response = as_alice.post(PROVIDERS, SOUND | {"name": "second"}, format="json")

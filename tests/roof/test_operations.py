@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 
+import django
 import pytest
-from django.conf import LazySettings
+from django.conf import LazySettings, settings
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
@@ -19,6 +21,7 @@ from alchemyst.accounts.models import User
 from alchemyst.doctor import examine
 from alchemyst.logs import JSONFormatter
 from alchemyst.reports import scrubbed
+from alchemyst.staff import configuration
 from proxy.models import Provider
 
 KEY = "sk-canary-1234567890"
@@ -189,3 +192,25 @@ class TestTheConfigurationPage:
 
     def test_is_for_superusers(self, staff_client: Client):
         assert staff_client.get(reverse("admin:configuration")).status_code == 403
+
+    def test_opens_where_an_optional_package_is_missing(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(configuration, "OPTIONAL_PACKAGES", ("no-such-package",))
+
+        page = admin_client.get(reverse("admin:configuration"))
+
+        assert page.status_code == 200
+        assert f"Django {django.__version__}" in page.content.decode()
+        assert "no-such-package not installed" in page.content.decode()
+
+    @pytest.mark.parametrize("package", configuration.PACKAGES + configuration.OPTIONAL_PACKAGES)
+    def test_names_what_an_operator_installs(self, package: str):
+        required = [
+            name
+            for file in settings.BASE_DIR.glob("requirements*.txt")
+            if file.name != "requirements-dev.txt"
+            for name in re.findall(r"^([\w.-]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        ]
+
+        assert package in required

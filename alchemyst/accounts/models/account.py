@@ -179,6 +179,10 @@ class ApiKeyQuerySet(ForgettingQuerySet["ApiKey"]):
         """The keys that `user` may see. Every view starts here."""
         return self.filter(owner=user)
 
+    def has_room_for(self, user: User) -> bool:
+        """Whether `user` may have one more."""
+        return self.of(user).count() < MOST_KEYS
+
     def alive(self, now: datetime) -> ApiKeyQuerySet:
         """The keys that are accepted at that time."""
         return self.filter(

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from alchemyst.accounts.authentication import signed_in
 from alchemyst.accounts.forms import sent
 from alchemyst.accounts.key_forms import ApiKeyChangeForm, ApiKeyForm
-from alchemyst.accounts.models import MOST_KEYS, ApiKey
+from alchemyst.accounts.models import ApiKey
 from alchemyst.accounts.snippets import snippets
 
 # The row of the key revoked last, in the session of who revoked it.
@@ -42,7 +42,7 @@ def new_key(request: HttpRequest) -> HttpResponse:
     """Make a key. The answer to the form is the one page that ever shows it."""
     user = signed_in(request)
     form = ApiKeyForm(sent(request))
-    if ApiKey.objects.of(user).count() >= MOST_KEYS:
+    if not ApiKey.objects.has_room_for(user):
         messages.error(request, gettext("You have as many keys as one may. Revoke one first."))
         return redirect("keys")
     sheet = request.POST.get("sheet", "")
