@@ -13,8 +13,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run setup test check check-production messages
-.PHONY: help format
+.PHONY: help run setup test test-fast check check-production format messages
 .DEFAULT_GOAL := help
 
 help:
@@ -70,6 +69,10 @@ $(VENV)/.browser: $(VENV)/.installed-dev
 # and Redis where they answer.
 test: $(VENV)/.installed-dev $(VENV)/.browser $(NODE_CLIENTS)
 	@$(BIN)/python -m tests.everywhere
+
+# What needs no process, server or browser of its own, on SQLite: a few minutes.
+test-fast: $(VENV)/.installed-dev
+	@env -u DATABASE_URL -u REDIS_URL -u ALCHEMYST_TESTS_BEHIND $(BIN)/python -m pytest -q -m "not slow" --durations=25
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -33,8 +33,25 @@ from tests.fakes import FakeProvider
 PASSWORD = "correct-horse-battery"
 
 
+# Fixtures that start processes, servers or browsers.
+SLOW_FIXTURES = {"browser", "node", "start", "own_redis", "installation", "front", "broker"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to try every test again: whatever is tried again is marked, with its reason."""
+    if config.getoption("reruns", None):
+        raise pytest.UsageError("no --reruns: mark the test flaky(reruns=..., reason=...)")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Behind nginx, run what goes through the server, but for what nginx rightly changes."""
+    """Mark what is slow by its fixtures; behind nginx, run what goes through the server.
+
+    But for what nginx rightly changes. First, since `-m` chooses by the marks.
+    """
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     if not nginx.BEHIND:
         return
     served = [item for item in items if "server" in getattr(item, "fixturenames", ())]

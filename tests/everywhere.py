@@ -9,10 +9,12 @@ this machine.
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import redis
@@ -22,9 +24,12 @@ from tests import nginx
 POSTGRES = os.environ.get("TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
 THROUGH_THE_PROXY = ("tests/proxy", "tests/clients")
-# Real servers, processes and browsers share the machine with whatever else runs on it: a test that
-# failed is tried again, and the summary names it.
-AGAIN = ("--reruns", "2", "--reruns-delay", "1", "-rR")
+# Where each run leaves its results as JUnit's XML, so that a trend can be seen.
+REPORTS = Path(os.environ.get("ALCHEMYST_TEST_REPORTS", "var/test-reports"))
+# One order for all runs; given, it comes again.
+SEED = os.environ.get("ALCHEMYST_TEST_SEED") or str(random.randrange(2**32))
+# Only a test that is marked `flaky` is tried again; -rR names it.
+OPTIONS = ("-rR", "--durations=25", f"--randomly-seed={SEED}")
 SERVICES = ("DATABASE_URL", "REDIS_URL")
 
 
@@ -38,8 +43,10 @@ class Run:
 
     def outcome(self) -> int:
         """Run it, pass on what it says, and return its exit code."""
+        report = f"--junitxml={REPORTS / self.name.lower().replace(' ', '-')}.xml"
         # Side by side they would write one cache.
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *AGAIN, *self.options]
+        options = ("-p", "no:cacheprovider", report, *OPTIONS, *self.options)
+        command = [sys.executable, "-m", "pytest", *options]
         with subprocess.Popen(
             command,
             env=self.environment,
@@ -56,6 +63,7 @@ class Run:
 def main() -> int:
     bare = {name: value for name, value in os.environ.items() if name not in SERVICES}
     asked = tuple(sys.argv[1:])
+    print(f"== In the order of ALCHEMYST_TEST_SEED={SEED}; results in {REPORTS}/", flush=True)
     first, second = [Run("SQLite", bare, asked)], []
     if missing := _missing():
         print(f"== Not on PostgreSQL and Redis: {missing} does not answer", flush=True)

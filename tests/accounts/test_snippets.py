@@ -54,6 +54,7 @@ def test_with_an_sdk(
 
 @pytest.mark.model
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not found")
+@pytest.mark.slow
 def test_with_curl(lines: dict[str, str]):
     done = subprocess.run(["sh", "-c", lines["curl"]], capture_output=True, text=True, timeout=120)
 

@@ -205,11 +205,13 @@ class TestTheIndex:
     @pytest.mark.parametrize(
         "text", ["x" * 300_000, "語" * 300_000, "wörd " * 60_000, "\u0300" * 9]
     )
+    @pytest.mark.slow
     def test_takes_texts_of_any_size(self, as_alice: APIClient, alice: User, text: str):
         talk(alice, f"needle {text}", title="found")
 
         assert found(as_alice, "needle") == ["found"]
 
+    @pytest.mark.slow
     def test_takes_a_hundred_thousand_different_words(self, as_alice: APIClient, alice: User):
         talk(alice, "needle " + " ".join(f"{n:x}" for n in range(100_000)), title="found")
 

@@ -23,7 +23,10 @@ from tests.cost.conftest import KEY, RATES, told
 from tests.cost.topics import turns
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(not settings.REDIS_URL, reason="needs Redis")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not settings.REDIS_URL, reason="needs Redis"),
+]
 
 PRICE = """
 from proxy.models import Price

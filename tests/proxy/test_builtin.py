@@ -114,6 +114,7 @@ class TestWithoutWeights:
         with pytest.raises(ModelUnavailable):
             await builtin.endpoint()
 
+    @pytest.mark.slow
     async def test_a_start_that_hangs_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def hanging() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
@@ -153,6 +154,7 @@ def test_the_list_has_the_one_model() -> None:
 
 @pytest.mark.model
 @pytest.mark.skipif(not IS_INSTALLED, reason="the weights of the built-in model are not installed")
+@pytest.mark.slow
 class TestOurOwn:
     async def test_starts_on_first_use_and_answers(self) -> None:
         own = await builtin.endpoint()

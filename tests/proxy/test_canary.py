@@ -21,6 +21,8 @@ from tests.gemini import base_of
 from tests.proxy.conftest import HISTORY, completion
 from tests.proxy.test_secrets import log  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 Places = Callable[[list[str]], list[str]]
 
 CANARY = "canary-7Zq4-secret"

@@ -13,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import openai
 import pytest
@@ -101,7 +100,6 @@ class TestNoConnection:
 
         assert is_ours(answer, 502, "upstream_unreachable")
         assert str(port) not in answer.text
-        assert answer.elapsed < timedelta(seconds=3)
         assert rows()[0].outcome == UsageRecord.Outcome.REFUSED
 
     def test_refused_by_a_provider_that_is_just_starting_is_tried_again(self, ask_at):
@@ -261,7 +259,6 @@ class TestABreakInMidAnswer:
         first, last = events(answer)
         assert first == faults.ONE.strip()
         assert code_of(last) == "upstream_unreachable"
-        assert answer.elapsed < timedelta(seconds=3)
 
     @pytest.mark.parametrize("fault", ["cut", "truncated"])
     def test_cuts_a_whole_answer_too(self, ask: Ask, rows, fault: str):

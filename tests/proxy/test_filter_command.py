@@ -105,6 +105,7 @@ class TestAFile:
         with pytest.raises(CommandError, match=r"/nowhere\.json can't be read"):
             shown("/nowhere.json")
 
+    @pytest.mark.slow
     def test_that_is_wrong_ends_the_program_with_1(self, written: Written):
         done = subprocess.run(
             [sys.executable, "manage.py", "filter", written("{}")],

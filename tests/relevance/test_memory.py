@@ -94,9 +94,11 @@ def runs() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_hash_seed_changes_nothing(runs):
     assert runs[0] == runs[1]
 
 
+@pytest.mark.slow
 def test_neither_django_nor_scikit_learn_is_imported(runs):
     assert runs[0].splitlines()[-1] == "[]"

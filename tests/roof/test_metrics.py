@@ -81,6 +81,7 @@ def test_no_number_names_a_user_a_key_or_a_host(told, alice):
     assert not any(word in text for word in ("alice", "k-secret", "private.example"))
 
 
+@pytest.mark.slow
 def test_several_processes_are_added_up(tmp_path: Path):
     """Two processes count, a third one tells."""
     count = (

@@ -18,7 +18,10 @@ from tests.conftest import Server
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
 
-pytestmark = pytest.mark.skipif(not nginx.PROGRAM, reason="nginx is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not nginx.PROGRAM, reason="nginx is not installed"),
+]
 
 CANARY = "canary-7Zq4-secret"
 QUESTION = HISTORY[-1:]

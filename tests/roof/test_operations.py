@@ -62,6 +62,7 @@ class TestChecks:
 
         assert checks.what_operators_get_wrong(None) == []
 
+    @pytest.mark.slow
     def test_for_deployment_find_nothing_behind_tls(self):
         environment = os.environ | {
             "ALCHEMYST_HTTPS": "true",

@@ -22,6 +22,8 @@ from tests.gemini import base_of
 from tests.proxy.conftest import HISTORY, completion
 from tests.proxy.test_canary import CANARY, FAULTS, GEMINI
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ASGI = "alchemyst.asgi:application"
 COMMANDS = {

@@ -13,6 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from alchemyst import env
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = "x7Kd93nVq2LmZp58TfWc41RbYs60HgJe"
 

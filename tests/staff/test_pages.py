@@ -237,6 +237,7 @@ class TestWithAHundredThousandRows:
             assert on_calls
             assert not any("COUNT(" in sql or "DISTINCT" in sql for sql in on_calls)
 
+    @pytest.mark.slow
     def test_a_list_of_users_has_no_query_for_each(self, staff, django_assert_max_num_queries):
         User.objects.bulk_create(User(username=f"user{n:06}") for n in range(100_000))
         client = staff("support")

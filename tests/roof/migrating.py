@@ -1,0 +1,138 @@
+"""Migrations forth and back in a process of their own, on the database that its environment names.
+
+`python -m tests.roof.migrating STEP` does one step and prints what it saw as JSON. It empties the
+database, so that must be a scratch one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import django
+import django.apps
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+APPS = ("chats", "personas", "proxy", "accounts")
+FIRST = ("chats", "0002_initial")
+"""The least of what was first released: it brings the first state of the other apps along."""
+KEY = "ak_first-schema-0123456789abcdefghijkl"
+"""The text of the stored API key."""
+ROWS = Path(__file__).with_name("first_rows.json")
+
+_SCHEMA = {
+    "sqlite": "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'",
+    "postgresql": """
+        SELECT 'column', table_name || '.' || column_name,
+            concat_ws(' ', data_type, character_maximum_length, is_nullable, column_default)
+            FROM information_schema.columns WHERE table_schema = 'public'
+        UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+        UNION ALL SELECT 'constraint', conrelid::regclass || '.' || conname,
+            pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION ALL SELECT 'trigger', tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid)
+            FROM pg_trigger WHERE NOT tgisinternal
+    """,
+}
+
+
+def schema() -> list[list[str]]:
+    """Return all that the database holds besides rows: kind, name and definition of each."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SCHEMA[connection.vendor])
+        return sorted([kind, name, definition or ""] for kind, name, definition in cursor)
+
+
+def back_and_forth(app: str) -> dict[str, Any]:
+    """Migrate to the newest, take all migrations of an app back, and migrate again."""
+    call_command("migrate", verbosity=0)
+    before = schema()
+    call_command("migrate", app, "zero", verbosity=0)
+    left = [name for _, name, _ in schema() if name.startswith(f"{app}_")]
+    call_command("migrate", verbosity=0)
+    return {"before": before, "left": left, "after": schema()}
+
+
+def insert() -> None:
+    """Make the first schema, with the stored rows in it."""
+    executor = MigrationExecutor(connection)
+    apps = executor.migrate([FIRST]).apps
+    with transaction.atomic():
+        for row in json.loads(ROWS.read_text()):
+            _insert(apps.get_model(row["model"]), row["fields"])
+    models = [model for app in APPS for model in apps.get_app_config(app).get_models()]
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), models):
+            cursor.execute(statement)
+
+
+def _insert(model: Any, fields: dict[str, Any]) -> None:
+    values = {name: model._meta.get_field(name).to_python(value) for name, value in fields.items()}
+    model.objects.create(**values)
+
+
+def upgrade() -> dict[str, Any]:
+    """Migrate the stored rows of the first schema to the newest, and tell what became of them."""
+    insert()
+    call_command("migrate", verbosity=0)
+    rows = json.loads(ROWS.read_text())
+    return {
+        "changed": [change for row in rows for change in _changes(row["model"], row["fields"])],
+        "unsound": [fault for row in rows for fault in _faults(row["model"], row["fields"]["id"])],
+        "counts": {
+            model._meta.label: model._base_manager.count()
+            for model in {django.apps.apps.get_model(row["model"]) for row in rows}
+        },
+    } | _in_use()
+
+
+def _changes(label: str, fields: dict[str, Any]) -> list[str]:
+    """Return which columns of a stored row no longer say what was stored."""
+    model = django.apps.apps.get_model(label)
+    row = model._base_manager.get(pk=fields["id"])
+    return [
+        f"{label}.{name} is {getattr(row, name)!r}"
+        for name, value in fields.items()
+        if getattr(row, name) != model._meta.get_field(name).to_python(value)
+    ]
+
+
+def _faults(label: str, pk: Any) -> list[str]:
+    """Return what today's rules have against a row, the columns that are new included."""
+    row = django.apps.apps.get_model(label)._base_manager.get(pk=pk)
+    # That a form may not leave a column empty is no rule for what the program writes.
+    empty = {field.name for field in row._meta.fields if getattr(row, field.attname) is None}
+    try:
+        row.full_clean(exclude=empty)
+    except ValidationError as error:
+        return [f"{label} {pk}: {error.message_dict}"]
+    return []
+
+
+def _in_use() -> dict[str, Any]:
+    """Ask the application itself for what it must still find."""
+    from alchemyst.accounts.models import ApiKey, User
+    from chats.models import Chat
+    from personas.models import Persona
+    from proxy.models import DecisionRecord
+
+    alice = User.objects.get(username="alice")
+    return {
+        "password": alice.check_password("correct-horse-battery"),
+        "key": [key.name for key in ApiKey.objects.opened_by(KEY)],
+        "chats": [chat.title for chat in Chat.objects.of(alice).order_by("title")],
+        "searched": [chat.title for chat in Chat.objects.of(alice).about("levain")],
+        "shared": sorted(Persona.objects.filter(is_shared=True).values_list("slug", flat=True)),
+        "decision": [each["fate"] for each in DecisionRecord.objects.get().decisions()],
+    }
+
+
+if __name__ == "__main__":
+    django.setup()
+    steps = {"back-and-forth": back_and_forth, "upgrade": upgrade}
+    print(json.dumps(steps[sys.argv[1]](*sys.argv[2:])))
