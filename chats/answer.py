@@ -16,7 +16,6 @@ from django.db import DatabaseError
 
 from chats import bell, events, given, outcome, research
 from chats.admission import Place
-from chats.database import on_thread, on_writing_thread
 from chats.events import Log, LogLost
 from chats.models import Generation
 from chats.outcome import Outcome
@@ -24,6 +23,7 @@ from chats.prompt import Prompt, prompt_of
 from chats.questions import ask_again, begin, carry_on
 from chats.spoken import Spoken
 from proxy.common.retry import with_retries
+from proxy.common.threads import on_database_thread, on_writer_thread
 from proxy.completions import Completion
 from proxy.context import Context
 from proxy.errors import ProxyError
@@ -42,8 +42,8 @@ RESTARTING = "The server is restarting. Continue the answer, or ask again."
 
 logger = logging.getLogger(__name__)
 
-_prompt_of = on_thread(prompt_of)
-_ended = on_writing_thread(outcome.write)
+_prompt_of = on_database_thread(prompt_of)
+_ended = on_writer_thread(outcome.write)
 
 
 def stop(generation: Generation) -> None:

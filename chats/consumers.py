@@ -21,7 +21,6 @@ from rest_framework.exceptions import APIException
 
 from chats import bell, ending, events, outcome, running
 from chats.asked import Begun, Question
-from chats.database import on_thread
 from chats.entries import Type
 from chats.errors import BadQuestion, NoSuchAnswer
 from chats.models import Message
@@ -35,6 +34,7 @@ from chats.serializers.questions import (
     manner_of,
 )
 from proxy.common.access import Access, Identity
+from proxy.common.threads import on_database_thread
 from proxy.errors import ProxyError
 
 PROTOCOL, TOKEN_PREFIX = "alchemyst", "bearer."
@@ -230,7 +230,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             chat_id=self.chat_id,
             manner=serializer.manner(self.caller),
         )
-        await self._run(on_thread(begin)(self.caller.user, question))
+        await self._run(on_database_thread(begin)(self.caller.user, question))
 
     async def _ask_again(self, said: dict[str, Any]) -> None:
         serializer = AgainSerializer(data=said)
@@ -238,7 +238,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         asked = serializer.validated_data
         assert self.chat_id is not None
         await self._run(
-            on_thread(ask_again)(
+            on_database_thread(ask_again)(
                 self.caller.user,
                 self.chat_id,
                 manner_of(asked, self.caller),
@@ -253,7 +253,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         message_id = serializer.validated_data["messageId"]
         manner = manner_of({}, self.caller)
         assert self.chat_id is not None
-        await self._run(on_thread(carry_on)(self.caller.user, self.chat_id, manner, message_id))
+        await self._run(
+            on_database_thread(carry_on)(self.caller.user, self.chat_id, manner, message_id)
+        )
 
     async def _run(self, beginning: Coroutine[Any, Any, Begun]) -> None:
         running.refuse_if_draining()

@@ -21,12 +21,12 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from chats import bell
-from chats.database import on_thread, on_writing_thread
 from chats.entries import Entry
 from chats.models import Event, Generation
 from proxy.common.bulk_insert import bulk_insert, columns_of
 from proxy.common.per_loop import PerLoop
 from proxy.common.retry import with_retries
+from proxy.common.threads import on_database_thread, on_writer_thread
 
 Type = Event.Type
 
@@ -183,7 +183,7 @@ def _warn(error: Exception) -> None:
     logger.warning("Events could not be written: %s", type(error).__name__)
 
 
-@on_writing_thread
+@on_writer_thread
 def _inserted(batch: Batch) -> set[UUID]:
     with transaction.atomic():
         # Locked: nobody ends an answer between this look and what is written of it.
@@ -275,7 +275,7 @@ def _since(written: list[Entry], after: int) -> list[Entry]:
     return written[max(0, after - written[0].sequence + 1) :]
 
 
-@on_thread
+@on_database_thread
 def _read(
     generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
 ) -> tuple[list[Entry], bool]:

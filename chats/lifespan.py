@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from chats import bell, outcome, running
-from chats.database import on_thread
+from proxy.common.threads import on_database_thread
 from proxy.repeating import repeat
 
 # How late an answer ends whose process was killed, after its lease, where nobody reads it.
@@ -43,7 +43,7 @@ async def _sweep() -> None:
         # The next look comes, and a reader of such an answer looks as well.
         logger.warning("Abandoned answers were not looked for: %s", type(error).__name__)
 
-    await repeat(on_thread(outcome.sweep), seconds=SWEEP_SECONDS, failed=failed)
+    await repeat(on_database_thread(outcome.sweep), seconds=SWEEP_SECONDS, failed=failed)
 
 
 def _drain_on_signals(runner: running.Runner) -> None:

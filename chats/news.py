@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from chats import answer
-from chats.database import on_thread
 from chats.models import Chat, Generation, Message
+from proxy.common.threads import on_database_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,18 @@ class News:
     is_running: bool
 
 
-@on_thread
+@on_database_thread
 def has_chat(user_id: int, chat_id: UUID) -> bool:
     return Chat.objects.of(user_id).filter(pk=chat_id).exists()
 
 
-@on_thread
+@on_database_thread
 def newest_message(chat_id: UUID) -> UUID | None:
     """Return the id of the chat's newest message; ids can be sorted by their time."""
     return Message.objects.filter(chat=chat_id).order_by("-pk").values_list("pk", flat=True).first()
 
 
-@on_thread
+@on_database_thread
 def news_of(user_id: int, chat_id: UUID, seen: UUID | None, known: UUID | None) -> News | None:
     """Return what came after the message `seen`; None if the chat is gone."""
     if not Chat.objects.of(user_id).filter(pk=chat_id).exists():
@@ -45,12 +45,12 @@ def news_of(user_id: int, chat_id: UUID, seen: UUID | None, known: UUID | None) 
     )
 
 
-@on_thread
+@on_database_thread
 def generation_of(user_id: int, generation_id: UUID) -> Generation | None:
     return Generation.objects.of(user_id).filter(pk=generation_id).first()
 
 
-@on_thread
+@on_database_thread
 def stop_all(user_id: int, chat_id: UUID) -> None:
     for generation in Generation.objects.of(user_id).running().filter(chat=chat_id):
         answer.stop(generation)

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from chats import given
-from chats.database import on_thread
 from chats.events import Log
 from chats.given import Choice, Text
 from chats.models import Chat, Message
 from chats.prompt import Prompt
 from chats.search import Query
+from proxy.common.threads import on_database_thread
 from proxy.completions import Completion
 from proxy.errors import ProxyError
 from proxy.relevance.stopwords import WORDS as STOPWORDS
@@ -94,7 +94,7 @@ def _searches(question: str, plan: str) -> list[str]:
     return list(dict.fromkeys([own, *planned]))[:MOST_SEARCHES]
 
 
-@on_thread
+@on_database_thread
 def _found(user_id: int, chat_id: UUID, search: str) -> list[Text]:
     """Return the messages of the user's other chats that a search finds, the best first.
 

@@ -12,12 +12,12 @@ import re
 from uuid import UUID
 
 from chats import bell
-from chats.database import on_thread
 from chats.models import Chat, Generation
 from chats.prompt import model_of
 from personas.models import PersonaVersion
 from proxy.asked import Asked, source_of
 from proxy.common.per_loop import PerLoop
+from proxy.common.threads import on_database_thread
 from proxy.completions import Completion
 from proxy.errors import ProxyError
 from proxy.wire.pieces import Piece
@@ -81,7 +81,7 @@ async def give(generation_id: UUID) -> None:
         bell.ring(str(chat_id))
 
 
-@on_thread
+@on_database_thread
 def _asked(generation_id: UUID) -> tuple[UUID, str, Asked] | None:
     """Return the chat, its title so far and the request for a better one; None if it needs none."""
     generation = (
@@ -113,7 +113,7 @@ def _asked(generation_id: UUID) -> tuple[UUID, str, Asked] | None:
     return chat.pk, chat.title, asking
 
 
-@on_thread
+@on_database_thread
 def _give(chat_id: UUID, first: str, title: str) -> None:
     """Replace the first words; a title that came in the meantime stays."""
     Chat.objects.filter(pk=chat_id, title=first, has_own_title=False).update(title=title)

@@ -20,12 +20,12 @@ from rest_framework.exceptions import APIException
 
 from chats import bell, events, outcome
 from chats.consumers import CHECK_SECONDS, INTERNAL, NOT_AUTHENTICATED, NOT_FOUND
-from chats.database import on_thread
 from chats.entries import Entry
 from chats.models import Chat, Event
 from chats.pages.look import Look, look_at
 from chats.rendering import blocks_of, sketched
 from proxy.common.access import Identity
+from proxy.common.threads import on_database_thread
 
 # How long drawing rests, by how long it took: others want the processor too.
 REST = 3
@@ -146,7 +146,7 @@ def _drawn(text: str, final: int) -> tuple[tuple[str, int] | None, str]:
     return made, sketched(tail)
 
 
-@on_thread
+@on_database_thread
 def _look(user_id: int, chat_id: UUID) -> Look | None:
     """Return how a chat is now; None if its user has no such chat."""
     chat = Chat.objects.of(user_id).filter(pk=chat_id).first()

@@ -15,7 +15,6 @@ from uuid import UUID, uuid4
 from chats import answer, events, given, outcome, running, sse
 from chats.admission import Place, admit
 from chats.asked import Begun, Manner, Said
-from chats.database import on_thread
 from chats.entries import Entry, Type
 from chats.errors import ChatError, NoSuchAnswer, NoSuchChat
 from chats.models import Generation
@@ -35,6 +34,7 @@ from chats.views.call import Call
 from proxy.asked import source_of
 from proxy.common.access import User
 from proxy.common.asgi import ClientGone
+from proxy.common.threads import on_database_thread
 from proxy.completions import Completion
 from proxy.errors import ProxyError
 from proxy.options import options
@@ -84,7 +84,7 @@ async def answered(call: Call) -> None:
     await call.answer(200, {"result": result, "metadata": metadata})
 
 
-@on_thread
+@on_database_thread
 def _unsaved(user: User, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
     version = version_of(user, manner.persona)
     check_scope(version, manner.scope or "internal", manner.scopes)
@@ -135,7 +135,7 @@ async def _generate(call: Call, *, is_stream: bool) -> None:
         query["chatId"] = None
     asked = await call.asked(GenerateSerializer)
     question = asked.question(call.access, query, key)
-    begun = await on_thread(begin)(call.user, question)
+    begun = await on_database_thread(begin)(call.user, question)
     await _begun(call, begun, is_stream or asked.validated_data["stream"], after)
 
 
@@ -143,7 +143,7 @@ async def regenerated(call: Call, chat_id: str) -> None:
     """POST /api/v1/chat/{chatId}/regenerate: another answer, or an edited question's."""
     running.refuse_if_draining()
     asked = (await call.asked(AgainSerializer)).validated_data
-    begun = await on_thread(ask_again)(
+    begun = await on_database_thread(ask_again)(
         call.user,
         _chat_id(chat_id),
         manner_of(asked, call.access),
@@ -158,7 +158,9 @@ async def continued(call: Call, chat_id: str) -> None:
     running.refuse_if_draining()
     asked = (await call.asked(ContinueSerializer)).validated_data
     manner = manner_of({}, call.access)
-    begun = await on_thread(carry_on)(call.user, _chat_id(chat_id), manner, asked["messageId"])
+    begun = await on_database_thread(carry_on)(
+        call.user, _chat_id(chat_id), manner, asked["messageId"]
+    )
     await _begun(call, begun, asked["stream"])
 
 
@@ -172,7 +174,7 @@ async def replayed(call: Call, generation_id: str) -> None:
 async def stopped(call: Call, generation_id: str) -> None:
     """POST /api/v1/chat/replay/{id}/stop: end an answer, keep what there is."""
     generation = await _generation(call.user, generation_id)
-    await on_thread(answer.stop)(generation)
+    await on_database_thread(answer.stop)(generation)
     entries = await _to_its_end(generation.pk)
     told = next(entry.data for entry in entries if entry.type == Type.METADATA)
     await call.answer(200, told)
@@ -192,7 +194,7 @@ async def _generation(user: User, text: str) -> Generation:
     return found
 
 
-@on_thread
+@on_database_thread
 def _found(user: User, generation_id: UUID) -> Generation | None:
     return Generation.objects.of(user).filter(pk=generation_id).first()
 
