@@ -12,10 +12,11 @@ class RoofConfig(AppConfig):
 
     def ready(self) -> None:
         # Models are there only now.
-        from alchemyst import reports, wiring
+        from alchemyst import wiring
+        from alchemyst.operations import telemetry
 
         wiring.connect()
-        reports.begin()
+        telemetry.begin()
 
 
 class StaffConfig(AdminConfig):

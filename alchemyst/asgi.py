@@ -21,23 +21,23 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
-from alchemyst import checks, follow, schedule  # noqa: E402
-from alchemyst.accounts import allowance, limits  # noqa: E402
-from alchemyst.accounts.middleware import Bearer, BearerOrSession, RateLimited  # noqa: E402
-from alchemyst.accounts.sockets import FromOwnPages, Identified  # noqa: E402
-from alchemyst.bodies import Sized  # noqa: E402
+from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited  # noqa: E402
+from alchemyst.accounts.auth.sockets import FromOwnPages, Identified  # noqa: E402
+from alchemyst.accounts.limits import quota, rate  # noqa: E402
 from alchemyst.celery import here  # noqa: E402
-from alchemyst.daphne import mend_daphne  # noqa: E402
 from alchemyst.errors import Answered, fault_of  # noqa: E402
 from alchemyst.logs import PROXY_PREFIX, MaskedPaths  # noqa: E402
+from alchemyst.operations import checks, heartbeat, periodic_tasks  # noqa: E402
+from alchemyst.web.body_limit import Sized  # noqa: E402
+from alchemyst.web.daphne_patches import mend_daphne  # noqa: E402
 from chats import lifespan as chats_lifespan  # noqa: E402
-from chats.application import asks_a_model, chat_application, claims  # noqa: E402
-from chats.routing import websockets  # noqa: E402
+from chats.streaming.routes import asks_a_model, chat_application, claims  # noqa: E402
+from chats.streaming.sockets import websockets  # noqa: E402
 from proxy import lifespan as proxy_lifespan  # noqa: E402
-from proxy.common import threads  # noqa: E402
-from proxy.common.asgi import App, Receive, Scope, Send  # noqa: E402
-from proxy.slots import Slots  # noqa: E402
-from proxy.views.routes import proxy_application  # noqa: E402
+from proxy.common.runtime import threads  # noqa: E402
+from proxy.common.web.asgi import App, Receive, Scope, Send  # noqa: E402
+from proxy.gateway.routes import proxy_application  # noqa: E402
+from proxy.limits.concurrency import Slots  # noqa: E402
 
 checks.refuse_unsafe()
 mend_daphne()
@@ -76,13 +76,13 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         if event["type"] == "lifespan.startup":
             proxy_lifespan.warm_up()
             await chats_lifespan.start()
-            await follow.begin()
+            await heartbeat.begin()
             # What was imported stays for ever: the collector need not look at it again. Nor need
             # it look for cycles after each few requests, which leave none (a tenth of their cost).
             gc.collect()
             gc.freeze()
             gc.set_threshold(GARBAGE_AFTER)
-            kept = [asyncio.create_task(each()) for each in (schedule.keep, follow.keep)]
+            kept = [asyncio.create_task(each()) for each in (periodic_tasks.keep, heartbeat.keep)]
         else:
             for task in kept:
                 task.cancel()
@@ -90,9 +90,9 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             await chats_lifespan.close()
             await asyncio.to_thread(here.close, TASKS_END_SECONDS)
             await proxy_lifespan.close()
-            await allowance.aclose()
-            await follow.close()
-            await limits.aclose()
+            await quota.aclose()
+            await heartbeat.close()
+            await rate.aclose()
         await send({"type": f"{event['type']}.complete"})
         if event["type"] == "lifespan.shutdown":
             return

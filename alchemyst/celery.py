@@ -50,7 +50,7 @@ class Here:
     def submit(self, key: str, work: Callable[[], object]) -> None:
         """Run `work` soon; nothing if work of that key waits already."""
         # This module is imported while the settings are read, and threads are as many as they say.
-        from proxy.common import threads
+        from proxy.common.runtime import threads
 
         with self._lock:
             if key in self._waiting:

@@ -23,7 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from proxy import wire
-from proxy.common.asgi import App, Receive, Scope, Send, send_json
+from proxy.common.web.asgi import App, Receive, Scope, Send, send_json
 from proxy.errors import ProxyError
 
 QUOTA = "insufficient_quota"

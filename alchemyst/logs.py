@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from proxy.common.asgi import App, Message, Receive, Scope, Send
+from proxy.common.web.asgi import App, Message, Receive, Scope, Send
 
 PROXY_PREFIX = "/api/v1/proxy/"
 # Of characters that no server escapes when it writes a path down.

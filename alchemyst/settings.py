@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alchemyst import __version__, env
-from alchemyst.staff import look
+from alchemyst.staff import theme
 from proxy.cost import policy
 from proxy.relevance import modes
 
@@ -73,7 +73,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "alchemyst.middleware.ContentSecurityPolicy",
+    "alchemyst.web.middleware.ContentSecurityPolicy",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -81,8 +81,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "alchemyst.middleware.PreferredLanguage",
-    "alchemyst.middleware.RateLimitedForms",
+    "alchemyst.web.middleware.PreferredLanguage",
+    "alchemyst.web.middleware.RateLimitedForms",
 ]
 
 ROOT_URLCONF = "alchemyst.urls"
@@ -99,20 +99,20 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "alchemyst.ui.look",
+                "alchemyst.web.ui.look",
             ],
             # What every template may use without loading it.
             "builtins": [
                 "django.templatetags.static",
                 "django.templatetags.i18n",
                 "django.templatetags.l10n",
-                "alchemyst.ui",
+                "alchemyst.web.ui",
             ],
         },
     }
 ]
-FORM_RENDERER = "alchemyst.ui.FormRenderer"
-UNFOLD = look.UNFOLD
+FORM_RENDERER = "alchemyst.web.ui.FormRenderer"
+UNFOLD = theme.UNFOLD
 
 # The database: a file in DATA_DIR, or whatever DATABASE_URL names. Requests run on a few threads
 # that live as long as the process (asgi.py), so SQLite's connections may too; PostgreSQL has
@@ -229,22 +229,24 @@ RATE_LIMITS = {
 # The JSON API. DATA_UPLOAD_MAX_MEMORY_SIZE bounds its bodies; the proxy has its own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer("ALCHEMYST_API_MAX_BODY", 2 * 1024 * 1024, least=1024)
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["alchemyst.accounts.authentication.BearerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "alchemyst.accounts.auth.authentication.BearerAuthentication"
+    ],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
-        "alchemyst.accounts.permissions.HasScope",
+        "alchemyst.accounts.auth.permissions.HasScope",
     ],
-    "DEFAULT_THROTTLE_CLASSES": ["alchemyst.accounts.throttles.UserThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["alchemyst.accounts.limits.throttles.UserThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["alchemyst.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "alchemyst.openapi.Schema",
+    "DEFAULT_PARSER_CLASSES": ["alchemyst.web.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "alchemyst.web.openapi.Schema",
     "EXCEPTION_HANDLER": "alchemyst.errors.api_answer",
     # `format` is a parameter like any other: there is only JSON to choose.
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
 }
 # What the chats' API takes besides tokens, for pages of this site.
-SESSION_AUTHENTICATION_CLASS = "alchemyst.accounts.sessions.SessionAuthentication"
+SESSION_AUTHENTICATION_CLASS = "alchemyst.accounts.auth.sessions.SessionAuthentication"
 SPECTACULAR_SETTINGS = {
     "TITLE": "Alchemyst",
     "DESCRIPTION": "A context proxy for language models, and the accounts behind it.",
@@ -260,9 +262,9 @@ SPECTACULAR_SETTINGS = {
         "KeyScopeEnum": "alchemyst.accounts.models.SCOPES",
         "PersonaScopeEnum": "personas.models.SCOPES",
         "FateEnum": "chats.models.Message.Fate",
-        "DecisionFateEnum": "proxy.serializers.FATES",
+        "DecisionFateEnum": "proxy.api.serializers.FATES",
     },
-    "PREPROCESSING_HOOKS": ["alchemyst.openapi.with_streaming_endpoints"],
+    "PREPROCESSING_HOOKS": ["alchemyst.web.openapi.with_streaming_endpoints"],
 }
 
 # The context proxy: how strict the filter is, how long a provider may take, how much may pass.
@@ -315,7 +317,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "alchemyst.static.Storage"},
+    "staticfiles": {"BACKEND": "alchemyst.web.static.Storage"},
 }
 
 # Pages speak these languages; the API speaks English.

@@ -6,15 +6,16 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from alchemyst import health, metrics, pages
+from alchemyst.operations import health, metrics
+from alchemyst.web import pages
 
 urlpatterns = [
     path("", pages.home, name="home"),
     path("start", pages.start, name="start"),
-    path("", include("alchemyst.accounts.page_urls")),
-    path("", include("proxy.page_urls")),
+    path("", include("alchemyst.accounts.pages.urls")),
+    path("", include("proxy.pages.urls")),
     path("", include("personas.page_urls")),
-    path("", include("chats.page_urls")),
+    path("", include("chats.pages.urls")),
     path("settings/export", pages.export, name="settings-export"),
     path("styleguide", pages.styleguide, name="styleguide"),
     path("healthz", health.alive),
@@ -23,8 +24,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path("api/v1/auth/", include("alchemyst.accounts.urls")),
-    path("api/v1/", include("proxy.urls")),
+    path("api/v1/auth/", include("alchemyst.accounts.api.urls")),
+    path("api/v1/", include("proxy.api.urls")),
     path("api/v1/", include("personas.urls")),
     path("api/v1/", include("chats.urls")),
 ]

@@ -19,15 +19,23 @@ from django.db.models import CharField, TextField
 from django.db.models.signals import post_delete, post_migrate, post_save
 from rest_framework.exceptions import APIException
 
-from alchemyst import celery, checks, metrics
-from alchemyst.accounts import allowance, memory, news
+from alchemyst import celery
+from alchemyst.accounts import broadcast, token_cache
+from alchemyst.accounts.limits import quota
 from alchemyst.accounts.signals import access_changed, access_ended
 from alchemyst.errors import fault_of
-from chats import admission, bell, ending, indexing, proxied
-from chats.admission import Place
+from alchemyst.operations import checks, metrics
+from chats.answers import admission, revocation
+from chats.answers.admission import Place
+from chats.eventlog import notify
 from chats.models.chat import chat_changed
-from chats.search import Words
-from proxy import budgets, conversed, notebook, options, prices, running, usage
+from chats.search import index
+from chats.search.query import Words
+from chats.transfer import proxy_capture
+from proxy import options
+from proxy.accounting import conversation_capture, price_table, usage_writer
+from proxy.filtering import conversation_state
+from proxy.limits import active_calls, budgets
 from proxy.models import Budget, Price
 
 
@@ -45,40 +53,40 @@ def _connect_framework() -> None:
     for field in (CharField, TextField):
         field.register_lookup(Words)
     # The library knows an extension once its class is there.
-    import_module("alchemyst.accounts.schema")
+    import_module("alchemyst.accounts.auth.schema")
     heartbeat_sent.connect(celery.say_alive)
     setup_logging.connect(celery.keep_our_logging)
-    post_migrate.connect(indexing.on_migrated, sender=registry.get_app_config("chats"))
+    post_migrate.connect(index.on_migrated, sender=registry.get_app_config("chats"))
     post_migrate.connect(ship_prices, sender=registry.get_app_config("proxy"))
 
 
 def _connect_caches() -> None:
     """Each forgets what it holds when the rows or settings change that it was read from."""
-    access_changed.connect(memory.on_access_changed)
+    access_changed.connect(token_cache.on_access_changed)
     for signal in (post_save, post_delete):
-        signal.connect(prices.on_price_changed, sender=Price)
+        signal.connect(price_table.on_price_changed, sender=Price)
         signal.connect(budgets.on_budget_changed, sender=Budget)
     setting_changed.connect(options.on_setting_changed)
-    setting_changed.connect(notebook.on_setting_changed)
+    setting_changed.connect(conversation_state.on_setting_changed)
 
 
 def _connect_calls() -> None:
     admission.gate = admit
-    usage.observers[:] = [allowance.charge, metrics.observe]
-    conversed.keep_by(proxied.keep)
+    usage_writer.observers[:] = [quota.charge, metrics.observe]
+    conversation_capture.keep_by(proxy_capture.keep)
     chat_changed.connect(wake_watchers)
 
 
 def _connect_revocation() -> None:
-    access_ended.connect(news.on_access_ended)
+    access_ended.connect(broadcast.on_access_ended)
     for act in (forget_tokens, end_calls, end_answers):
-        news.on(news.ENDED, act)
+        broadcast.on(broadcast.ENDED, act)
 
 
 def admit(user_id: int, key_id: str) -> Place:
     """Let an answer of the chats be asked for, if the limits allow; raises ProxyError."""
     try:
-        return allowance.admit(user_id, key_id)
+        return quota.admit(user_id, key_id)
     except APIException as error:
         raise fault_of(error) from None
 
@@ -94,16 +102,16 @@ def ship_prices(using: str, apps: Any = registry, **kwargs: Any) -> None:
 
 def wake_watchers(chat_id: UUID, **kwargs: Any) -> None:
     """Wake who shows the chat, once its change can be read."""
-    transaction.on_commit(lambda: bell.ring(str(chat_id)))
+    transaction.on_commit(lambda: notify.ring(str(chat_id)))
 
 
 def forget_tokens(subject: str) -> None:
-    memory.memory.forget(int(subject))
+    token_cache.memory.forget(int(subject))
 
 
 def end_calls(subject: str) -> None:
-    running.end(int(subject))
+    active_calls.end(int(subject))
 
 
 def end_answers(subject: str) -> None:
-    ending.end(int(subject))
+    revocation.end(int(subject))

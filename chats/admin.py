@@ -20,9 +20,9 @@ from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from chats import answer
+from chats.answers import run
 from chats.models import Chat, Generation, Message, Share
-from proxy.staff import LedgerAdmin, ReadWithReason, one_of
+from proxy.common.web.admin import LedgerAdmin, ReadWithReason, one_of
 
 
 class TransferForm(forms.Form):
@@ -202,7 +202,7 @@ class GenerationAdmin(LedgerAdmin):
     def stop(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
         stopped = 0
         for generation in queryset.running():  # type: ignore[attr-defined]
-            answer.stop(generation)
+            run.stop(generation)
             self.admin_site.note(request, "stopped", generation)
             stopped += 1
         messages.success(request, f"Told to stop: {stopped}.")

@@ -9,9 +9,11 @@ import threading
 from types import FrameType
 from typing import Any
 
-from chats import bell, outcome, running
-from proxy.common.threads import on_database_thread
-from proxy.repeating import repeat
+from chats.answers import finish
+from chats.answers import runner as answer_runner
+from chats.eventlog import notify
+from proxy.common.runtime.periodic import repeat
+from proxy.common.runtime.threads import on_database_thread
 
 # How late an answer ends whose process was killed, after its lease, where nobody reads it.
 SWEEP_SECONDS = 15.0
@@ -24,18 +26,18 @@ _sweepers: list[asyncio.Task[None]] = []
 async def start() -> None:
     """Look for answers whose process is gone, now and again, and listen for this one's end."""
     _sweepers.append(asyncio.create_task(_sweep()))
-    _drain_on_signals(running.runner())
+    _drain_on_signals(answer_runner.runner())
 
 
 async def close() -> None:
     """Let what runs end; uvicorn has waited for those whom somebody watched."""
-    runner = running.runner()
-    await runner.drain(0.0 if runner.is_draining else running.GRACE_SECONDS)
+    runner = answer_runner.runner()
+    await runner.drain(0.0 if runner.is_draining else answer_runner.GRACE_SECONDS)
     while _sweepers:
         sweeper = _sweepers.pop()
         sweeper.cancel()
         await asyncio.wait([sweeper])
-    await bell.close()
+    await notify.close()
 
 
 async def _sweep() -> None:
@@ -43,10 +45,10 @@ async def _sweep() -> None:
         # The next look comes, and a reader of such an answer looks as well.
         logger.warning("Abandoned answers were not looked for: %s", type(error).__name__)
 
-    await repeat(on_database_thread(outcome.sweep), seconds=SWEEP_SECONDS, failed=failed)
+    await repeat(on_database_thread(finish.sweep), seconds=SWEEP_SECONDS, failed=failed)
 
 
-def _drain_on_signals(runner: running.Runner) -> None:
+def _drain_on_signals(runner: answer_runner.Runner) -> None:
     """Begin to drain with the signal itself that ends the process.
 
     The server only waits for its connections then, and tells the application when they are gone;
@@ -58,7 +60,7 @@ def _drain_on_signals(runner: running.Runner) -> None:
     draining: set[asyncio.Task[None]] = set()
 
     def drain() -> None:
-        draining.add(loop.create_task(runner.drain(running.GRACE_SECONDS)))
+        draining.add(loop.create_task(runner.drain(answer_runner.GRACE_SECONDS)))
 
     def drains_before(servers: Any) -> Any:
         def on_signal(number: int, frame: FrameType | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from chats import cleaning
+from chats import retention
 from chats.imports import run
 from chats.models import ImportJob
 
@@ -12,10 +12,10 @@ from chats.models import ImportJob
 @shared_task
 def clean_up() -> None:
     """Let go of what is kept no longer."""
-    cleaning.expire_chats()
-    cleaning.empty_trash()
-    cleaning.expire_events()
-    cleaning.expire_imports()
+    retention.expire_chats()
+    retention.empty_trash()
+    retention.expire_events()
+    retention.expire_imports()
 
 
 @shared_task

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from django.urls import path
 
-from chats.views import export, history, importing, one
+from chats.views import chat, export, history, importing
 
 VIEWS = {
     "chat/history": history.HistoryView,
-    "chat/fetch/<uuid:chat_id>": one.FetchView,
-    "chat/new": one.NewView,
-    "chat/fork": one.ForkView,
+    "chat/fetch/<uuid:chat_id>": chat.FetchView,
+    "chat/new": chat.NewView,
+    "chat/fork": chat.ForkView,
     "chat/export": export.ExportView,
     "chat/import": importing.ImportsView,
     "chat/import/<uuid:job_id>": importing.ImportView,
     "chat/trash": history.TrashView,
     "chat/trash/<uuid:chat_id>": history.TrashedView,
-    "chat/<uuid:chat_id>": one.ChatView,
-    "chat/<uuid:chat_id>/pin": one.PinView,
-    "chat/<uuid:chat_id>/restore": one.RestoreView,
-    "chat/<uuid:chat_id>/messages/<uuid:message_id>": one.MessageView,
+    "chat/<uuid:chat_id>": chat.ChatView,
+    "chat/<uuid:chat_id>/pin": chat.PinView,
+    "chat/<uuid:chat_id>/restore": chat.RestoreView,
+    "chat/<uuid:chat_id>/messages/<uuid:message_id>": chat.MessageView,
 }
 
 urlpatterns = [path(route, view.as_view()) for route, view in VIEWS.items()]

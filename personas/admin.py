@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from personas.models import Persona, PersonaVersion
-from proxy.staff import LedgerAdmin, StaffAdmin
+from proxy.common.web.admin import LedgerAdmin, StaffAdmin
 
 
 class PersonaForm(forms.ModelForm):

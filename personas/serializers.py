@@ -16,7 +16,7 @@ from personas.models import (
     relevance_modes,
     valid_slug,
 )
-from proxy.api import KnownFields
+from proxy.common.web.drf import KnownFields
 from proxy.models import Provider
 
 

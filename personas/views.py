@@ -14,8 +14,8 @@ from rest_framework.response import Response
 
 from personas.models import MOST_PERSONAS, Persona, PersonaVersion
 from personas.serializers import PersonaSerializer, PersonaVersionSerializer
-from proxy.api import Conflict, answers
 from proxy.common.access import user_of
+from proxy.common.web.drf import Conflict, answers
 
 MOST_VERSIONS = 100
 

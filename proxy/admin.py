@@ -9,13 +9,13 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from proxy import sheets
-from proxy.given import recorded
+from proxy.common.web import csv_export
+from proxy.common.web.admin import LedgerAdmin, ReadWithReason, StaffAdmin, one_of
+from proxy.filtering.inspector import recorded
 from proxy.models import Budget, DecisionRecord, Price, Provider, UsageRecord, UsageRollup
 from proxy.models.budget import NANOS
 from proxy.models.rollup import SUMS
 from proxy.relevance import modes
-from proxy.staff import LedgerAdmin, ReadWithReason, StaffAdmin, one_of
 
 MOST_LINES = 100_000
 FILTERINGS = ("filtered", "unchanged", "shadow", "off", "failed", "too_slow", "undone")
@@ -90,7 +90,7 @@ class UsageRollupAdmin(LedgerAdmin):
     def as_sheet(self, request: HttpRequest, queryset: QuerySet[UsageRollup]) -> HttpResponse:
         names = ["period", "starts", "caller__username", "key_id", "model", "target", "persona"]
         rows = queryset.values_list(*names, *SUMS)[:MOST_LINES]
-        text = "".join(sheets.lines([*names, *SUMS], rows.iterator(chunk_size=1000)))
+        text = "".join(csv_export.lines([*names, *SUMS], rows.iterator(chunk_size=1000)))
         answer = HttpResponse(text, content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="usage.csv"'
         return answer

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.conf import settings
 
-from proxy import encoder
+from proxy.filtering import encoder
 
 
 class ProxyConfig(AppConfig):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from proxy import builtin, connections, conversed, records, tokens, usage
+from proxy.accounting import conversation_capture, decision_writer, usage_writer
 from proxy.options import options
+from proxy.upstream import builtin, pool
+from proxy.wire import token_count
 
 
 def warm_up() -> None:
@@ -12,13 +14,13 @@ def warm_up() -> None:
     Raises ImproperlyConfigured for settings that make no sense.
     """
     options()
-    tokens.count("")
+    token_count.count("")
 
 
 async def close() -> None:
     """Close providers' connections, end the built-in model, write the last rows."""
-    connections.close()
+    pool.close()
     await builtin.close()
-    await usage.waiting.close()
-    await records.waiting.close()
-    await conversed.waiting.close()
+    await usage_writer.waiting.close()
+    await decision_writer.waiting.close()
+    await conversation_capture.waiting.close()

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from proxy.errors import InvalidTarget
-from proxy.target import host_of
+from proxy.upstream.target import host_of
 
 Allowed = frozenset[tuple[str, int]]
 

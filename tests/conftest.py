@@ -21,11 +21,11 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import User
-from alchemyst.accounts.tokens import issued_to
-from chats.running import runner
+from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
-from proxy import usage
+from proxy.accounting import usage_writer
 from proxy.models import DecisionRecord
 from tests import nginx
 from tests.fakes import FakeProvider
@@ -127,7 +127,7 @@ class Server(uvicorn.Server):
 
     def write_usage(self) -> None:
         """Have the rows written that wait in memory."""
-        asyncio.run_coroutine_threadsafe(usage.waiting.close(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(usage_writer.waiting.close(), self.loop).result(10)
 
     async def _rested(self) -> None:
         # What has arrived last is read at the loop's next look.

@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from alchemyst.accounts.models import User
 from alchemyst.staff.charts import Chart, Series, ranked
-from proxy import switch
+from proxy.filtering import kill_switch
 from proxy.models import UsageRollup
 from proxy.models.rollup import FIRST_BYTE_BOUNDS, FIRST_BYTE_COUNTS
 
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 def shown_to(user: User | AnonymousUser) -> dict[str, Any]:
     """Return what the page shows: charts only to those who may see usage."""
-    found: dict[str, Any] = {"filter_is_off": switch.is_off(), "charts": []}
+    found: dict[str, Any] = {"filter_is_off": kill_switch.is_off(), "charts": []}
     if not user.has_perm("proxy.view_usagerollup"):
         return found
     today = datetime.now(UTC).date()

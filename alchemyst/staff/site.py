@@ -15,8 +15,8 @@ from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from alchemyst.accounts.models import AuditEntry, User
+from alchemyst.operations.filter_switch import turn_filter
 from alchemyst.staff import configuration, dashboard
-from alchemyst.turn import turn_filter
 from proxy.models import FilterSwitch
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
-from chats.exports import FORMAT
 from chats.imports.conversation import Unreadable
-from proxy.conversations import values_in
+from chats.transfer.exports import FORMAT
+from proxy.filtering.cli.conversation_files import values_in
 
 MOST_MEMBERS = 1000
 # An import may be so many times as large unpacked as it may be sent.

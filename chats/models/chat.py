@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid7
 from chats.models.branch import Branch
 from chats.models.generation import Generation
 from chats.models.message import Message, MessageQuerySet
-from chats.search import Query
+from chats.search.query import Query
 from proxy.common.access import User, id_of
 from proxy.relevance import modes
 
@@ -68,7 +68,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         return self.filter(deleted_at__lt=timezone.now() - TRASH)
 
     def about(self, words: str) -> ChatQuerySet:
-        """The chats whose title, or one of whose messages, answers to a search (chats.search).
+        """The chats whose title, or one of whose messages, answers to a search.
 
         No words find no chat.
         """

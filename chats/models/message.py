@@ -83,7 +83,7 @@ class Message(models.Model):
     metadata = models.JSONField(default=dict, blank=True)
 
     standing: Standing
-    """Where it was asked for (chats.windows)."""
+    """Where it was asked for (chats.reading.message_window)."""
 
     objects = MessageQuerySet.as_manager()
 

@@ -17,16 +17,16 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chats import answer, questions, running
-from chats.asked import Manner, Question, Said
+from chats.answers import run, runner, start
+from chats.answers.prompt import mode_of
+from chats.answers.request import Manner, Question, Said
 from chats.models import Chat, Generation, Message
 from chats.models.chat import BeingAnswered
-from chats.pages.given import given_of
-from chats.pages.look import look_at
-from chats.pages.sent import required_id_in, text_in
+from chats.pages.fingerprint import look_at
+from chats.pages.form_data import required_id_in, text_in
+from chats.pages.inspector import given_of
 from chats.pages.sidebar import listed
 from chats.pages.thread import Thread, thread_of
-from chats.prompt import mode_of
 from personas.models import DEFAULT, Persona, relevance_modes
 from proxy.common.access import user_of
 from proxy.errors import ProxyError
@@ -105,9 +105,7 @@ def regenerate(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRes
     return _acted(
         request,
         chat_id,
-        lambda: questions.ask_again(
-            user_of(request), chat_id, manner_of(request), message_id, None
-        ),
+        lambda: start.ask_again(user_of(request), chat_id, manner_of(request), message_id, None),
     )
 
 
@@ -119,7 +117,7 @@ def edit(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
     return _acted(
         request,
         chat_id,
-        lambda: questions.ask_again(
+        lambda: start.ask_again(
             user_of(request), chat_id, manner_of(request), message_id, checked(content)
         ),
     )
@@ -132,7 +130,7 @@ def carry_on(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRespo
     return _acted(
         request,
         chat_id,
-        lambda: questions.carry_on(user_of(request), chat_id, manner_of(request), message_id),
+        lambda: start.carry_on(user_of(request), chat_id, manner_of(request), message_id),
     )
 
 
@@ -142,7 +140,7 @@ def stop(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Stop the answer that is being written, and keep what there is."""
     chat = found(request, chat_id)
     for generation in chat.generations.running():
-        answer.stop(generation)
+        run.stop(generation)
     return done(request, chat_id)
 
 
@@ -186,20 +184,20 @@ def asked(request: HttpRequest, content: str, chat_id: UUID | None) -> Generatio
         source=SOURCE,
     )
     async_to_sync(_refuse_if_draining)()
-    begun = questions.begin(user_of(request), question)
-    async_to_sync(running.start)(begun)
+    begun = start.begin(user_of(request), question)
+    async_to_sync(runner.start)(begun)
     return begun.generation
 
 
 def checked(content: str) -> str:
     """Return the text of a question; raises BadQuestion for none, and for one that is too long."""
     if not content or len(content) > LONGEST_QUESTION:
-        raise questions.BadQuestion(gettext("Write a question of at most 100,000 characters."))
+        raise start.BadQuestion(gettext("Write a question of at most 100,000 characters."))
     return content
 
 
 async def _refuse_if_draining() -> None:
-    running.refuse_if_draining()
+    runner.refuse_if_draining()
 
 
 def manner_of(request: HttpRequest) -> Manner:
@@ -237,7 +235,7 @@ def _acted(request: HttpRequest, chat_id: UUID, act: Any) -> HttpResponse:
     chat = found(request, chat_id)
     try:
         async_to_sync(_refuse_if_draining)()
-        async_to_sync(running.start)(act())
+        async_to_sync(runner.start)(act())
     except ProxyError as error:
         if is_fragment(request):
             return refused(error)

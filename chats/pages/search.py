@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from chats.found import add_matches
 from chats.models import Chat
 from chats.pages.sidebar import paged
-from chats.search import Query
+from chats.reading.search_matches import add_matches
+from chats.search.query import Query
 from proxy.common.access import user_of
 
 AT_ONCE = 20

@@ -17,7 +17,7 @@ from rest_framework.exceptions import ValidationError
 
 from chats.models import Chat
 from chats.models.chat import ChatQuerySet
-from chats.paging import page
+from chats.reading.cursor import page
 from proxy.common.access import user_of
 
 AT_ONCE = 40

@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 
 from chats.models import Chat, Event, Generation, Message
+from chats.reading.message_window import Window, window
 from chats.rendering import blocks_of, rendered
-from chats.windows import Window, window
 
 AT_ONCE = 30
 MOST_STEPS = 40

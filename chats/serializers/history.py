@@ -6,11 +6,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from chats.exports import FORMS
 from chats.models import Chat, Message
 from chats.models.chat import LONGEST_TITLE
+from chats.transfer.exports import FORMS
 from personas.models import DEFAULT, SCOPES, Persona, PersonaVersion, relevance_modes
-from proxy.api import KnownFields
+from proxy.common.web.drf import KnownFields
 
 MOST_MESSAGES = 5_000
 MOST_ON_A_PAGE = 100

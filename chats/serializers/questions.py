@@ -9,11 +9,11 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from chats.asked import Manner, Question, Said
+from chats.answers.request import Manner, Question, Said
 from chats.models import Message
 from personas.models import SCOPES
-from proxy.api import KnownFields
 from proxy.common.access import Access
+from proxy.common.web.drf import KnownFields
 
 MOST_TEXTS = 200
 LONGEST_KEY = 200

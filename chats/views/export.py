@@ -9,13 +9,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 
-from chats.exports import FORMS, streamed
 from chats.models import Chat
 from chats.serializers.history import ExportQuery
+from chats.transfer.exports import FORMS, streamed
 from chats.views import TOKEN_OR_SESSION
-from chats.views.one import found_among
-from proxy.api import answers
+from chats.views.chat import found_among
 from proxy.common.access import user_of
+from proxy.common.web.drf import answers
 
 
 class ExportView(GenericAPIView[Chat]):

@@ -10,11 +10,11 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chats.found import add_matches
 from chats.models import Chat
 from chats.models.chat import ChatQuerySet
-from chats.paging import page
-from chats.search import Query
+from chats.reading.cursor import page
+from chats.reading.search_matches import add_matches
+from chats.search.query import Query
 from chats.serializers.history import (
     HistoryQuery,
     HistorySerializer,
@@ -22,9 +22,9 @@ from chats.serializers.history import (
     TrashSerializer,
 )
 from chats.views import TOKEN_OR_SESSION
-from chats.views.one import found_among
-from proxy.api import answers
+from chats.views.chat import found_among
 from proxy.common.access import user_of
+from proxy.common.web.drf import answers
 
 
 class HistoryView(GenericAPIView[Chat]):

@@ -22,8 +22,8 @@ from chats.models.importing import PART_BYTES
 from chats.serializers.importing import ImportSerializer
 from chats.tasks import import_chats
 from chats.views import TOKEN_OR_SESSION
-from proxy.api import Conflict, answers, caller_id
 from proxy.common.access import user_of
+from proxy.common.web.drf import Conflict, answers, caller_id
 
 MOST_SHOWN = 20
 _MULTIPART = {

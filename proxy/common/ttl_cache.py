@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
-from proxy.common.threads import on_database_thread
+from proxy.common.runtime.threads import on_database_thread
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import places
-from .places import Places
+from . import message_set
+from .message_set import Places
 from .rates import Rates
 
 
@@ -70,11 +70,11 @@ def common(request: Sums, sent: Sent, rates: Rates) -> int:
     different = request.messages ^ sent.messages
     if not different:
         return request.total
-    place = places.first(different)
+    place = message_set.first(different)
     return 0 if rates.is_whole and sent.messages >> place else request.upto(place)
 
 
 def begins_with(messages: Places, sent: Sent) -> bool:
     """Tell whether a request begins with the whole of one that was forwarded."""
     different = messages ^ sent.messages
-    return not different or not sent.messages >> places.first(different)
+    return not different or not sent.messages >> message_set.first(different)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from . import places
+from . import message_set
 from .cache import Draft, Sent
-from .places import Places
+from .message_set import Places
 from .rates import Rates
 from .turn import Turn
 
@@ -42,7 +42,7 @@ class Candidates:
             yield turn.completed(each) | turn.need, "back"
         for each in reversed(alive):
             for start in self._cuts(each, kept):
-                yield turn.completed(each) & places.below(start) | kept, "cut"
+                yield turn.completed(each) & message_set.below(start) | kept, "cut"
 
     def with_moved(self, last: Sent) -> Draft | None:
         """Return the last request gone on with, what the question needs besides right before it.
@@ -55,7 +55,7 @@ class Candidates:
         missing = turn.need & ~here
         if not missing or missing & ~turn.movable or turn.tied(here) != here:
             return None
-        newer = here & turn.on_topic & ~places.below(places.first(missing))
+        newer = here & turn.on_topic & ~message_set.below(message_set.first(missing))
         messages = here | missing
         return None if newer or messages == turn.everything else Draft(messages, missing)
 
@@ -65,7 +65,7 @@ class Candidates:
         Behind the first message that it lacks, nothing of it would be read from the cache.
         """
         missing = kept & ~sent.messages
-        end = places.first(missing) if missing else len(self.turn.tokens)
+        end = message_set.first(missing) if missing else len(self.turn.tokens)
         cuts = [start for start in self.turn.starts if start <= end]
         return cuts[:: 1 + len(cuts) // MOST_CUTS]
 
@@ -73,7 +73,7 @@ class Candidates:
         """Return what a cut leaves: what the question needs or may need, and what was said last."""
         turn = self.turn
         start = turn.starts[-1 - self.stay :][0] if turn.starts else 0
-        latest = turn.everything & ~places.below(start) & ~turn.copies
+        latest = turn.everything & ~message_set.below(start) & ~turn.copies
         return turn.need | turn.keep | latest
 
     def _grown(self, kept: Places) -> Places:
@@ -85,7 +85,9 @@ class Candidates:
         for start, end in zip(turn.starts[-2::-1], turn.starts[:0:-1], strict=True):
             if total >= rates.least + rates.step:
                 break
-            exchange = turn.everything & places.below(end) & ~places.below(start) & ~turn.copies
+            exchange = (
+                turn.everything & message_set.below(end) & ~message_set.below(start) & ~turn.copies
+            )
             total += turn.size(exchange & ~kept)
             kept |= exchange
         return kept

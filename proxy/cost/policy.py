@@ -15,7 +15,7 @@ import numpy as np
 
 from .cache import Draft, Sent, Sums, alive, begins_with, cached, common, price
 from .candidates import Candidates
-from .places import Places
+from .message_set import Places
 from .rates import Rates
 from .state import State
 from .turn import Turn

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from . import places
+from . import message_set
 from .cache import Sent, begins_with
-from .places import Places
+from .message_set import Places
 
 MOST_SENT: Final = 6
 """How many forwarded requests are remembered; the provider's cache holds several as well."""
@@ -63,9 +63,9 @@ class State:
         moved = _moved(self.history, history)
         sent = []
         for each in self.sent:
-            found = [moved.get(place, -1) for place in places.listed(each.messages)]
+            found = [moved.get(place, -1) for place in message_set.listed(each.messages)]
             if -1 not in found:
-                sent.append(Sent(places.of(found), each.at))
+                sent.append(Sent(message_set.of(found), each.at))
         return replace(self, history=history, sent=tuple(sent))
 
     def after(self, sent: Sent) -> tuple[Sent, ...]:

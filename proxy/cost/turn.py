@@ -9,11 +9,11 @@ from itertools import pairwise
 from typing import Final
 
 from proxy.relevance.messages import Message
-from proxy.relevance.widths import Widths
+from proxy.relevance.thresholds import Widths
 
-from . import places
+from . import message_set
 from .cache import Draft, Sent
-from .places import Places
+from .message_set import Places
 
 CODE: Final = "```"
 """Where there is code, an older version of it must not come after a newer one."""
@@ -63,21 +63,21 @@ class Turn:
 
     def going_on(self, last: Sent) -> Places:
         """Return the last request with all that came since."""
-        since = self.everything & ~places.below(last.messages.bit_length())
+        since = self.everything & ~message_set.below(last.messages.bit_length())
         return last.messages & self.everything | since
 
     def completed(self, sent: Sent) -> Places:
         """Return an earlier request with the answer to its question, where it is past."""
         length = sent.messages.bit_length()
         end = next((start for start in self.starts if start >= length), length)
-        answer = places.below(end) & ~places.below(length)
+        answer = message_set.below(end) & ~message_set.below(length)
         return (sent.messages | answer) & self.everything
 
     def lasting(self, draft: Draft) -> Places:
         """Return of a request what a later one can begin with: what stands before the moved."""
         if not draft.moved:
             return draft.messages
-        return draft.messages & ~draft.moved & places.below(self.starts[-1])
+        return draft.messages & ~draft.moved & message_set.below(self.starts[-1])
 
     def tied(self, messages: Places) -> Places:
         """Return `messages` with what they may not be parted from."""
@@ -88,7 +88,7 @@ class Turn:
 
     def size(self, messages: Places) -> int:
         """Return the tokens of these messages alone."""
-        return sum(self.tokens[place] for place in places.listed(messages))
+        return sum(self.tokens[place] for place in message_set.listed(messages))
 
 
 def turn_of(
@@ -106,18 +106,20 @@ def turn_of(
     question.
     """
     *_, need, keep = seen.kept
-    everything = places.below(len(messages)) & ~places.of(seen.excluded)
+    everything = message_set.below(len(messages)) & ~message_set.of(seen.excluded)
     end = len(messages) if seen.query is None else seen.query
     return Turn(
         hashes=hashes,
         tokens=[message.tokens for message in messages],
-        need=places.of(need),
-        keep=places.of(keep),
+        need=message_set.of(need),
+        keep=message_set.of(keep),
         starts=[*_starts(seen, end), end],
         everything=everything,
-        copies=places.of(seen.copies),
-        ties=[places.of(exchange) for exchange in seen.exchanges if not _is_together(exchange)],
-        fixed=places.of(seen.fixed),
+        copies=message_set.of(seen.copies),
+        ties=[
+            message_set.of(exchange) for exchange in seen.exchanges if not _is_together(exchange)
+        ],
+        fixed=message_set.of(seen.fixed),
         front=front,
         movable=0 if likeness is None else _movable(messages, seen),
         on_topic=0 if likeness is None else _like_the_question(seen, likeness),
@@ -141,7 +143,7 @@ def _movable(messages: Sequence[Message], seen: Widths) -> Places:
     if not is_chat or any(m.role == "tool" or m.calls or CODE in m.text for m in messages):
         return 0
     movable = (exchange for exchange in seen.exchanges if _is_plain(messages, exchange))
-    return places.of(place for exchange in movable for place in exchange)
+    return message_set.of(place for exchange in movable for place in exchange)
 
 
 def _is_plain(messages: Sequence[Message], exchange: Sequence[int]) -> bool:
@@ -154,7 +156,9 @@ def _is_plain(messages: Sequence[Message], exchange: Sequence[int]) -> bool:
 
 
 def _like_the_question(seen: Widths, likeness: float) -> Places:
-    return places.of(v.index for v in seen.verdicts if v.score is not None and v.score >= likeness)
+    return message_set.of(
+        v.index for v in seen.verdicts if v.score is not None and v.score >= likeness
+    )
 
 
 def _is_together(exchange: Sequence[int]) -> bool:

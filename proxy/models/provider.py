@@ -17,10 +17,10 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from proxy import vault
+from proxy.common import vault
 from proxy.cost import policy
-from proxy.remembered import forget
-from proxy.target import Base, base_of
+from proxy.providers.cache import forget
+from proxy.upstream.target import Base, base_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 RESERVED = ("default", "http", "https", "models", "preview", "requests")

@@ -9,9 +9,9 @@ from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from proxy.api.serializers import ProviderSerializer
 from proxy.models import Provider
 from proxy.models.provider import LONGEST_URL
-from proxy.serializers import ProviderSerializer
 
 LONGEST_KEY = 1000
 

@@ -14,13 +14,14 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from proxy import conversations, pins
-from proxy.context import Wish, filtered
-from proxy.conversations import MOST_MESSAGES, Conversation
 from proxy.errors import InvalidRequest, ProxyError
-from proxy.given import Given, given
+from proxy.filtering import pins
+from proxy.filtering.cli import conversation_files
+from proxy.filtering.cli.conversation_files import MOST_MESSAGES, Conversation
+from proxy.filtering.cli.transcripts import messages_in
+from proxy.filtering.inspector import Given, given
+from proxy.filtering.result import Wish, filtered
 from proxy.relevance import modes
-from proxy.transcripts import messages_in
 
 EXAMPLE = """\
 User: How do I merge two sorted lists in Python?
@@ -118,7 +119,7 @@ def _conversation(text: str) -> Conversation:
         raise InvalidRequest(gettext("Paste a conversation, or choose a file."))
     if not body.startswith(("{", "[")):
         body = msgspec.json.encode({"messages": messages_in(body)}).decode()
-    found = conversations.read(
+    found = conversation_files.read(
         body.encode("utf-8", "replace"), most_messages=settings.PROXY_MAX_MESSAGES
     )
     if len(found) > 1:

@@ -14,10 +14,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from proxy.api.usage import as_csv, dollars
 from proxy.models import UsageRollup
 from proxy.models.rollup import UsageRollupQuerySet
 from proxy.pages.providers import user_id
-from proxy.views.usage import as_csv, dollars
 
 SPANS = {7: _("7 days"), 30: _("30 days"), 90: _("90 days"), 365: _("A year")}
 USUAL = 30

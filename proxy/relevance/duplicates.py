@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .exchanges import Conversation
-from .features import Features
 from .messages import Message
+from .text.features import Features
 
 
 def repeated(

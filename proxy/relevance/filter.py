@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import modes
-from .features import memory
-from .joins import joined, joins
-from .look import Look
+from .assessment import Look
+from .merge_turns import joined, joins
 from .messages import Message
+from .text.features import memory
 
 
 @dataclass(frozen=True, slots=True)

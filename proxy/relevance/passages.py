@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .features import memory
-from .likeness import History
 from .messages import Message
+from .text.features import memory
+from .text.tfidf import History
 
 
 def alike(texts: Sequence[Message], question: Message) -> list[float]:

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from .likeness import Floats, History
-from .meaning import Meaning
+from .text.embeddings import Meaning
+from .text.tfidf import Floats, History
 from .topics import Topics
 
 EXPANSION: Final = 0.3

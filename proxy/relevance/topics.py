@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from .likeness import Floats, History, products, sums
-from .meaning import Meaning
+from .text.embeddings import Meaning
+from .text.tfidf import Floats, History, products, sums
 
 NEAREST: Final = 8
 """How many exchanges an exchange may take its score from."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from proxy.common.asgi import Scope
+from proxy.common.web.asgi import Scope
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Dialect
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
-from proxy.common.asgi import Scope
+from proxy.common.web.asgi import Scope
 from proxy.errors import ProxyError
 from proxy.relevance.messages import Message
 

@@ -14,13 +14,13 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 from msgspec import Meta, Raw, field
 
-from proxy.common.asgi import Scope, header
+from proxy.common.web.asgi import Scope, header
 from proxy.errors import InvalidRequest, ProxyError
-from proxy.wire.checks import check_number, decoded
-from proxy.wire.counts import counted, objects_after
 from proxy.wire.dialect import Counts, Request, Route
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
-from proxy.wire.lists import narrowed
+from proxy.wire.model_lists import narrowed
+from proxy.wire.usage_parser import counted, objects_after
+from proxy.wire.validation import check_number, decoded
 
 NAME = "gemini"
 OWN_HOST = "generativelanguage.googleapis.com"

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy import tokens
 from proxy.common.lru import LRUCache, digest_of
 from proxy.errors import InvalidMessages
-from proxy.relevance.joins import BETWEEN
+from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.messages import Message
-from proxy.wire.checks import decoded
+from proxy.wire import token_count
+from proxy.wire.validation import decoded
 
 ROLES = ("user", "model", "function")
 
@@ -96,7 +96,7 @@ def _read(raw: bytes, digest: bytes, place: str) -> Content:
         digest=digest,
         is_plain=_is_plain(content),
         is_protected=any(map(_is_opaque, parts)),
-        tokens=tokens.PER_MESSAGE + tokens.count(text),
+        tokens=token_count.PER_MESSAGE + token_count.count(text),
     )
     return Content(message, tuple(map(_named, calls)), tuple(map(_named, answers)))
 

@@ -16,15 +16,15 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from proxy.common.asgi import Scope
+from proxy.common.web.asgi import Scope
 from proxy.errors import ProxyError
-from proxy.relevance.joins import BETWEEN
+from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.messages import Message
 from proxy.wire import openai_messages
-from proxy.wire.checks import check_number, decoded
-from proxy.wire.counts import counted, objects_after
 from proxy.wire.dialect import Counts, Request, Route
-from proxy.wire.lists import narrowed
+from proxy.wire.model_lists import narrowed
+from proxy.wire.usage_parser import counted, objects_after
+from proxy.wire.validation import check_number, decoded
 
 COMPLETIONS: Final = "chat/completions"
 NAME = "openai"

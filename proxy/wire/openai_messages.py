@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from proxy import tokens
 from proxy.common.lru import LRUCache, digest_of
 from proxy.errors import InvalidMessages, InvalidRequest
 from proxy.relevance.messages import Message
+from proxy.wire import token_count
 
 ROLES = {
     "system": "system",
@@ -69,7 +69,9 @@ def _read(raw: bytes, digest: bytes, place: str) -> Message:
         answers=_answers(message),
         is_plain=is_plain,
         is_protected=_has_cache_mark(message) or has_media(message),
-        tokens=tokens.PER_MESSAGE + (tokens.PER_NAME if name else 0) + tokens.count(text),
+        tokens=token_count.PER_MESSAGE
+        + (token_count.PER_NAME if name else 0)
+        + token_count.count(text),
     )
 
 

@@ -10,21 +10,22 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from rest_framework.test import APIClient
 
-from alchemyst.accounts import limits, middleware
-from alchemyst.accounts.authentication import checked
-from alchemyst.accounts.memory import memory
-from alchemyst.accounts.middleware import Bearer, RateLimited
+from alchemyst.accounts.auth import asgi
+from alchemyst.accounts.auth.asgi import Bearer, RateLimited
+from alchemyst.accounts.auth.authentication import checked
+from alchemyst.accounts.limits import rate
 from alchemyst.accounts.models import SCOPES, ApiKey, User
+from alchemyst.accounts.token_cache import memory
 from alchemyst.errors import Answered
 from alchemyst.logs import MaskedPaths
-from proxy.common.asgi import Receive, Scope, Send
+from proxy.common.web.asgi import Receive, Scope, Send
 from tests.conftest import PASSWORD
 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     memory.forget()
-    limits.clear()
+    rate.clear()
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 def on_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Send a request with these headers through the proxy's layers, as `asgi.py` composes them."""
     # In the test's own thread, so that it sees the test's transaction.
-    monkeypatch.setattr(middleware, "checked_aside", sync_to_async(checked))
+    monkeypatch.setattr(asgi, "checked_aside", sync_to_async(checked))
     application = MaskedPaths(Answered(Bearer(RateLimited(who, limit="proxy"), scope="proxy")))
 
     async def ask(*headers: tuple[bytes, bytes]) -> Answer:
@@ -129,7 +130,7 @@ def on_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
             await application(scope, receive, send)
         finally:
             # The loop ends with this request.
-            await limits.aclose()
+            await rate.aclose()
         start, *pieces = sent
         body = json.loads(b"".join(piece["body"] for piece in pieces))
         return Answer(start["status"], dict(start["headers"]), body, has_read_body)

@@ -14,12 +14,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from alchemyst.accounts import authentication
-from alchemyst.accounts.access import Access
-from alchemyst.accounts.authentication import access_of
-from alchemyst.accounts.memory import Memory, memory
+from alchemyst.accounts.auth import authentication
+from alchemyst.accounts.auth.access import Access
+from alchemyst.accounts.auth.authentication import access_of
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import SCOPES, ApiKey, User
-from alchemyst.accounts.tokens import issued_to
+from alchemyst.accounts.token_cache import Memory, memory
 from tests.accounts.conftest import bearer
 
 KEYS = "/api/v1/auth/keys"

@@ -7,11 +7,11 @@ import time
 import pytest
 import requests
 
-from alchemyst.accounts import news
-from alchemyst.accounts.memory import memory
+from alchemyst.accounts import broadcast
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import AuditEntry, News, User
 from alchemyst.accounts.models.audit import AppendOnly
-from alchemyst.accounts.tokens import issued_to
+from alchemyst.accounts.token_cache import memory
 from tests.fakes import FakeProvider
 
 KEYS = "/api/v1/auth/keys"
@@ -51,12 +51,12 @@ class TestABlock:
         self, alice: User, token: str, bearing, monkeypatch: pytest.MonkeyPatch
     ):
         """What another process wrote is there; this one has not looked yet."""
-        monkeypatch.setattr(news, "_seen", set())
+        monkeypatch.setattr(broadcast, "_seen", set())
         assert bearing(token).get(KEYS).status_code == 200
         assert memory.recall(token.encode())
 
-        News.objects.create(topic=news.ENDED, subject=str(alice.pk))
-        news.catch_up()
+        News.objects.create(topic=broadcast.ENDED, subject=str(alice.pk))
+        broadcast.catch_up()
 
         assert memory.recall(token.encode()) is None
 
@@ -105,7 +105,7 @@ class TestStreams:
     def test_end_when_another_process_blocked_their_user(self, reading, alice: User):
         """The row that the other process wrote is all that this one can know."""
         time.sleep(1.2)
-        News.objects.create(topic=news.ENDED, subject=str(alice.pk))
+        News.objects.create(topic=broadcast.ENDED, subject=str(alice.pk))
 
         assert "access_ended" in b"".join(reading).decode()
 

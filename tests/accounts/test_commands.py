@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
-from alchemyst.accounts.authentication import access_of
+from alchemyst.accounts.auth.authentication import access_of
 from alchemyst.accounts.models import SCOPES, ApiKey, User
 from tests.conftest import PASSWORD
 

@@ -18,9 +18,9 @@ import redis
 from django.conf import settings
 from django.test import RequestFactory
 
-from alchemyst.accounts import limits
-from alchemyst.accounts.limits import Local
-from alchemyst.accounts.throttles import address_of
+from alchemyst.accounts.limits import rate
+from alchemyst.accounts.limits.rate import Local
+from alchemyst.accounts.limits.throttles import address_of
 from proxy.common.redis import CircuitBreaker
 from tests.accounts.conftest import bearer
 from tests.conftest import PASSWORD
@@ -253,7 +253,7 @@ class TestWithoutRedisAnswering:
             )
             monkeypatch.setattr(settings, "REDIS_TIMEOUT", 0.05)
             # However slow the machine is, it is left alone to the end of the test.
-            monkeypatch.setattr(limits, "LEFT_ALONE", 3600.0)
+            monkeypatch.setattr(rate, "LEFT_ALONE", 3600.0)
             yield silent
 
     @pytest.mark.usefixtures("silent_redis")
@@ -273,7 +273,7 @@ class TestWithoutRedisAnswering:
         for _ in range(20):
             assert on_proxy(bearer(token)).status == 200
 
-        assert asked >= limits.FAILURES
+        assert asked >= rate.FAILURES
         assert _connections_to(silent_redis) == 0
 
 
@@ -293,9 +293,9 @@ class TestWithRedis:
         limited(api=(2, 60))
         as_alice.get(KEYS)
         # What another process knows is in Redis alone.
-        limits.clear()
+        rate.clear()
         as_alice.get(KEYS)
-        limits.clear()
+        rate.clear()
 
         assert as_alice.get(KEYS).status_code == 429
 
@@ -305,24 +305,24 @@ class TestWithRedis:
 
         async def ask() -> list[float]:
             try:
-                return [await limits.ahit("api", subject) for _ in range(2)]
+                return [await rate.ahit("api", subject) for _ in range(2)]
             finally:
-                await limits.aclose()
+                await rate.aclose()
 
-        waits = [limits.hit("api", subject), limits.hit("api", subject), *asyncio.run(ask())]
+        waits = [rate.hit("api", subject), rate.hit("api", subject), *asyncio.run(ask())]
 
         assert waits == [0.0] * 4
-        assert 0 < limits.hit("api", subject) <= 120
+        assert 0 < rate.hit("api", subject) <= 120
 
     def test_lets_one_through_after_the_wait_that_it_told(self, limited):
         limited(api=(2, 1))
         subject = secrets.token_hex(8)
-        while not (wait := limits.hit("api", subject)):
+        while not (wait := rate.hit("api", subject)):
             pass
 
         time.sleep(wait + 0.01)
 
-        assert limits.hit("api", subject) == 0.0
+        assert rate.hit("api", subject) == 0.0
 
     def test_keeps_no_name_and_nothing_for_ever(self, sign_in, limited):
         limited(login=(5, 60))

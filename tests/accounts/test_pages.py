@@ -13,7 +13,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from alchemyst.accounts import limits
+from alchemyst.accounts.limits import rate
 from alchemyst.accounts.models import ApiKey, AuditEntry, User
 from tests.conftest import PASSWORD
 
@@ -340,7 +340,7 @@ class TestErasing:
         assert User.objects.exists()
 
     def test_lets_nobody_guess_the_password(self, alices: Client, limited: Any):
-        limits.clear()
+        rate.clear()
         limited(login=(1, 60))
         alices.post("/settings/erase", {"password": "wrong"})
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from alchemyst.accounts.models import ApiKey, User
-from alchemyst.accounts.snippets import snippets
+from alchemyst.accounts.pages.snippets import snippets
 from tests.fakes import FakeProvider
 
 KEY_OF_THE_PROVIDER = "sk-provider-1234"

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
+from alchemyst.accounts.auth.jwt import issued_to, rotated
 from alchemyst.accounts.models import User
-from alchemyst.accounts.tokens import issued_to, rotated
 from tests.conftest import PASSWORD
 
 TOKEN = "/api/v1/auth/token"

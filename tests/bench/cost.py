@@ -26,11 +26,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from proxy.cost import places, policy  # noqa: E402
+from proxy.cost import message_set, policy  # noqa: E402
 from proxy.cost.rates import Rates  # noqa: E402
 from proxy.cost.turn import Turn  # noqa: E402
 from proxy.relevance import modes  # noqa: E402
-from proxy.relevance.widths import at_widths  # noqa: E402
+from proxy.relevance.thresholds import at_widths  # noqa: E402
 from tests.bench.relevance import read  # noqa: E402
 
 SHARE = modes.SHARES["very_strict"]
@@ -101,19 +101,19 @@ def gate(preset: str, system: int, *, may_move: bool = False) -> type:
             asked = Turn(
                 hashes=array("Q", range(count + 1)),
                 tokens=[round(tokens(i)) for i in range(count + 1)],
-                need=places.of(turn[need]) | 1 << count,
-                keep=places.of(turn[keep]) | 1 << count,
+                need=message_set.of(turn[need]) | 1 << count,
+                keep=message_set.of(turn[keep]) | 1 << count,
                 starts=[*starts, count],
-                everything=places.below(count + 1),
+                everything=message_set.below(count + 1),
                 movable=_movable(case["role"], count) if may_move else 0,
-                on_topic=places.of(turn["w10"]),
+                on_topic=message_set.of(turn["w10"]),
                 front=round(tokens(system)),
             )
             decision, kept["state"] = policy.decide(
                 asked, kept["state"], rates, now, policy.PRESETS[preset]
             )
-            stays = places.listed(decision.messages & ~decision.moved & ~(1 << count))
-            moved = [("r", place) for place in places.listed(decision.moved)]
+            stays = message_set.listed(decision.messages & ~decision.moved & ~(1 << count))
+            moved = [("r", place) for place in message_set.listed(decision.moved)]
             return [system, *stays, *moved, count]
 
         def settle(self, *told: Any) -> None:
@@ -122,11 +122,11 @@ def gate(preset: str, system: int, *, may_move: bool = False) -> type:
     return Gate
 
 
-def _movable(roles: Sequence[str], count: int) -> places.Places:
+def _movable(roles: Sequence[str], count: int) -> message_set.Places:
     """Return the exchanges of a question and an answer, where an answer came last."""
     said = "".join(roles[:count])
     starts = [place for place in range(count) if said[place : place + 3] in ("uau", "ua")]
-    return places.of((*starts, *(n + 1 for n in starts))) if said.endswith("a") else 0
+    return message_set.of((*starts, *(n + 1 for n in starts))) if said.endswith("a") else 0
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Turns:
 
     def __init__(self, size: int, seed: int, preset: str) -> None:
         from proxy.cost.prices import Table, shipped
-        from proxy.gate import Gate
+        from proxy.filtering.cost_gate import Gate
 
         self.said = conversation(size, seed)
         self.gate = Gate(preset, HOST, seed, "key", Table(shipped()))
@@ -68,11 +68,11 @@ class Turns:
             await self._turn(self.said[: number + 1])
 
     async def _turn(self, said: list[dict[str, str]]) -> None:
-        from proxy import context, weighing
-        from proxy.context import Wish
         from proxy.cost import policy
+        from proxy.filtering import pipeline, result
+        from proxy.filtering.result import Wish
         from proxy.relevance import modes
-        from proxy.relevance.widths import at_widths
+        from proxy.relevance.thresholds import at_widths
         from proxy.wire import openai
         from proxy.wire.dialect import Route
 
@@ -82,14 +82,14 @@ class Turns:
         wish, share = Wish("very_strict", seconds=60), modes.SHARES["very_strict"]
         asked = policy.widths(self.gate.table.of(HOST, MODEL).rates, share)  # type: ignore[union-attr]
         # What is new in a turn is read once, whoever asks first.
-        context.filtered(request, openai, wish)
+        result.filtered(request, openai, wish)
         began = time.process_time()
-        context.filtered(request, openai, wish)
+        result.filtered(request, openai, wish)
         filtered = time.process_time()
         at_widths(request.messages, (share, asked.need, asked.keep))
         seen = time.process_time()
-        pending = weighing.weighed(request, openai, wish, self.gate)
-        assert isinstance(pending, weighing.Pending)
+        pending = pipeline.weighed(request, openai, wish, self.gate)
+        assert isinstance(pending, pipeline.Pending)
         made = await pending.settled()
         ended = time.process_time()
         assert made.gated

@@ -26,8 +26,8 @@ django.setup()
 from django.db import connection  # noqa: E402
 from rest_framework.test import APIClient  # noqa: E402
 
+from alchemyst.accounts.auth.jwt import issued_to  # noqa: E402
 from alchemyst.accounts.models import User  # noqa: E402
-from alchemyst.accounts.tokens import issued_to  # noqa: E402
 from chats.models import Chat, Message  # noqa: E402
 
 SIZES = (100, 10_000, 100_000)

@@ -21,7 +21,7 @@ from tests.bench import proxy
 
 _SET_LIMITS = """
 from alchemyst.accounts.models import Limit, User
-from alchemyst.accounts.tokens import issued_to
+from alchemyst.accounts.auth.jwt import issued_to
 user, _ = User.objects.get_or_create(username="limited")
 most = 2_000_000_000
 Limit.objects.get_or_create(user=user, defaults=dict(

@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from proxy import encoder  # noqa: E402
+from proxy.filtering import encoder  # noqa: E402
 from proxy.relevance import filter as relevance  # noqa: E402
 from proxy.relevance.messages import Message  # noqa: E402
 from tests.bench.rivals import BM25, LastMessages, MiniLM, PlainTfidf  # noqa: E402

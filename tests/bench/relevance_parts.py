@@ -19,13 +19,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from proxy.relevance import features, filter, look, scoring, standing, topics, words  # noqa: E402
+from proxy.relevance import assessment, filter, keep_rules, scoring, topics  # noqa: E402
+from proxy.relevance.text import features, words  # noqa: E402
 from tests.bench.relevance import Filter, scorer_at  # noqa: E402
 
 Change = tuple[object, str, object]
 
 _best_first = scoring._shares
-_reasons = standing.reasons
+_reasons = keep_rules.reasons
 
 
 def _stem_nothing(word: str) -> Any:
@@ -94,11 +95,11 @@ PARTS: dict[str, list[Change]] = {
     "the best exchange always": [(scoring, "_shares", _without_best)],
     "preference for short exchanges": [(scoring, "THRIFT", 0.0)],
     "the sender whom the question names": [(scoring, "SPEAKER", 0.0)],
-    "open requests": [(look, "reasons", _but("open request"))],
-    "an open request begins its topic": [(standing, "MOST_LINK", 1.0)],
-    "standing instructions": [(look, "reasons", _but("standing instruction"))],
-    "corrections and latest versions": [(look, "raised", lambda shares, *rest: shares)],
-    "the least worth dropping": [(look, "WORTH", 0.0)],
+    "open requests": [(assessment, "reasons", _but("open request"))],
+    "an open request begins its topic": [(keep_rules, "MOST_LINK", 1.0)],
+    "standing instructions": [(assessment, "reasons", _but("standing instruction"))],
+    "corrections and latest versions": [(assessment, "raised", lambda shares, *rest: shares)],
+    "the least worth dropping": [(assessment, "WORTH", 0.0)],
     "looking again (then not idempotent)": [(filter._Narrowing, "_dropped", _looked_once)],
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from proxy import encoder
+from proxy.filtering import encoder
 
 Messages = list[dict[str, Any]]
 

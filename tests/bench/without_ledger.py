@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alchemyst.asgi import application
-from proxy.views.base import Call
+from proxy.gateway.call import Call
 
 __all__ = ["application"]
 

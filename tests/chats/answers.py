@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import requests
 
 from alchemyst.accounts.models import User
-from chats import titles
+from chats.answers import titles
 from personas.models import Persona
 from proxy.models import Provider
 from tests.chats import behaviours

@@ -10,8 +10,8 @@ import pytest
 import requests
 from django.utils import timezone
 
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import User
-from alchemyst.accounts.tokens import issued_to
 from chats.models import Chat, Generation, Message
 from personas.models import Persona
 from tests.chats.answers import Api, persona

@@ -162,10 +162,10 @@ class TestOtherForms:
 
 
 def test_a_person_s_own_export_has_their_chats(alice: User, branched: Chat):
-    from chats import personal
+    from chats.transfer import personal_data
 
-    (chat,) = personal.chats(alice.pk)
-    messages = list(personal.messages(alice.pk))
+    (chat,) = personal_data.chats(alice.pk)
+    messages = list(personal_data.messages(alice.pk))
 
     assert chat["title"] == "Tea “for” two"
     assert len(messages) == Message.objects.count()

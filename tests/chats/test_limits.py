@@ -9,10 +9,10 @@ import pytest
 import redis
 from django.conf import settings
 
-from alchemyst.accounts import counters
+from alchemyst.accounts.limits import stores
 from alchemyst.accounts.models import Limit, User
 from personas.models import Persona
-from proxy import switch
+from proxy.filtering import kill_switch
 from proxy.models import FilterSwitch, UsageRecord
 from tests.chats.answers import Api, asking, events, persona
 from tests.conftest import Server
@@ -21,7 +21,7 @@ from tests.fakes import FakeProvider
 
 @pytest.fixture(autouse=True)
 def _nothing_counted() -> None:
-    counters.in_process.clear()
+    stores.in_process.clear()
     if settings.REDIS_URL:
         with redis.Redis.from_url(settings.REDIS_URL) as client:
             for key in client.scan_iter("alchemyst:allowance:*"):
@@ -71,12 +71,12 @@ def test_usage_tells_the_persona(api: Api, maya: Persona, the_server: Server):
 def switched_off() -> Iterator[None]:
     FilterSwitch.turn(off=True)
     yield
-    switch._is_off, switch._read_at = False, float("-inf")
+    kill_switch._is_off, kill_switch._read_at = False, float("-inf")
 
 
 def test_with_the_switch_off_chats_are_not_filtered(api: Api, maya: Persona, switched_off):
     end = time.monotonic() + 5
-    while not switch._is_off and time.monotonic() < end:
+    while not kill_switch._is_off and time.monotonic() < end:
         time.sleep(0.1)
 
     answer = api.post("", asking())

@@ -9,7 +9,7 @@ import pytest
 
 from alchemyst.accounts.models import User
 from chats.models import Chat, Generation
-from chats.pages.look import look_at
+from chats.pages.fingerprint import look_at
 from tests.chats.answers import Api
 from tests.chats.conftest import MISSING
 from tests.chats.test_socket import Open, open_socket, signed_in  # noqa: F401

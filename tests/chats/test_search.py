@@ -10,9 +10,9 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from alchemyst.accounts.models import User
-from chats import indexing
 from chats.models import Chat, Message
-from chats.search import Query
+from chats.search import index
+from chats.search.query import Query
 from tests.chats.conftest import talk
 
 HISTORY = "/api/v1/chat/history"
@@ -225,7 +225,7 @@ class TestTheIndex:
         talk(tea.owner, "unseen needle", title="late")
         assert found(as_alice, "needle") == []
 
-        indexing.repair(connection)
+        index.repair(connection)
 
         assert found(as_alice, "needle") == ["late"]
         assert found(as_alice, "oolong") == ["Leaves in hot water"]

@@ -14,8 +14,8 @@ from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import ApiKey, User
-from alchemyst.accounts.tokens import issued_to
 from chats.models import Chat, Generation
 from personas.models import Persona
 from tests.chats.answers import Api, asking, persona, questions
@@ -120,7 +120,7 @@ class TestWhoMayOpenIt:
     def test_nobody_who_says_nothing(
         self, open_socket: Open, chat, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("chats.consumers.PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr("chats.streaming.chat_socket.PATIENCE_SECONDS", 0.1)
 
         with open_socket(chat.pk) as socket:
             assert socket.closed() == 4401
@@ -168,7 +168,7 @@ class TestWhileItIsOpen:
     def test_an_account_that_is_switched_off_ends_it_without_any_action(
         self, open_socket: Open, chat, token: str, alice: User, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("chats.consumers.CHECK_SECONDS", 0.2)
+        monkeypatch.setattr("chats.streaming.chat_socket.CHECK_SECONDS", 0.2)
 
         with open_socket(chat.pk, token) as socket:
             socket.read()

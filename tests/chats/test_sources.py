@@ -10,12 +10,12 @@ from aiohttp import web
 from django.conf import LazySettings
 
 from alchemyst.accounts.models import User
+from chats.answers.research import PLANNING
+from chats.answers.speech import Spoken
 from chats.models import Chat, Generation
-from chats.research import PLANNING
-from chats.spoken import Spoken
 from personas.models import Persona
-from proxy import builtin
 from proxy.models import UsageRecord
+from proxy.upstream import builtin
 from tests.chats.answers import Api, asking, persona, questions
 from tests.chats.conftest import talk
 from tests.conftest import Server

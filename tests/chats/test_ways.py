@@ -8,10 +8,10 @@ import pytest
 from django.conf import LazySettings
 
 from alchemyst.accounts.models import User
-from chats import running
+from chats.answers import runner as answer_runner
 from chats.models import Chat, Generation, Message
 from personas.models import Persona
-from proxy.tokens import PER_REQUEST
+from proxy.wire.token_count import PER_REQUEST
 from tests.chats.answers import Api, asking, persona, questions, text
 from tests.chats.conftest import MISSING, TEA, texts
 from tests.conftest import Server
@@ -195,7 +195,7 @@ class TestSilence:
     def test_is_told_by_comments(
         self, api: Api, alice: User, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("chats.events.follow.__kwdefaults__", {"silence": 0.1})
+        monkeypatch.setattr("chats.eventlog.log.follow.__kwdefaults__", {"silence": 0.1})
         persona(alice, provider, "half-second")
 
         assert ": still here\n\n" in api.stream(stream=False).text
@@ -268,7 +268,7 @@ class TestAProcessThatShallEnd:
         persona(alice, provider, "slow")
 
         async def drain() -> None:
-            runner = running.runner()
+            runner = answer_runner.runner()
             await runner.drain(0.2)
             runner.is_draining = False
 
@@ -285,8 +285,8 @@ class TestAProcessThatShallEnd:
     def test_takes_no_new_question(
         self, api: Api, maya: Persona, monkeypatch: pytest.MonkeyPatch, the_server: Server
     ):
-        monkeypatch.setattr(running.Runner, "is_draining", True, raising=False)
-        monkeypatch.setattr(running, "runner", lambda: running.Runner)
+        monkeypatch.setattr(answer_runner.Runner, "is_draining", True, raising=False)
+        monkeypatch.setattr(answer_runner, "runner", lambda: answer_runner.Runner)
 
         answer = api.generate()
 

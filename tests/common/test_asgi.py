@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.common.asgi import (
+from proxy.common.web.asgi import (
     ClientGone,
     Message,
     Receive,

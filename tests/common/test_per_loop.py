@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.common.per_loop import PerLoop
+from proxy.common.runtime.per_loop import PerLoop
 
 
 def test_each_loop_has_its_own_for_as_long_as_it_runs():

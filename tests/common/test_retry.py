@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.common.retry import with_retries
+from proxy.common.runtime.retry import with_retries
 
 
 class Flaky:

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.common import threads
-from proxy.common.threads import on_database_thread, on_heartbeat_thread, on_writer_thread, shared
+from proxy.common.runtime import threads
+from proxy.common.runtime.threads import (
+    on_database_thread,
+    on_heartbeat_thread,
+    on_writer_thread,
+    shared,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = re.compile(r"ThreadPoolExecutor|threading\.Thread\(")

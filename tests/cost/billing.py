@@ -8,14 +8,14 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy import tokens
 from proxy.cost.rates import Rates
+from proxy.wire import token_count
 from tests.fakes import FakeProvider, Received, chunk, stream
 
 ANSWERED = 40
 """The tokens of each answer."""
 
-FRONT = tokens.PER_REQUEST
+FRONT = token_count.PER_REQUEST
 
 
 class BillingProvider(FakeProvider):
@@ -53,7 +53,7 @@ class BillingProvider(FakeProvider):
 
     def _billed(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
         said = [json.dumps(message, sort_keys=True) for message in messages]
-        sizes = [tokens.PER_MESSAGE + tokens.count(m["content"]) for m in messages]
+        sizes = [token_count.PER_MESSAGE + token_count.count(m["content"]) for m in messages]
         found = 0
         for seen, at in self._seen:
             if self.time - at <= self.rates.lifetime:

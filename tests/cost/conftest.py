@@ -12,8 +12,10 @@ import requests
 from django.conf import LazySettings
 from django.core.cache import cache
 
-from proxy import beliefs, budgets, prices
+from proxy.accounting import price_table
 from proxy.cost.rates import Rates
+from proxy.filtering import cache_estimates
+from proxy.limits import budgets
 from proxy.models import Price, UsageRecord
 from tests.conftest import Server
 
@@ -27,8 +29,8 @@ RATES = Rates(read=0.1, write=1.25)
 def nothing_remembered() -> Iterator[None]:
     """No prices, beliefs or conversations of another test."""
     yield
-    prices.forget()
-    beliefs.forget()
+    price_table.forget()
+    cache_estimates.forget()
     cache.clear()
 
 

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from proxy.cost import places
+from proxy.cost import message_set
 from proxy.cost.policy import PRESETS, Decision, decide
 from proxy.cost.rates import Rates
 from proxy.cost.state import State
@@ -31,10 +31,10 @@ def turn(tokens: list[int], *, need: set[int] = frozenset(), keep: set[int] = fr
     return Turn(
         hashes=array("Q", range(1, last + 2)),
         tokens=tokens,
-        need=places.of(always | set(need)),
-        keep=places.of(always | set(need) | set(keep)),
+        need=message_set.of(always | set(need)),
+        keep=message_set.of(always | set(need) | set(keep)),
         starts=list(range(0, last + 1, 2)),
-        everything=places.below(last + 1),
+        everything=message_set.below(last + 1),
     )
 
 

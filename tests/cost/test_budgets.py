@@ -12,18 +12,19 @@ import requests
 from django.contrib.auth.models import Group
 from django.urls import reverse
 
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import ApiKey
-from alchemyst.accounts.tokens import issued_to
-from proxy import budgets, tokens
+from proxy.limits import budgets
 from proxy.models import Budget, BudgetHold, Price
 from proxy.models.budget import NANOS
+from proxy.wire import token_count
 from tests.cost.billing import ANSWERED
 from tests.cost.conftest import KEY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 QUESTION = "Which stars are seen in winter?"
-PROMPT = tokens.PER_REQUEST + tokens.PER_MESSAGE + tokens.count(QUESTION)
+PROMPT = token_count.PER_REQUEST + token_count.PER_MESSAGE + token_count.count(QUESTION)
 EACH = PROMPT * 5_000 + ANSWERED * 25_000
 """What a question costs, in billionths of a dollar; its reservation is the same."""
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from proxy import tokens
+from proxy.wire import token_count
 from tests.cost.billing import BillingProvider
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,7 +19,7 @@ TEA = " tea"
 def said(count: int) -> str:
     """A text of so many tokens."""
     text = TEA * count
-    assert tokens.count(text) == count
+    assert token_count.count(text) == count
     return text
 
 
@@ -122,7 +122,7 @@ class TestLongPrompts:
         ask(asked)
 
         (row,), (call,) = rows(), billing.calls
-        whole = 3 + sum(3 + tokens.count(message["content"]) for message in asked)
+        whole = 3 + sum(3 + token_count.count(message["content"]) for message in asked)
         assert call["prompt"] < 1024
         assert whole > 2500
         assert row.cost == call["prompt"] * 5_000 + 40 * 25_000

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from proxy import context
-from proxy.beliefs import Belief
-from proxy.context import Context, Wish
-from proxy.cost import places
+from proxy.cost import message_set
 from proxy.cost.cache import Sent
 from proxy.cost.policy import PRESETS, Decision, decide
 from proxy.cost.prices import Table, Tariff
 from proxy.cost.rates import Rates
 from proxy.cost.state import State
 from proxy.cost.turn import Turn
-from proxy.decisions import decided
-from proxy.gate import Gate, judged
+from proxy.filtering import result
+from proxy.filtering.cache_estimates import Belief
+from proxy.filtering.cost_gate import Gate, judged
+from proxy.filtering.decisions import decided
+from proxy.filtering.result import Context, Wish
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Dialect, Route
 from proxy.wire.gemini_contents import broken_rules
@@ -50,7 +50,7 @@ def movable(seed: int) -> Iterator[Turn]:
     for each in growing(seed, turns=40):
         last = len(each.tokens) - 1
         alike = {place for place in range(0, last, 2) if chance.random() < 0.01}
-        yield replace(each, movable=places.below(last), on_topic=places.of(alike))
+        yield replace(each, movable=message_set.below(last), on_topic=message_set.of(alike))
 
 
 def moves(name: str, preset: str, seeds: int = 15, pause: float = 90) -> Iterator[tuple]:
@@ -63,8 +63,8 @@ def moves(name: str, preset: str, seeds: int = 15, pause: float = 90) -> Iterato
 
 
 def in_order(made: Decision) -> list[int]:
-    *stays, question = places.listed(made.messages & ~made.moved)
-    return [*stays, *places.listed(made.moved), question]
+    *stays, question = message_set.listed(made.messages & ~made.moved)
+    return [*stays, *message_set.listed(made.moved), question]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -74,14 +74,16 @@ class TestEveryChoice:
         for _, each, made, order in moves(name, preset):
             assert not each.need & ~made.messages
             assert not made.messages & ~each.everything
-            assert places.of(order) == made.messages
+            assert message_set.of(order) == made.messages
             assert order[-1] == len(each.tokens) - 1
 
     def test_puts_nothing_old_behind_something_newer_that_is_like_the_question(self, name, preset):
         for _, each, made, _ in moves(name, preset):
             if made.moved:
-                behind = ~places.below(places.first(made.moved)) & each.on_topic & ~made.moved
-                assert not made.messages & behind & places.below(len(each.tokens) - 1)
+                behind = (
+                    ~message_set.below(message_set.first(made.moved)) & each.on_topic & ~made.moved
+                )
+                assert not made.messages & behind & message_set.below(len(each.tokens) - 1)
 
     def test_is_expected_to_cost_what_the_provider_bills(self, name, preset):
         bills: dict[int, Bill] = {}
@@ -105,21 +107,21 @@ class TestWhereItPays:
     def test_the_next_request_begins_with_what_stood_before_the_moved(self):
         *_, each = growing(3, turns=15)
         last = len(each.tokens) - 1
-        old, lasting = places.of((2, 3)), places.of(range(8, last - 2))
+        old, lasting = message_set.of((2, 3)), message_set.of(range(8, last - 2))
         before = State(array("Q", each.hashes[:last]), (Sent(lasting, 0.0),), at=0.0, turns=9)
         asked = replace(
             each,
             tokens=[500] * last + [20],
             need=each.need | old,
             keep=each.everything,
-            movable=places.below(last),
+            movable=message_set.below(last),
         )
 
         made, after = decide(asked, before, Rates(), 1.0, PRESETS["balanced"])
 
         assert made.mode == "moved"
         assert made.moved == old
-        assert after.sent[-1].messages == made.messages & ~old & places.below(last)
+        assert after.sent[-1].messages == made.messages & ~old & message_set.below(last)
 
 
 class TestGuaranteed:
@@ -135,7 +137,7 @@ class TestGuaranteed:
                 made, state = decide(each, state, rates, now, PRESETS["guaranteed"])
                 for bill, sent in (
                     (ours, in_order(made)),
-                    (everything, places.listed(each.everything)),
+                    (everything, message_set.listed(each.everything)),
                 ):
                     tokens = [each.tokens[i] for i in sent]
                     bill.charge([each.hashes[i] for i in sent], tokens, now)
@@ -207,7 +209,7 @@ def forwarded(
         assert found is not None
         gated, state = found.chosen(state, Belief(), number * 90.0)
         verdicts, moved = found.verdicts(gated.decision), gated.decision.moved
-        made = context.decided(request, dialect, Wish("very_strict"), verdicts, 0.0, moved)
+        made = result.decided(request, dialect, Wish("very_strict"), verdicts, 0.0, moved)
         yield replace(made, gated=gated)
 
 
@@ -242,7 +244,7 @@ class TestBodies:
         for seed in range(6):
             turns = conversation(seed, dialect=dialect)
             for made in forwarded(turns, dialect):
-                listed = places.listed(moved(made))
+                listed = message_set.listed(moved(made))
                 assert all(i % 2 == 0 and i + 1 in listed for i in listed[::2])
 
     @pytest.mark.parametrize("kind", ["tools", "code"])
@@ -269,7 +271,7 @@ def test_the_account_of_a_request_says_what_was_moved():
 
     assert f"moved={moved(made).bit_count()}; " in made.header
     reasons = {each.index: (each.fate, each.reason) for each in decided(made)}
-    for place in places.listed(moved(made)):
+    for place in message_set.listed(moved(made)):
         assert reasons[place] == ("kept", "moved before the question")
 
 

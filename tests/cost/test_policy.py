@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.cost import places
+from proxy.cost import message_set
 from proxy.cost.policy import NAMES, PRESETS, decide
 from proxy.cost.rates import Rates
 from proxy.cost.state import State, Unreadable
@@ -20,7 +20,7 @@ every_preset = pytest.mark.parametrize("preset", ALL_PRESETS)
 
 
 def billed(messages: int, each, bill: Bill, now: float) -> float:
-    listed = places.listed(messages)
+    listed = message_set.listed(messages)
     hashes = [each.hashes[place] for place in listed]
     return bill.charge(hashes, [each.tokens[place] for place in listed], now)
 
@@ -62,7 +62,7 @@ class TestEveryChoice:
             chosen = [(d.messages, d.mode) for _, d, _ in replayed(growing(seed), rates, preset)]
             for (last, _), (messages, mode) in pairwise(chosen):
                 if mode in ("full", "continue"):
-                    assert messages & places.below(last.bit_length()) == last
+                    assert messages & message_set.below(last.bit_length()) == last
                 else:
                     assert mode in ("recall", "back", "cut", "fresh")
 
@@ -116,11 +116,11 @@ class TestBalanced:
         decision, _ = decide(turn(tokens), None, Rates(), 0.0, PRESETS["balanced"])
 
         assert decision.reason == "quiet"
-        assert decision.messages == places.below(11)
+        assert decision.messages == message_set.below(11)
 
     def test_sends_everything_where_hardly_anything_may_go(self):
         each = turn([4000, 100] * 3 + [20])
-        each = type(each)(**{**_fields(each), "fixed": places.of((0, 2, 4))})
+        each = type(each)(**{**_fields(each), "fixed": message_set.of((0, 2, 4))})
         decision, _ = decide(each, None, Rates(), 0.0, PRESETS["balanced"])
 
         assert decision.reason == "fixed"
@@ -134,7 +134,7 @@ class TestBalanced:
         longer = type(longer)(**{**_fields(longer), "goes_on": True})
         decision, _ = decide(longer, state, Rates(), 5.0, PRESETS["balanced"])
 
-        assert decision.messages & places.below(before.bit_length()) == before
+        assert decision.messages & message_set.below(before.bit_length()) == before
         assert decision.reason == "answering"
 
 
@@ -145,7 +145,7 @@ class TestTies:
             state = None
             for number, each in enumerate(growing(seed)):
                 far = chance.randrange(0, max(1, len(each.tokens) - 1))
-                tie = places.of({0, far})
+                tie = message_set.of({0, far})
                 tied = type(each)(**{**_fields(each), "ties": [tie]})
                 decision, state = decide(tied, state, Rates(), number * 200.0, PRESETS["bold"])
                 assert decision.messages & tie in (0, tie)
@@ -202,8 +202,8 @@ class TestState:
 
         (sent,) = state.carried(hashes).sent
 
-        was = places.listed(state.sent[0].messages)
-        assert places.listed(sent.messages) == [i if i < 4 else i + 2 for i in was]
+        was = message_set.listed(state.sent[0].messages)
+        assert message_set.listed(sent.messages) == [i if i < 4 else i + 2 for i in was]
 
 
 def _topics(topics: int, exchanges: int):

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from django.urls import reverse
 
-from proxy import prices
+from proxy.accounting import price_table
 from proxy.models import Price
 
 pytestmark = pytest.mark.django_db
@@ -28,13 +28,13 @@ def test_what_is_shipped_is_there_after_migrating_and_is_not_added_twice():
 def test_an_operators_price_goes_before_a_later_shipped_one():
     own()
 
-    assert prices.read().of(HOST, "gpt-5.4").input == Decimal(1)
+    assert price_table.read().of(HOST, "gpt-5.4").input == Decimal(1)
 
 
 def test_a_price_counts_from_its_day_on():
     own(since=date(2999, 1, 1))
 
-    assert prices.read().of(HOST, "gpt-5.4").input == Decimal("2.5")
+    assert price_table.read().of(HOST, "gpt-5.4").input == Decimal("2.5")
 
 
 def test_a_change_in_the_admin_adds_a_version_and_leaves_the_old_one(admin_client):
@@ -55,7 +55,7 @@ def test_a_change_in_the_admin_adds_a_version_and_leaves_the_old_one(admin_clien
     assert answer.status_code == 302
     row.refresh_from_db()
     assert row.input == Decimal(1)
-    assert prices.read().of(HOST, "gpt-5.4").input == Decimal("1.2")
+    assert price_table.read().of(HOST, "gpt-5.4").input == Decimal("1.2")
 
 
 @pytest.mark.parametrize("given", [{"long_above": "200000"}, {"long_input": "2"}])

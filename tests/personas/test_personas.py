@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import ApiKey, User
-from alchemyst.accounts.tokens import issued_to
 from chats.models import Chat
 from personas.models import Persona, PersonaVersion
 from proxy.models import Provider

@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 from django.conf import LazySettings
 
-from proxy import builtin, builtin_server
 from proxy.errors import ModelUnavailable
+from proxy.upstream import builtin, builtin_server
 
 try:
     builtin.weights()

@@ -33,7 +33,11 @@ GEMINI = ["gemini", "gemini-fail/429", "gemini-cut", "echo", "reset"]
 FEW = ["", "fail/401", "echo", "cut", "redirect"]
 NEWEST = 10
 # Faults of the provider's side, and of ours: each of them passes the key by another way out.
-FAILING_STEPS = ["proxy.forward.opened", "proxy.forward._relay_body", "proxy.headers.downward"]
+FAILING_STEPS = [
+    "proxy.upstream.relay.opened",
+    "proxy.upstream.relay._relay_body",
+    "proxy.upstream.headers.downward",
+]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from alchemyst.accounts.models import ApiKey, User
-from proxy import records
+from proxy.accounting import decision_writer
 from proxy.models import DecisionRecord
 from tests import nginx
 from tests.conftest import Server
@@ -37,7 +37,9 @@ def written(server: str, the_server: Server) -> Iterator[Callable[[], None]]:
     """Has the records written that wait in memory."""
 
     def write() -> None:
-        asyncio.run_coroutine_threadsafe(records.waiting.close(), the_server.loop).result(10)
+        asyncio.run_coroutine_threadsafe(decision_writer.waiting.close(), the_server.loop).result(
+            10
+        )
 
     yield write
     write()
@@ -223,11 +225,11 @@ class TestARecord:
 
     def test_has_the_beginning_of_a_long_text(self, keyed, ask, record):
         client = keyed("texts")
-        long = [{"role": "user", "content": "a" * (records.LONGEST_TEXT + 5)}]
+        long = [{"role": "user", "content": "a" * (decision_writer.LONGEST_TEXT + 5)}]
 
         told = record(client, ask(client, long)).json()
 
-        assert told["messages"][0]["text"] == "a" * records.LONGEST_TEXT
+        assert told["messages"][0]["text"] == "a" * decision_writer.LONGEST_TEXT
 
     def test_takes_any_character(self, keyed, ask, record):
         client = keyed("texts")
@@ -284,8 +286,8 @@ class TestNoRecord:
         self, keyed, through: Through, written, monkeypatch: pytest.MonkeyPatch
     ):
         client = keyed()
-        monkeypatch.setattr(records.waiting, "most", 1000)
-        before = records.waiting.lost
+        monkeypatch.setattr(decision_writer.waiting, "most", 1000)
+        before = decision_writer.waiting.lost
 
         answers = [
             client.post(f"{through()}/chat/completions", json=completion()) for _ in range(3)
@@ -293,8 +295,8 @@ class TestNoRecord:
         written()
 
         assert [answer.status_code for answer in answers] == [200] * 3
-        assert DecisionRecord.objects.count() + records.waiting.lost - before == 3
-        assert records.waiting.lost > before
+        assert DecisionRecord.objects.count() + decision_writer.waiting.lost - before == 3
+        assert decision_writer.waiting.lost > before
 
     def test_of_a_deleted_account_takes_others_along(
         self, keyed, through: Through, written, alice: User, bob: User
@@ -385,7 +387,7 @@ class TestExpiry:
     def test_deletes_as_new_ones_are_written(
         self, old: str, keyed, ask, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(records, "EXPIRE_EVERY_SECONDS", -1)
+        monkeypatch.setattr(decision_writer, "EXPIRE_EVERY_SECONDS", -1)
 
         ask(keyed())
 

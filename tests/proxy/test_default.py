@@ -9,8 +9,8 @@ import openai
 import pytest
 import requests
 
-from proxy import builtin
 from proxy.errors import ModelUnavailable
+from proxy.upstream import builtin
 from tests.fakes import ANSWER, FakeProvider
 from tests.proxy.conftest import HISTORY
 

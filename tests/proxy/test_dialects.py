@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from proxy import wire
-from proxy.common.asgi import Scope
+from proxy.common.web.asgi import Scope
 from proxy.wire import openai
 from proxy.wire.dialect import Route
 from tests.fakes import FakeProvider

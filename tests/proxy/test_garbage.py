@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.common.asgi import ClientGone
-from proxy.connections import Pool
-from proxy.guard import Resolver
-from proxy.http1 import Broken, head_of
+from proxy.common.web.asgi import ClientGone
 from proxy.options import Bounds
-from proxy.target import Origin
-from proxy.watch import Watch
+from proxy.upstream.deadline import Watch
+from proxy.upstream.http1 import Broken, head_of
+from proxy.upstream.pool import Pool
+from proxy.upstream.ssrf_guard import Resolver
+from proxy.upstream.target import Origin
 from tests.fakes import FakeProvider
 
 BOUNDS = Bounds(first_byte=60, idle=60, total=600, most_bytes=1000)

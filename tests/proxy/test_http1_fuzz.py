@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.http1 import MOST_BESIDE, MOST_HELD, Broken, Connection, RawHeaders
+from proxy.upstream.http1 import MOST_BESIDE, MOST_HELD, Broken, Connection, RawHeaders
 from tests.proxy.test_sse_fuzz import in_pieces, sizes
 
 bounded = settings(max_examples=300, deadline=None, derandomize=True)

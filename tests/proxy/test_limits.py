@@ -21,7 +21,7 @@ from django.conf import LazySettings
 from django.conf import settings as current
 from django.contrib.auth.models import Group
 
-from alchemyst.accounts import counters
+from alchemyst.accounts.limits import stores
 from alchemyst.accounts.models import ApiKey, Limit, User
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import completion, said
@@ -35,7 +35,7 @@ AT_ONCE = 50
 
 @pytest.fixture(autouse=True)
 def _nothing_counted() -> None:
-    counters.in_process.clear()
+    stores.in_process.clear()
     if current.REDIS_URL:
         with redis.Redis.from_url(current.REDIS_URL) as client:
             for key in client.scan_iter("alchemyst:allowance:*"):
@@ -176,7 +176,7 @@ class TestAgainAfterTheTimeThatWasTold:
         at_once(1)
         ((_, _, headers),) = at_once(1)
         later = time.time() + int(headers["Retry-After"])
-        monkeypatch.setattr(counters.time, "time", lambda: later)
+        monkeypatch.setattr(stores.time, "time", lambda: later)
 
         assert statuses(at_once(1)) == {200: 1}
 

@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from alchemyst.accounts.models import ApiKey
-from proxy import tokens
 from proxy.models import DecisionRecord, UsageRecord
+from proxy.wire import token_count
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion, said
 
@@ -56,7 +56,7 @@ class TestEachMessage:
             "fate": "dropped",
             "reason": "below threshold",
             "score": told[2]["score"],
-            "tokens": tokens.PER_MESSAGE + tokens.count(HISTORY[2]["content"]),
+            "tokens": token_count.PER_MESSAGE + token_count.count(HISTORY[2]["content"]),
         }
         assert 0 <= told[2]["score"] < told[0]["score"] <= 1
         assert [each["fate"] for each in told[4:]] == ["protected"] * 3
@@ -106,7 +106,7 @@ class TestEachMessage:
         assert (totals["messages_before"], totals["messages_after"]) == (len(decided), len(stay))
         for which, counted in (("before", decided), ("after", stay)):
             own = sum(each["tokens"] for each in counted)
-            assert totals[f"tokens_{which}"] == tokens.PER_REQUEST + own
+            assert totals[f"tokens_{which}"] == token_count.PER_REQUEST + own
 
 
 class TestTheWhole:

@@ -15,14 +15,15 @@ from django.db import connection
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from alchemyst import checks, env
+from alchemyst import env
+from alchemyst.accounts.auth.jwt import issued_to
 from alchemyst.accounts.models import ApiKey, User
-from alchemyst.accounts.tokens import issued_to
-from proxy import vault
+from alchemyst.operations import checks
+from proxy.common import vault
 from proxy.errors import KeyUnreadable
 from proxy.models import Provider
-from proxy.remembered import Stored, memory
-from proxy.target import base_of
+from proxy.providers.cache import Stored, memory
+from proxy.upstream.target import base_of
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
 

@@ -9,10 +9,10 @@ import pytest
 import requests
 from django.conf import LazySettings
 
-from proxy import guard
-from proxy.connections import Pool
 from proxy.errors import InvalidTarget, UpstreamUnreachable
-from proxy.target import Origin
+from proxy.upstream import ssrf_guard
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import Origin
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, Connected, completion
 
@@ -26,7 +26,7 @@ class Scripted:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> guard.Found:
+    async def __call__(self, host: str, port: int) -> ssrf_guard.Found:
         self.asked.append(host)
         found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return [_entry(port, address) for address in found]
@@ -37,8 +37,8 @@ def _entry(port: int, address: str) -> tuple[Any, ...]:
     return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
 
 
-def resolver(look_up: Scripted, **options: Any) -> guard.Resolver:
-    return guard.Resolver(is_guarded=True, look_up=look_up, **options)
+def resolver(look_up: Scripted, **options: Any) -> ssrf_guard.Resolver:
+    return ssrf_guard.Resolver(is_guarded=True, look_up=look_up, **options)
 
 
 class TestTheResolver:
@@ -64,7 +64,7 @@ class TestTheResolver:
 
     async def test_says_that_a_name_without_address_is_unreachable(self):
         class Failing(Scripted):
-            async def __call__(self, host: str, port: int) -> guard.Found:
+            async def __call__(self, host: str, port: int) -> ssrf_guard.Found:
                 raise OSError("Name or service not known")
 
         with pytest.raises(UpstreamUnreachable):
@@ -177,10 +177,10 @@ def ask_by_name(http: requests.Session, server: str, monkeypatch: pytest.MonkeyP
     def ask(name: str, *found: list[str]) -> requests.Response:
         scripted = Scripted(*found)
 
-        async def look_up(_: guard.Resolver, host: str, port: int) -> guard.Found:
+        async def look_up(_: ssrf_guard.Resolver, host: str, port: int) -> ssrf_guard.Found:
             return await scripted(host, port)
 
-        monkeypatch.setattr(guard.Resolver, "_fresh", look_up)
+        monkeypatch.setattr(ssrf_guard.Resolver, "_fresh", look_up)
         return http.post(
             f"{server}/api/v1/proxy/https://{name}/v1/sk-1/chat/completions",
             json=completion(HISTORY[-1:]),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy import target
 from proxy.errors import InvalidTarget
+from proxy.upstream import target
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import InvalidMessages
-from proxy.transcripts import messages_in
+from proxy.filtering.cli.transcripts import messages_in
 
 
 def roles_and_words(text: str) -> list[tuple[str, str]]:

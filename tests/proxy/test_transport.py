@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from proxy.connections import Pool
-from proxy.guard import Resolver
-from proxy.http1 import Broken, head_of
-from proxy.target import Origin
+from proxy.upstream.http1 import Broken, head_of
+from proxy.upstream.pool import Pool
+from proxy.upstream.ssrf_guard import Resolver
+from proxy.upstream.target import Origin
 
 Reading = tuple[int, tuple[tuple[str, str], ...], bytes] | None
 """Status, the headers that matter and the body; None for a failure."""

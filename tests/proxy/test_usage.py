@@ -8,7 +8,7 @@ import pytest
 import requests
 from django.db import models
 
-from proxy import usage
+from proxy.accounting import usage_writer
 from proxy.models import UsageRecord
 from proxy.wire import openai
 from tests.fakes import FakeProvider
@@ -98,14 +98,14 @@ def test_usage_outlives_the_account(http: requests.Session, through: Through, al
 def test_a_call_is_never_delayed_by_rows_that_cannot_be_written(
     http: requests.Session, through: Through, monkeypatch: pytest.MonkeyPatch, rows: Rows
 ):
-    monkeypatch.setattr(usage.waiting, "most", 2 * usage.BARE_BYTES)
-    before = usage.waiting.lost
+    monkeypatch.setattr(usage_writer.waiting, "most", 2 * usage_writer.BARE_BYTES)
+    before = usage_writer.waiting.lost
 
     answers = [http.post(f"{through()}/chat/completions", json=completion()) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200] * 3
-    assert len(rows()) + usage.waiting.lost - before == 3
-    assert usage.waiting.lost > before
+    assert len(rows()) + usage_writer.waiting.lost - before == 3
+    assert usage_writer.waiting.lost > before
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy import context, tokens
-from proxy.context import Context, Wish
-from proxy.relevance.joins import BETWEEN
+from proxy.filtering import result as filtering_result
+from proxy.filtering.result import Context, Wish
+from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.modes import NAMES, OFF
-from proxy.wire import openai
+from proxy.wire import openai, token_count
 from proxy.wire.dialect import Request, Route
 
 ROUTE = Route("https://x", "/chat/completions", "chat/completions", is_filtered=True)
@@ -114,7 +114,7 @@ def read(body: bytes) -> Request:
 
 
 def filtered(asked: Request, mode: str) -> Context:
-    return context.filtered(asked, openai, Wish(mode, seconds=60))
+    return filtering_result.filtered(asked, openai, Wish(mode, seconds=60))
 
 
 def kept(result: Context) -> list[int]:
@@ -131,8 +131,8 @@ def test_each_message_has_one_verdict_and_the_tokens_add_up(messages, mode):
 
     assert [v.index for v in done.verdicts or ()] == list(range(len(messages)))
     count = [message.tokens for message in asked.messages]
-    assert done.tokens_before == tokens.PER_REQUEST + sum(count)
-    assert done.tokens_after == tokens.PER_REQUEST + sum(count[place] for place in kept(done))
+    assert done.tokens_before == token_count.PER_REQUEST + sum(count)
+    assert done.tokens_after == token_count.PER_REQUEST + sum(count[place] for place in kept(done))
 
 
 @many

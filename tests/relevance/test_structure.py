@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.relevance.filter import decide, kept
-from proxy.relevance.joins import BETWEEN, joins
+from proxy.relevance.merge_turns import BETWEEN, joins
 from proxy.relevance.messages import Message
 from proxy.relevance.modes import NAMES
-from proxy.relevance.widths import at_widths
+from proxy.relevance.thresholds import at_widths
 
 MODES = NAMES[:-1]
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from proxy.relevance.assessment import MOST_EXCHANGES, TooSlow
 from proxy.relevance.filter import decide, kept, ranked
-from proxy.relevance.look import MOST_EXCHANGES, TooSlow
-from proxy.relevance.widths import at_widths
+from proxy.relevance.thresholds import at_widths
 
 from .conversations import BREAD, CAPITAL, CHESS, JAZZ, assistant, chat, message, system, user
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
         "alchemyst.accounts",
         "alchemyst.logs",
         "alchemyst.env",
-        "proxy.api",
+        "proxy.common.web.drf",
         "proxy.common",
         "proxy.cost.policy",
         "proxy.relevance.modes",

@@ -7,7 +7,7 @@ import requests
 from django.db import OperationalError
 from django.test import Client
 
-from alchemyst.accounts.memory import memory
+from alchemyst.accounts.token_cache import memory
 
 SHAPE = {"message", "error"}
 
@@ -61,7 +61,7 @@ def test_a_fault_of_ours_is_500_without_any_detail(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the inside")
 
-    monkeypatch.setattr("alchemyst.accounts.views.KeysView.get", fail)
+    monkeypatch.setattr("alchemyst.accounts.api.views.KeysView.get", fail)
 
     answer = http.get(f"{server}/api/v1/auth/keys")
 
@@ -83,8 +83,8 @@ def test_a_database_that_is_down_is_503_and_worth_another_try(
     def fail(*args: object, **kwargs: object) -> None:
         raise OperationalError("secret-host refused")
 
-    monkeypatch.setattr("alchemyst.accounts.views.KeysView.get", fail)
-    monkeypatch.setattr("alchemyst.accounts.authentication.tokens.holder_of", fail)
+    monkeypatch.setattr("alchemyst.accounts.api.views.KeysView.get", fail)
+    monkeypatch.setattr("alchemyst.accounts.auth.authentication.tokens.holder_of", fail)
     memory.forget()
 
     answers = [

@@ -12,7 +12,7 @@ from django.conf import LazySettings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from alchemyst import metrics
+from alchemyst.operations import metrics
 from proxy.models import UsageRecord
 from tests.proxy.test_usage_sums import a_call, written
 

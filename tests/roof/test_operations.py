@@ -16,11 +16,12 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from alchemyst import checks, env
+from alchemyst import env
 from alchemyst.accounts.models import User
-from alchemyst.doctor import examine
 from alchemyst.logs import JSONFormatter
-from alchemyst.reports import scrubbed
+from alchemyst.operations import checks
+from alchemyst.operations.doctor import examine
+from alchemyst.operations.telemetry import scrubbed
 from alchemyst.staff import configuration
 from proxy.models import Provider
 

@@ -9,10 +9,10 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
 
-from chats import application
+from chats.streaming import routes
 from proxy import wire
-from proxy.views import preview
-from proxy.views import requests as records
+from proxy.gateway import decision_records as records
+from proxy.gateway import preview
 from proxy.wire import gemini, openai
 
 API = "api/v1/"
@@ -40,9 +40,7 @@ def nameless(path: str) -> str:
 
 
 def of_chats() -> set[Operation]:
-    return {
-        (method, nameless(application.PREFIX + path)) for path, method, _ in application.ENDPOINTS
-    }
+    return {(method, nameless(routes.PREFIX + path)) for path, method, _ in routes.ENDPOINTS}
 
 
 def of_django() -> set[Operation]:

@@ -17,8 +17,9 @@ from django.core.cache import cache
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import transaction
 
-from alchemyst import celery, schedule
+from alchemyst import celery
 from alchemyst.celery import here
+from alchemyst.operations import periodic_tasks
 
 done: list[tuple[int, str]] = []
 gate = threading.Event()
@@ -39,7 +40,7 @@ def broken() -> None:
 def _afresh() -> Iterator[None]:
     done.clear()
     gate.set()
-    schedule._started.clear()
+    periodic_tasks._started.clear()
     celery.memory._until = 0.0
     yield
     gate.set()
@@ -165,16 +166,16 @@ class TestPeriodicTasks:
         cache.delete("periodic:note")
 
     def test_start_when_they_are_due(self, alone: None):
-        schedule.start_due()
-        schedule.start_due()
+        periodic_tasks.start_due()
+        periodic_tasks.start_due()
 
         assert here.settle(10)
         assert [word for _, word in done] == ["again"]
 
     def test_are_started_by_one_of_the_processes_that_share_a_cache(self, alone: None):
-        schedule.start_due()
-        schedule._started.clear()  # as another process sees it
-        schedule.start_due()
+        periodic_tasks.start_due()
+        periodic_tasks._started.clear()  # as another process sees it
+        periodic_tasks.start_due()
 
         assert here.settle(10)
         assert [word for _, word in done] == ["again"]

@@ -13,10 +13,10 @@ from django.core.signals import setting_changed
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 from alchemyst import wiring
-from alchemyst.accounts import news
+from alchemyst.accounts import broadcast
 from alchemyst.accounts.signals import access_changed, access_ended
-from chats import admission
-from proxy import conversed, usage
+from chats.answers import admission
+from proxy.accounting import conversation_capture, usage_writer
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("alchemyst", "chats", "personas", "proxy")
@@ -26,8 +26,8 @@ READS_THE_ENVIRONMENT = {
     "alchemyst/asgi.py",
     "alchemyst/celery.py",
     "alchemyst/env.py",
-    "proxy/builtin.py",
-    "proxy/builtin_server.py",
+    "proxy/upstream/builtin.py",
+    "proxy/upstream/builtin_server.py",
     "proxy/management/commands/filter.py",
 }
 REGISTERING = ("connect", "register", "register_lookup", "append", "on", "keep_by")
@@ -73,9 +73,9 @@ def connected() -> tuple[object, ...]:
     return (
         [len(signal.receivers) for signal in signals],
         set(checks.registry.registry.registered_checks),
-        list(usage.observers),
-        list(conversed._keepers),
-        {topic: list(acts) for topic, acts in news._listeners.items()},
+        list(usage_writer.observers),
+        list(conversation_capture._keepers),
+        {topic: list(acts) for topic, acts in broadcast._listeners.items()},
         admission.gate,
     )
 

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from alchemyst.accounts.models import AuditEntry, User
 from chats.models import Chat
-from proxy import switch
+from proxy.filtering import kill_switch
 from proxy.models import DecisionRecord
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import completion
@@ -31,7 +31,7 @@ def admin(context: BrowserContext, server: str, sign_in: SignIn) -> Page:
 @pytest.fixture
 def filter_on_again() -> Iterator[None]:
     yield
-    switch._is_off, switch._read_at = False, float("-inf")
+    kill_switch._is_off, kill_switch._read_at = False, float("-inf")
 
 
 def test_blocking_a_user_ends_their_stream(

@@ -16,7 +16,9 @@ def test_scripts_import_each_other_under_names_that_change_with_their_content(
     settings: Any, tmp_path: Path
 ):
     settings.STATIC_ROOT = tmp_path
-    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": "alchemyst.static.Storage"}}
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "alchemyst.web.static.Storage"}
+    }
 
     # Ours alone: those of the admin and of Swagger UI are many.
     others = ["admin", "drf_spectacular_sidecar", "rest_framework", "unfold"]

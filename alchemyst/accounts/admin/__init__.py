@@ -6,7 +6,7 @@ from django.contrib import admin
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from alchemyst.accounts.admin import audit, groups, keys, limits, users
-from alchemyst.accounts.forms import AdminSignInForm
+from alchemyst.accounts.pages.forms import AdminSignInForm
 
 __all__ = ["audit", "groups", "keys", "limits", "users"]
 

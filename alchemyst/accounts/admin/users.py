@@ -16,7 +16,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from alchemyst.accounts import recounting
+from alchemyst.accounts.limits import persistence
 from alchemyst.accounts.models import SCOPES, ApiKey, Limit, User
 
 
@@ -126,7 +126,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
     @admin.action(description="Reset: count their limits anew", permissions=["limit"])
     def reset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self._act(request, queryset, "counted anew", recounting.reset)
+        self._act(request, queryset, "counted anew", persistence.reset)
 
     def _act(self, request: HttpRequest, users: QuerySet[User], said: str, act: Any) -> None:
         if not _is_superuser(request):

@@ -14,8 +14,8 @@ from alchemyst.accounts.models.account import (
     relevance_modes,
 )
 from alchemyst.accounts.models.audit import AuditEntry
+from alchemyst.accounts.models.broadcast import News
 from alchemyst.accounts.models.limit import Limit, LimitCount, LimitHold
-from alchemyst.accounts.models.news import News
 
 __all__ = [
     "KEY_PREFIX",

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models import Q
 
-from alchemyst.accounts.caps import Cap
+from alchemyst.accounts.limits.caps import Cap
 from alchemyst.accounts.models.account import ForgettingQuerySet
 from alchemyst.accounts.signals import access_changed
 

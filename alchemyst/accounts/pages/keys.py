@@ -16,11 +16,11 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from alchemyst.accounts.authentication import signed_in
-from alchemyst.accounts.forms import sent
-from alchemyst.accounts.key_forms import ApiKeyChangeForm, ApiKeyForm
+from alchemyst.accounts.auth.authentication import signed_in
 from alchemyst.accounts.models import ApiKey
-from alchemyst.accounts.snippets import snippets
+from alchemyst.accounts.pages.forms import sent
+from alchemyst.accounts.pages.key_forms import ApiKeyChangeForm, ApiKeyForm
+from alchemyst.accounts.pages.snippets import snippets
 
 # The row of the key revoked last, in the session of who revoked it.
 REVOKED = "revoked_key"

@@ -11,8 +11,8 @@ from django.http import HttpResponse
 from django.urls import reverse_lazy
 from django.utils.translation import gettext
 
-from alchemyst.accounts import limits
-from alchemyst.accounts.throttles import address_of
+from alchemyst.accounts.limits import rate
+from alchemyst.accounts.limits.throttles import address_of
 
 
 class Change(views.PasswordChangeView):
@@ -36,7 +36,7 @@ class Reset(views.PasswordResetView):
     success_url = reverse_lazy("password-reset-sent")
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
-        if limits.hit("login", f"reset {address_of(self.request)}"):
+        if rate.hit("login", f"reset {address_of(self.request)}"):
             form.add_error(None, gettext("Too many attempts. Wait a minute, then try again."))
             return self.form_invalid(form)
         return super().form_valid(form)

@@ -13,9 +13,9 @@ from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from alchemyst.accounts.authentication import signed_in
-from alchemyst.accounts.forms import EraseForm, PreferencesForm, sent
+from alchemyst.accounts.auth.authentication import signed_in
 from alchemyst.accounts.models import AuditEntry
+from alchemyst.accounts.pages.forms import EraseForm, PreferencesForm, sent
 
 MOST_DEEDS = 20
 YEAR = 365 * 24 * 60 * 60

@@ -14,9 +14,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import View
 
-from alchemyst.accounts import limits
-from alchemyst.accounts.forms import SignInForm, SignUpForm
-from alchemyst.accounts.throttles import address_of
+from alchemyst.accounts.limits import rate
+from alchemyst.accounts.limits.throttles import address_of
+from alchemyst.accounts.pages.forms import SignInForm, SignUpForm
 
 
 class SignIn(views.LoginView):
@@ -52,7 +52,7 @@ class SignUp(View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         form = SignUpForm(request.POST)
-        if limits.hit("anonymous", address_of(request)):
+        if rate.hit("anonymous", address_of(request)):
             form.add_error(None, gettext("Too many attempts. Wait a minute, then try again."))
         user = form.registered() if form.is_valid() else None
         if user is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from alchemyst.doctor import examine
+from alchemyst.operations.doctor import examine
 
 MARKS = {"well": "  ok  ", "note": " look ", "amiss": "amiss "}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from alchemyst.turn import turn_filter
+from alchemyst.operations.filter_switch import turn_filter
 from proxy.models import FilterSwitch
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from proxy import usage
+from proxy.accounting import usage_writer
 
 
 class Command(BaseCommand):
@@ -16,4 +16,4 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"Deleted: {usage.expire()}.")
+        self.stdout.write(f"Deleted: {usage_writer.expire()}.")

@@ -12,12 +12,13 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from proxy import context, conversations, decisions, pins
-from proxy.context import Context, Wish
-from proxy.conversations import Conversation
 from proxy.errors import ProxyError
+from proxy.filtering import decisions, pins, result
+from proxy.filtering.cli import conversation_files
+from proxy.filtering.cli.conversation_files import Conversation
+from proxy.filtering.cli.terminal import bar, cut, table
+from proxy.filtering.result import Context, Wish
 from proxy.relevance import modes
-from proxy.terminal import bar, cut, table
 
 _COLOURS = {"dropped": "2", "joined": "36", "protected": "32"}
 
@@ -72,7 +73,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{name} can't be read: {error.strerror}.") from None
         try:
-            found = conversations.read(text)
+            found = conversation_files.read(text)
         except ProxyError as error:
             raise CommandError(f"{name} is no conversation: {error.message}") from None
         for place, conversation in enumerate(found, 1):
@@ -89,7 +90,7 @@ class Command(BaseCommand):
             )
         except ProxyError as error:
             raise CommandError(error.message) from None
-        return context.filtered(read.request, read.dialect, wish)
+        return result.filtered(read.request, read.dialect, wish)
 
     def _show(self, done: Context, options: dict[str, Any]) -> None:
         coloured = options["force_color"] or (

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from proxy import vault
+from proxy.common import vault
 from proxy.errors import KeyUnreadable
 from proxy.models import Provider
 

@@ -1,0 +1,85 @@
+"""The same questions in front of an ASGI application: who is calling, may they, how often.
+
+What they raise becomes an answer in `alchemyst.errors.Answered`, outside. Nothing of the body has
+been read by then.
+"""
+
+from __future__ import annotations
+
+from rest_framework.exceptions import NotAuthenticated, Throttled
+
+from alchemyst.accounts.auth.access import Access
+from alchemyst.accounts.auth.authentication import NO_CREDENTIAL, checked, token_in
+from alchemyst.accounts.auth.permissions import refuse_without
+from alchemyst.accounts.auth.sessions import of_session
+from alchemyst.accounts.limits import rate
+from alchemyst.accounts.limits.quota import Allowance
+from alchemyst.accounts.token_cache import memory
+from proxy.common.access import grant
+from proxy.common.runtime.threads import on_database_thread
+from proxy.common.web.asgi import App, Receive, Scope, Send
+
+# A flood of unknown tokens waits for itself alone.
+checked_aside = on_database_thread(checked, at_most=2)
+session_aside = on_database_thread(of_session, at_most=2)
+
+
+class Bearer:
+    """Lets through whoever has a token with the scope: `scope["user"]` and `scope["access"]`.
+
+    A token that is remembered costs no thread and no database.
+    """
+
+    def __init__(self, app: App, *, scope: str) -> None:
+        self.app = app
+        self.required_scope = scope
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(given) != 1:
+            raise NotAuthenticated(NO_CREDENTIAL)
+        token = token_in(given[0])
+        access = memory.recall(token) or await checked_aside(token)
+        refuse_without(self.required_scope, access)
+        grant(scope, access)
+        await self.app(scope, receive, send)
+
+
+class BearerOrSession(Bearer):
+    """Lets a page's visitor in too, by the session; who changes something shows the CSRF token."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        names = {name for name, _ in scope["headers"]}
+        if b"authorization" in names or b"cookie" not in names:
+            await super().__call__(scope, receive, send)
+            return
+        grant(scope, await session_aside(scope))
+        await self.app(scope, receive, send)
+
+
+class RateLimited:
+    """Lets a user through as often as the operator's limit of that name and staff's limits say.
+
+    It stands behind `Bearer`. Where staff have set limits, `scope["allowance"]` takes what the
+    request uses of them, and gives it back at its end.
+    """
+
+    def __init__(self, app: App, *, limit: str, takes_allowance: bool = True) -> None:
+        self.app = app
+        self.limit = limit
+        self.takes_allowance = takes_allowance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wait = await rate.ahit(self.limit, str(scope["user"].id))
+        if wait:
+            raise Throttled(wait)
+        access: Access = scope["access"]
+        if not (access.caps and self.takes_allowance):
+            await self.app(scope, receive, send)
+            return
+        scope["allowance"] = allowance = Allowance(access.caps)
+        await allowance.enter()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            await allowance.leave()

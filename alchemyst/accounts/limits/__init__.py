@@ -1,0 +1,1 @@
+"""How often and how much a caller may: rates and quotas, and where they are counted."""

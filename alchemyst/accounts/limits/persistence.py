@@ -1,0 +1,63 @@
+"""Counts of limits beyond a process's life, written down and gone on with; or begun anew by staff.
+
+Redis and PostgreSQL keep theirs. Where a single process counts (SQLite), it writes down every
+second what it has counted: one that is killed forgets a second at most.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from django.db import transaction
+from redis import RedisError
+
+from alchemyst.accounts.limits import rate, stores
+from alchemyst.accounts.limits.quota import DAY, MINUTE, SECONDS
+from alchemyst.accounts.limits.stores import MOST_COUNTERS, Gift, InRedis
+from alchemyst.accounts.models import ApiKey, Limit, LimitCount, User
+
+
+def save() -> None:
+    """Write down what this process has counted since the last time."""
+    if not (changed := stores.in_process.changes()):
+        return
+    LimitCount.objects.bulk_create(
+        changed,
+        update_conflicts=True,
+        unique_fields=["key"],
+        update_fields=["window", "count"],
+        batch_size=200,
+    )
+
+
+def resume() -> None:
+    """Go on with what was counted before this process began."""
+    if stores.without_redis() is stores.in_process:
+        now = time.time()
+        windows = [int(now // seconds) for seconds in (MINUTE, DAY)]
+        stores.in_process.resume(LimitCount.objects.filter(window__in=windows)[:MOST_COUNTERS])
+
+
+def reset(user: User) -> None:
+    """Count anew what this user and their API keys have asked for.
+
+    What a group shares is its other members' too, and stays as it is.
+    """
+    keys = [None, *ApiKey.objects.filter(owner=user).values_list("pk", flat=True)]
+    shared = {f"group:{group_id}" for group_id in user.groups.values_list("pk", flat=True)}
+    caps = {cap for key_id in keys for cap in Limit.objects.caps_on(user.pk, key_id)}
+    gifts = [
+        Gift(cap.key, SECONDS[cap.kind])
+        for cap in caps
+        if cap.kind != "streams" and cap.subject not in shared
+    ]
+    transaction.on_commit(lambda: _reset(gifts))
+
+
+def _reset(gifts: list[Gift]) -> None:
+    if there := rate.askable():
+        with suppress(RedisError):
+            InRedis(there).reset(gifts)
+    stores.without_redis().reset(gifts)
+    save()

@@ -1,0 +1,206 @@
+"""How often somebody may ask: one table, `settings.RATE_LIMITS`, for DRF and for the proxy.
+
+A limit of `count` in `seconds` is kept over a sliding window, by two counters: that of this
+window of the clock, and that of the last one, weighed by how much of it the sliding window still
+covers. What was refused is not counted, so waiting always helps.
+
+With Redis all processes share the counts. Redis being slow or away never stops a request and never
+opens a limit: each process then counts for itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections import OrderedDict, defaultdict
+from contextlib import suppress
+from functools import partial
+from threading import Lock
+from typing import NamedTuple
+
+import redis
+from django.conf import settings
+
+from proxy.common.redis import CircuitBreaker, async_client, client
+from proxy.common.runtime.per_loop import PerLoop
+
+logger = logging.getLogger("alchemyst.accounts")
+
+# How many subjects of one limit a process keeps; the one not seen for longest goes first.
+MOST_SUBJECTS = 20_000
+
+
+class Count(NamedTuple):
+    window: int
+    now: int
+    before: int
+
+
+class Local:
+    """The counts of one limit in this process; safe to use from any thread."""
+
+    def __init__(self, most: int = MOST_SUBJECTS) -> None:
+        self._most = most
+        self._counts: OrderedDict[str, Count] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def hit(self, subject: str, count: int, seconds: int) -> float:
+        """Count one request and return 0.0, or return the seconds to wait."""
+        window, elapsed = divmod(time.time(), seconds)
+        with self._lock:
+            at, now, before = self._counts.get(subject, (window, 0, 0))
+            if at != window:
+                now, before = 0, now if at == window - 1 else 0
+            if now + 1 + before * (1 - elapsed / seconds) > count:
+                return _wait(now, before, elapsed, count, seconds)
+            self._counts[subject] = Count(int(window), now + 1, before)
+            self._counts.move_to_end(subject)
+            if len(self._counts) > self._most:
+                self._counts.popitem(last=False)
+        return 0.0
+
+    def forgive(self, subject: str) -> None:
+        """Take back one count."""
+        with self._lock:
+            if found := self._counts.get(subject):
+                self._counts[subject] = found._replace(now=max(0, found.now - 1))
+
+
+def _wait(now: int, before: int, elapsed: float, count: int, seconds: int) -> float:
+    """Return the seconds until one more fits, if nothing else comes."""
+    if now < count:
+        return seconds * (1 - (count - 1 - now) / before) - elapsed
+    return (seconds - elapsed) + seconds * (1 - (count - 1) / now)
+
+
+# The same arithmetic, by Redis's own clock, so that processes need not agree on theirs.
+_HIT = """
+local count, seconds = tonumber(ARGV[1]), tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local time = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
+local window = math.floor(time / seconds)
+local elapsed = time - window * seconds
+local kept = redis.call('HMGET', KEYS[1], 'window', 'now', 'before')
+local at, now, before = tonumber(kept[1]) or window, tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
+if at ~= window then
+  before = at == window - 1 and now or 0
+  now = 0
+end
+if now + 1 + before * (1 - elapsed / seconds) > count then
+  if now < count then
+    return tostring(seconds * (1 - (count - 1 - now) / before) - elapsed)
+  end
+  return tostring((seconds - elapsed) + seconds * (1 - (count - 1) / now))
+end
+redis.call('HSET', KEYS[1], 'window', window, 'now', now + 1, 'before', before)
+redis.call('EXPIRE', KEYS[1], 2 * seconds)
+return '0'
+"""
+_FORGIVE = """
+if (tonumber(redis.call('HGET', KEYS[1], 'now')) or 0) > 0 then
+  redis.call('HINCRBY', KEYS[1], 'now', -1)
+end
+return '0'
+"""
+
+
+class Shared:
+    """The counts in Redis. Every question may raise RedisError or take REDIS_TIMEOUT."""
+
+    def __init__(self, url: str) -> None:
+        self.breaker = CircuitBreaker()
+        self._client = client(url, decode_responses=True)
+        # An asynchronous client belongs to the loop in which it first connected.
+        self._clients = PerLoop(partial(async_client, url, decode_responses=True))
+
+    def ask(self, script: str, key: str, *args: int | str) -> float:
+        try:
+            answer = self._client.eval(script, 1, key, *args)
+        except redis.RedisError:
+            self._fail()
+            raise
+        self.breaker.succeed()
+        return float(str(answer))
+
+    async def aask(self, script: str, key: str, *args: int | str) -> float:
+        try:
+            answer = await self._clients.get().eval(script, 1, key, *args)
+        except redis.RedisError:
+            self._fail()
+            raise
+        self.breaker.succeed()
+        return float(str(answer))
+
+    def _fail(self) -> None:
+        if self.breaker.fail():
+            logger.warning("Redis does not answer: each process counts rate limits for itself.")
+
+    async def aclose(self) -> None:
+        if asked := self._clients.pop():
+            await asked.aclose()
+
+
+_locals: defaultdict[str, Local] = defaultdict(Local)
+_shared: dict[str, Shared] = {}
+
+
+def hit(limit: str, subject: str, *, times: int = 1) -> float:
+    """Count one request of `subject` and return 0.0, or return the seconds that it has to wait.
+
+    `times` widens the limit for a subject that stands for several people.
+    """
+    count, seconds = settings.RATE_LIMITS[limit]
+    if not count:
+        return 0.0
+    if shared := askable():
+        with suppress(redis.RedisError):
+            return shared.ask(_HIT, _key(limit, subject), count * times, seconds)
+    return _locals[limit].hit(subject, count * times, seconds)
+
+
+async def ahit(limit: str, subject: str) -> float:
+    """Do the same without blocking the loop."""
+    count, seconds = settings.RATE_LIMITS[limit]
+    if not count:
+        return 0.0
+    if shared := askable():
+        with suppress(redis.RedisError):
+            return await shared.aask(_HIT, _key(limit, subject), count, seconds)
+    return _locals[limit].hit(subject, count, seconds)
+
+
+def forgive(limit: str, subject: str) -> None:
+    """Take back one count: it was not what the limit is for."""
+    _locals[limit].forgive(subject)
+    if shared := askable():
+        with suppress(redis.RedisError):
+            shared.ask(_FORGIVE, _key(limit, subject))
+
+
+async def aclose() -> None:
+    """Close what this loop holds open."""
+    for shared in _shared.values():
+        await shared.aclose()
+
+
+def clear() -> None:
+    """Forget this process's counts."""
+    _locals.clear()
+
+
+def askable() -> Shared | None:
+    """Return the shared counts, if there are any and they answer."""
+    if not (url := settings.REDIS_URL):
+        return None
+    if (shared := _shared.get(url)) is None:
+        shared = _shared[url] = Shared(url)
+    return None if shared.breaker.is_open else shared
+
+
+def _key(limit: str, subject: str) -> str:
+    # Hashed: people type their password where the username belongs.
+    return f"alchemyst:limit:{limit}:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"

@@ -1,0 +1,1 @@
+"""What an operator runs and watches: checks, health, metrics, telemetry, periodic work."""

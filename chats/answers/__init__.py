@@ -1,0 +1,1 @@
+"""One answer in a chat: asked for, prompted, generated, finished."""

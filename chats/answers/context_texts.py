@@ -1,0 +1,134 @@
+"""Texts that an answer should rest on: cut into passages, and the best that fit are chosen.
+
+Likeness is the relevance engine's; but passages are no conversation, so each stands by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from proxy.common.lru import digest_of
+from proxy.relevance import modes
+from proxy.relevance.messages import Message
+from proxy.relevance.passages import alike
+from proxy.wire import token_count
+
+# About two hundred tokens: small enough to choose from, large enough to say something.
+PASSAGE_CHARACTERS = 900
+# More are not compared: of long texts passages are longer.
+MOST_PASSAGES = 1500
+# The share of the best passage's score that another one needs.
+SHARE = modes.SHARES["strict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Something that may help to answer."""
+
+    content: str
+    title: str = ""
+    kind: str = "context"
+    """`context` for what the caller gave, `chat` for a message of an earlier chat."""
+    chat_id: str = ""
+    message_id: str = ""
+
+
+@dataclass(slots=True)
+class Choice:
+    """One text and what was chosen of it; `number` is how the prompt and the answer name it."""
+
+    text: Text
+    score: float = 0.0
+    tokens: int = 0
+    passages: list[tuple[int, str]] | None = None
+    number: int = 0
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self.passages)
+
+    def quoted(self) -> str:
+        """Return what the prompt says of it: the chosen passages in their order."""
+        said = " […] ".join(passage for _, passage in sorted(self.passages or []))
+        title = f" {self.text.title}" if self.text.title else ""
+        return f"[{self.number}]{title}\n{said}"
+
+    def told(self) -> dict[str, object]:
+        """Return what a client and the inspector are told of it."""
+        told: dict[str, object] = {
+            "number": self.number,
+            "kind": self.text.kind,
+            "title": self.text.title,
+            "score": round(self.score, 4),
+            "tokens": self.tokens,
+            "used": self.is_used,
+        }
+        if self.text.chat_id:
+            told |= {"chatId": self.text.chat_id, "messageId": self.text.message_id}
+        return told
+
+
+def choose(texts: Sequence[Text], question: str, room: int) -> list[Choice]:
+    """Return a choice for each text: which of its passages fit into `room` tokens, best first.
+
+    Where no passage has anything in common with the question, the first ones are taken: whoever
+    gave them knows why.
+    """
+    choices = [Choice(text) for text in texts]
+    size = max(PASSAGE_CHARACTERS, 2 * sum(len(text.content) for text in texts) // MOST_PASSAGES)
+    passages = [
+        (place, order, passage)
+        for place, text in enumerate(texts)
+        for order, passage in enumerate(_passages(text.content, size))
+    ]
+    scores = alike([_message(passage) for _, _, passage in passages], _message(question))
+    for (place, _, _), score in zip(passages, scores, strict=True):
+        choices[place].score = max(choices[place].score, score)
+    ranked = sorted(range(len(passages)), key=lambda index: (-scores[index], index))
+    least = SHARE * max(scores, default=0.0)
+    wanted = [index for index in ranked if scores[index] > 0 and scores[index] >= least]
+    said: set[str] = set()
+    for index in wanted or range(len(passages)):
+        place, order, passage = passages[index]
+        size = token_count.count(passage)
+        if size > room or passage in said:
+            continue
+        said.add(passage)
+        room -= size
+        choice = choices[place]
+        choice.tokens += size
+        choice.passages = [*(choice.passages or []), (order, passage)]
+    for number, choice in enumerate((c for c in choices if c.is_used), start=1):
+        choice.number = number
+    return choices
+
+
+def quoted(choices: Iterable[Choice]) -> str:
+    """Return the part of the prompt that holds what was chosen; empty if nothing was."""
+    used = [choice.quoted() for choice in choices if choice.is_used]
+    return "\n\n".join(used)
+
+
+def _message(text: str) -> Message:
+    return Message(role="user", text=text, digest=digest_of(text.encode("utf-8", "replace")))
+
+
+def _passages(text: str, size: int) -> list[str]:
+    """Cut a text at its paragraphs, and long paragraphs at their sentences."""
+    found: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        pieces = [paragraph]
+        if len(paragraph) > size:
+            pieces = re.split(r"(?<=[.!?])\s+|\n", paragraph)
+        for piece in pieces:
+            for start in range(0, len(piece), size):
+                part = piece[start : start + size].strip()
+                if not part:
+                    continue
+                if found and len(found[-1]) + len(part) < size:
+                    found[-1] += "\n" + part
+                else:
+                    found.append(part)
+    return found

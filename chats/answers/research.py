@@ -1,0 +1,133 @@
+"""The planned kind of answer: what to look for, found step by step, then said with its sources.
+
+The model plans a few searches; each looks through the texts that the caller gave and through the
+caller's own earlier chats. What fits best becomes the numbered sources of the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from uuid import UUID
+
+from chats.answers import context_texts
+from chats.answers.context_texts import Choice, Text
+from chats.answers.prompt import Prompt
+from chats.eventlog.log import Log
+from chats.models import Chat, Message
+from chats.search.query import Query
+from proxy.common.runtime.threads import on_database_thread
+from proxy.completions.completion import Completion
+from proxy.errors import ProxyError
+from proxy.filtering.cpu_threads import beside
+from proxy.relevance.text.stopwords import WORDS as STOPWORDS
+from proxy.relevance.text.words import folded
+from proxy.wire.stream_events import Piece
+
+MOST_SEARCHES = 3
+# Of each search, so many messages are read, found by so many words, and so much of each.
+MESSAGES_A_SEARCH = 40
+WORDS_A_SEARCH = 5
+MESSAGES_A_WORD = 15
+READ_CHARACTERS = 4000
+
+PLANNING = (
+    "Plan the research for the question below. Write at most three short search phrases, one a "
+    "line, with no numbers and nothing else.\n\nQuestion: "
+)
+
+
+async def sources(prompt: Prompt, log: Log) -> list[Choice]:
+    """Return what the answer can rest on, each step told as it is done."""
+    searches = await _planned(prompt)
+    log.thinking("research", f"Plan: look for {_listed(searches)}.")
+    texts = list(prompt.given)
+    if texts:
+        log.thinking("research", f"Reading {_counted(len(texts), 'given text')}.")
+    seen: set[str] = set()
+    for search in searches:
+        found = await _found(prompt.user_id, prompt.chat_id, search)
+        new = [text for text in found if text.message_id not in seen]
+        seen |= {text.message_id for text in new}
+        texts += new
+        chats = len({text.chat_id for text in new})
+        where = f"{_counted(len(new), 'message')} in {_counted(chats, 'earlier chat')}"
+        log.thinking("research", f"Searched the earlier chats for “{search}”: {where}.")
+    size = sum(len(text.content) for text in texts)
+    choices = await beside(size, context_texts.choose, texts, prompt.question, prompt.room)
+    log.thinking("research", chosen(choices))
+    return choices
+
+
+def chosen(choices: Iterable[Choice]) -> str:
+    """Return what was chosen, as a sentence."""
+    choices = list(choices)
+    used = [choice for choice in choices if choice.is_used]
+    if not used:
+        return "Found nothing to rest the answer on."
+    names = [f"[{each.number}] {each.text.title}".strip() for each in used]
+    return f"Resting on {len(used)} of {_counted(len(choices), 'text')}: {', '.join(names)}."
+
+
+async def _planned(prompt: Prompt) -> list[str]:
+    """Return what to search for: the model's plan, and the question itself."""
+    said: list[str] = []
+
+    def take(piece: Piece) -> None:
+        said.append(piece.text)
+
+    asked = prompt.side_question(PLANNING + prompt.question[:2000], max_tokens=60, step="plan")
+    completion = Completion(asked)
+    try:
+        await completion.prepare()
+        await completion.told(take)
+    except ProxyError:
+        # Without a plan the question says what to look for.
+        said = []
+    return _searches(prompt.question, "".join(said))
+
+
+def _searches(question: str, plan: str) -> list[str]:
+    own = " ".join(question.split())[:100]
+    lines = (re.sub(r"^[\s\d.)*•–-]+", "", line).strip(" \"'“”") for line in plan.splitlines())
+    planned = [line for line in lines if 2 < len(line) <= 80]
+    return list(dict.fromkeys([own, *planned]))[:MOST_SEARCHES]
+
+
+@on_database_thread
+def _found(user_id: int, chat_id: UUID, search: str) -> list[Text]:
+    """Return the messages of the user's other chats that a search finds, the best first.
+
+    Those with all its words come first, then those with any of its telling ones.
+    """
+    mine = Message.objects.filter(chat__in=Chat.objects.of(user_id)).exclude(chat=chat_id)
+    kept = mine.exclude(role=Message.Role.SYSTEM).select_related("chat").order_by("-pk")
+    found: dict[UUID, Message] = {}
+    for words in (search, *_telling(search)):
+        if query := Query.of(words):
+            for message in kept.filter(content__words=query)[:MESSAGES_A_WORD]:
+                found.setdefault(message.pk, message)
+    return [
+        Text(
+            content=message.content[:READ_CHARACTERS],
+            title=message.chat.title,
+            kind="chat",
+            chat_id=str(message.chat_id),
+            message_id=str(message.pk),
+        )
+        for message in list(found.values())[:MESSAGES_A_SEARCH]
+    ]
+
+
+def _telling(search: str) -> list[str]:
+    """Return the words of a search that say something of its subject, the longest first."""
+    words = {word for word in re.findall(r"\w{4,}", search) if folded(word) not in STOPWORDS}
+    return sorted(words, key=lambda word: (-len(word), word))[:WORDS_A_SEARCH]
+
+
+def _listed(searches: list[str]) -> str:
+    return ", ".join(f"“{search}”" for search in searches)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"

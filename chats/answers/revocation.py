@@ -1,0 +1,32 @@
+"""What ends in the chats when a user's access does: answers under way, and open sockets."""
+
+from __future__ import annotations
+
+import time
+
+from chats.answers import run
+from chats.eventlog import notify
+from chats.models import Generation
+
+_ended: dict[int, float] = {}
+
+
+def key_of(user_id: int) -> str:
+    """Return the bell's key for whoever serves this user."""
+    return f"user {user_id}"
+
+
+def end(user_id: int) -> None:
+    """Stop the answers that are written for this user, and have open sockets look who is there.
+
+    Called in every process; from any thread but an event loop's.
+    """
+    _ended[user_id] = time.monotonic()
+    for generation in Generation.objects.running().filter(owner=user_id):
+        run.stop(generation)
+    notify.ring(key_of(user_id))
+
+
+def has_ended_since(user_id: int, then: float) -> bool:
+    """Whether access ended, or may have, since a moment of the monotonic clock."""
+    return _ended.get(user_id, float("-inf")) >= then

@@ -1,0 +1,217 @@
+"""One answer from beginning to end.
+
+`begin` (questions.py) has stored the question and the answer's place; `run` writes the answer,
+whatever becomes of who asked; `stop` ends it from anywhere. How it ends stands in outcome.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from chats.answers import context_texts, finish, research
+from chats.answers.admission import Place
+from chats.answers.finish import Outcome
+from chats.answers.prompt import Prompt, prompt_of
+from chats.answers.speech import Spoken
+from chats.answers.start import ask_again, begin, carry_on
+from chats.eventlog import log as eventlog_log
+from chats.eventlog import notify
+from chats.eventlog.log import Log, LogLost
+from chats.models import Generation
+from proxy.common.runtime.retry import with_retries
+from proxy.common.runtime.threads import on_database_thread, on_writer_thread
+from proxy.completions.completion import Completion
+from proxy.errors import ProxyError
+from proxy.filtering.cpu_threads import beside
+from proxy.filtering.result import Context
+from proxy.wire.dialect import Counts
+from proxy.wire.stream_events import Piece
+
+__all__ = ["STOPS", "Run", "ask_again", "begin", "carry_on", "stop", "usage_of"]
+
+State = Generation.State
+
+STOPS = "stops"
+"""The key that rings when an answer shall stop."""
+
+RESTARTING = "The server is restarting. Continue the answer, or ask again."
+
+logger = logging.getLogger(__name__)
+
+_prompt_of = on_database_thread(prompt_of)
+_ended = on_writer_thread(finish.write)
+
+
+def stop(generation: Generation) -> None:
+    """Have an answer stopped, wherever it is written; what there is of it stays."""
+    if not finish.abandon(generation.pk):
+        Generation.objects.running().filter(pk=generation.pk).update(stop_requested=True)
+        notify.ring(STOPS)
+
+
+class Run:
+    """An answer that is being written in this process."""
+
+    def __init__(self, generation_id: UUID, place: Place) -> None:
+        self.generation_id = generation_id
+        self.place = place
+        self.log = eventlog_log.logs[generation_id] = Log(generation_id)
+        self.interruption = ""
+        """Why it shall end before its end: a state, set before the task is cancelled."""
+        self.is_ending = False
+        self._prompt: Prompt | None = None
+        self._completion: Completion | None = None
+        self._context: Context | None = None
+
+    async def run(self) -> bool:
+        """Write the answer to its end, and its outcome into its rows; say whether it is complete.
+
+        Whatever happens, the answer ends with what there is of it.
+        """
+        try:
+            ending = await self._ending()
+            self.is_ending = True
+            # Before anybody is told of the end: who is may ask again at once.
+            await self.place.aleave()
+            await self._end(ending)
+        finally:
+            eventlog_log.logs.pop(self.generation_id, None)
+            notify.ring(str(self.generation_id))
+        return ending.state == State.COMPLETE
+
+    async def _ending(self) -> Outcome:
+        """Write the answer, and return what became of it."""
+        try:
+            return await self._written()
+        except asyncio.CancelledError:
+            if not self.interruption:
+                raise
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            return self._interrupted()
+        except LogLost:
+            logger.warning("An answer was given up: its events could not be written down")
+            return self._failed(finish.BROKE_OFF, "broken_off", 503)
+        except ProxyError as error:
+            failed = self._failed(error.message, error.code, error.status)
+            return replace(failed, error_type=error.type)
+        except Exception:
+            logger.exception("An answer failed")
+            return self._failed(ProxyError.message, ProxyError.code, ProxyError.status)
+
+    async def _written(self) -> Outcome:
+        """Go the whole way: the prompt, its sources, the filter, the model."""
+        prompt = self._prompt = await _prompt_of(self.generation_id)
+        log = self.log
+        if prompt.kept:
+            log.delta(prompt.kept)
+        model = prompt.model
+        log.thinking("model", f"{prompt.persona or 'The model'} answers with {model}.")
+        await self._choose_sources(prompt)
+        completion = self._completion = Completion(prompt.asked())
+        self._context = await completion.prepare()
+        if told := _filtering(self._context, completion.offset):
+            log.thinking("filter", told)
+        spoken = Spoken() if prompt.is_voice else None
+
+        def take(piece: Piece) -> None:
+            if piece.reasoning:
+                log.reasoning(piece.reasoning)
+            text = spoken.plain(piece.text) if spoken else piece.text
+            if text:
+                log.delta(text)
+
+        try:
+            await completion.told(take)
+        finally:
+            self._context = completion.context
+            if spoken and (rest := spoken.rest()):
+                log.delta(rest)
+        return self._outcome(State.COMPLETE)
+
+    async def _choose_sources(self, prompt: Prompt) -> None:
+        """Find what the answer can rest on, among what was given and, for research, beyond."""
+        if prompt.is_research:
+            prompt.choices = await research.sources(prompt, self.log)
+        elif prompt.given:
+            size = sum(len(text.content) for text in prompt.given)
+            work = (prompt.given, prompt.question, prompt.room)
+            prompt.choices = await beside(size, context_texts.choose, *work)
+            self.log.thinking("context", research.chosen(prompt.choices))
+
+    def _interrupted(self) -> Outcome:
+        if self.interruption == State.STOPPED:
+            return replace(self._outcome(State.STOPPED), finish="stopped")
+        failed = self._outcome(State.INCOMPLETE)
+        return replace(failed, error=RESTARTING, code="restarting", status=503)
+
+    def _failed(self, message: str, code: str, status: int) -> Outcome:
+        state = State.INCOMPLETE if self.log.text else State.FAILED
+        return replace(self._outcome(state), error=message, code=code, status=status)
+
+    def _outcome(self, state: str) -> Outcome:
+        made, prompt, context = self._completion, self._prompt, self._context
+        counts = made.counts if made else None
+        return Outcome(
+            state=state,
+            text="".join(self.log.text).replace("\0", ""),
+            finish=made.finish if made else "",
+            model=prompt.model if prompt else "",
+            target=made.target if made else "",
+            usage=usage_of(counts),
+            context=prompt.told(context, made.offset) if prompt and made and context else {},
+        )
+
+    async def _end(self, ending: Outcome) -> None:
+        """Write the end down; what the database does not take now is swept up later."""
+        log = self.log
+        await log.settled.wait()
+        unwritten = [] if log.lost else log.take()
+        try:
+            entries = await with_retries(
+                partial(_ended, self.generation_id, ending, unwritten),
+                on=DatabaseError,
+                tries=eventlog_log.TRIES,
+                pause=eventlog_log.AGAIN_SECONDS,
+                failed=_warn,
+            )
+        except DatabaseError:
+            log.lost = True
+        else:
+            log.written += entries or []
+
+
+def _warn(error: Exception) -> None:
+    logger.warning("An answer's end could not be written: %s", type(error).__name__)
+
+
+def usage_of(counts: Counts | None) -> dict[str, int | None]:
+    """Return a provider's counts as clients read them; nothing where it gave none."""
+    if counts is None:
+        return {}
+    return {
+        "promptTokens": counts["prompt_tokens"],
+        "completionTokens": counts["completion_tokens"],
+        "cachedTokens": counts["cached_tokens"],
+    }
+
+
+def _filtering(context: Context, offset: int) -> str:
+    """Return what the filter did, as a sentence; nothing where there was nothing to do."""
+    before = context.messages_before - offset - 1
+    dropped = context.messages_before - context.messages_after
+    if before <= 0:
+        return ""
+    if not dropped:
+        return f"Kept all {before} earlier messages." if before > 1 else ""
+    return (
+        f"Left out {dropped} of {before} earlier messages that have nothing to do with the "
+        f"question: {context.tokens_after} tokens in place of {context.tokens_before}."
+    )

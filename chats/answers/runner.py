@@ -1,0 +1,149 @@
+"""Who runs answers: tasks on the loop of the process that took the question.
+
+One minder for all of them renews their leases, so that everybody knows that they are alive, and
+looks for those that somebody asked to stop. A process that shall end lets its answers finish for a
+while, then ends them as incomplete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from chats.answers import titles
+from chats.answers.admission import Place
+from chats.answers.request import Begun
+from chats.answers.run import STOPS, Run
+from chats.answers.start import LEASE
+from chats.errors import Restarting
+from chats.eventlog import notify
+from chats.models import Generation
+from proxy.common.runtime.per_loop import PerLoop
+from proxy.common.runtime.threads import on_heartbeat_thread
+
+# How late a stop is noticed whose bell was not heard.
+LOOK_SECONDS = 1.0
+RENEW_SECONDS = LEASE.total_seconds() / 4
+# How long answers may go on in a process that shall end.
+GRACE_SECONDS = 20.0
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """The answers of one event loop."""
+
+    def __init__(self) -> None:
+        self.is_draining = False
+        self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
+        self._minder: asyncio.Task[None] | None = None
+        self._aside: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def start(self, generation_id: UUID, place: Place) -> None:
+        run = Run(generation_id, place)
+        # A page's view starts it from a thread, whose context dies with the request.
+        task = asyncio.get_running_loop().create_task(self._run(run), context=Context())
+        self._runs[generation_id] = run, task
+        if self._minder is None or self._minder.done():
+            self._minder = asyncio.get_running_loop().create_task(self._mind(), context=Context())
+
+    async def drain(self, grace: float) -> None:
+        """Let the answers finish for so long; what then still runs ends as incomplete."""
+        self.is_draining = True
+        if tasks := self._tasks():
+            await asyncio.wait(tasks, timeout=grace)
+        self.interrupt(list(self._runs), Generation.State.INCOMPLETE)
+        if tasks := self._tasks():
+            await asyncio.wait(tasks, timeout=10)
+        for task in list(self._aside):
+            task.cancel()
+        if self._aside:
+            await asyncio.wait(self._aside, timeout=5)
+
+    def interrupt(self, generation_ids: list[UUID], state: str) -> None:
+        """End these answers before their end."""
+        for generation_id in generation_ids:
+            run, task = self._runs[generation_id]
+            if not run.is_ending and not run.interruption:
+                run.interruption = state
+                task.cancel()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [task for _, task in self._runs.values()]
+
+    async def _run(self, run: Run) -> None:
+        try:
+            is_complete = await run.run()
+        finally:
+            self._runs.pop(run.generation_id, None)
+        if is_complete and not self.is_draining:
+            self._set_aside(titles.give(run.generation_id))
+
+    def _set_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._aside.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("A title failed: %s", type(error).__name__, exc_info=error)
+
+    async def _mind(self) -> None:
+        renewed = time.monotonic()
+        with notify.listening(STOPS) as listener:
+            while self._runs:
+                await listener.wait(LOOK_SECONDS)
+                is_due = time.monotonic() - renewed >= RENEW_SECONDS
+                try:
+                    stopped, gone = await _looked(list(self._runs), renew=is_due)
+                except DatabaseError as error:
+                    logger.warning("Leases could not be looked at: %s", type(error).__name__)
+                    continue
+                if is_due:
+                    renewed = time.monotonic()
+                self.interrupt([pk for pk in stopped if pk in self._runs], Generation.State.STOPPED)
+                lost = [pk for pk in gone if pk in self._runs]
+                self.interrupt(lost, Generation.State.INCOMPLETE)
+
+
+@on_heartbeat_thread
+def _looked(generation_ids: list[UUID], *, renew: bool) -> tuple[list[UUID], list[UUID]]:
+    """Return which of these answers shall stop, and which are no longer ours; renew the leases."""
+    running = Generation.objects.running().filter(pk__in=generation_ids)
+    if renew:
+        running.update(lease_until=timezone.now() + LEASE)
+    found = dict(running.values_list("pk", "stop_requested"))
+    stopped = [pk for pk, is_stopped in found.items() if is_stopped]
+    return stopped, [pk for pk in generation_ids if pk not in found]
+
+
+_runners = PerLoop(Runner)
+
+
+def runner() -> Runner:
+    """Return the running loop's runner."""
+    return _runners.get()
+
+
+def refuse_if_draining() -> None:
+    """Raise Restarting in a process that shall end."""
+    if runner().is_draining:
+        raise Restarting
+
+
+async def start(begun: Begun) -> None:
+    """Have an answer written here, unless it was begun before."""
+    if begun.place:
+        runner().start(begun.generation.pk, begun.place)

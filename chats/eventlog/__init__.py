@@ -1,0 +1,1 @@
+"""The log of an answer's events: written once, followed and replayed from any process."""

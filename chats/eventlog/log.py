@@ -1,0 +1,305 @@
+"""The event log: written down in batches of a tenth of a second, followed from any point.
+
+Whoever runs an answer hands its events to a `Log`; they are shown once they are in the database,
+so that nobody has seen what a crash could take back. Who follows an answer of this process reads
+what was just written from memory, everybody else reads it from the database; the bell says when to
+look, and a short poll finds what the bell did not say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from chats.eventlog import notify
+from chats.eventlog.event import Entry
+from chats.models import Event, Generation
+from proxy.common.bulk_insert import bulk_insert, columns_of
+from proxy.common.runtime.per_loop import PerLoop
+from proxy.common.runtime.retry import with_retries
+from proxy.common.runtime.threads import on_database_thread, on_writer_thread
+
+Type = Event.Type
+
+BATCH_SECONDS = 0.1
+TRIES, AGAIN_SECONDS = 3, 0.6
+# A follower of another process's answer looks after so long, whatever it has heard.
+POLL_SECONDS, POLL_SECONDS_WITH_BELL = 0.3, 1.0
+# After so long without an event a follower is told of the silence.
+SILENCE_SECONDS = 15.0
+AT_ONCE = 500
+
+logger = logging.getLogger(__name__)
+
+
+class LogLost(Exception):
+    """The events of an answer could not be written down; who follows it must look again later."""
+
+
+class Log:
+    """The events of one answer that this process writes; text waits to be joined with more."""
+
+    def __init__(self, generation_id: UUID) -> None:
+        self.generation_id = generation_id
+        self.written: list[Entry] = []
+        """What is in the database of it, in order."""
+        self.text: list[str] = []
+        """The answer so far, in pieces."""
+        self.has_begun = False
+        """Whether it is in the database that its text has begun."""
+        self.lost = False
+        """Whether the answer is no longer ours to write."""
+        self.settled = asyncio.Event()
+        """Set while nobody is writing what was taken."""
+        self.settled.set()
+        self._sequence = 0
+        self._is_awaited = False
+        """Whether the writer knows that there is news."""
+        self._waiting: list[Entry] = []
+        self._joining: list[str] = []
+        self._joining_type = ""
+
+    def delta(self, text: str) -> None:
+        """Take a piece of the answer."""
+        self.text.append(text)
+        self._join(Type.DELTA, text)
+
+    def reasoning(self, text: str) -> None:
+        """Take a piece of the model's own reasoning."""
+        self._join(Type.THINKING, text)
+
+    def thinking(self, step: str, content: str) -> None:
+        """Take a step, as a sentence."""
+        self._cut()
+        self._add(Type.THINKING, content, {"step": step})
+        self._wake()
+
+    def take(self) -> list[Entry]:
+        """Return what waits to be written; whoever takes it writes it, or loses the log."""
+        self._is_awaited = False
+        self._cut()
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._waiting or self._joining)
+
+    def _join(self, kind: str, text: str) -> None:
+        if self.lost:
+            raise LogLost
+        if kind != self._joining_type:
+            self._cut()
+            self._joining_type = kind
+        self._joining.append(text)
+        if not self._is_awaited:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._is_awaited = True
+        _writers.get().wake(self)
+
+    def _cut(self) -> None:
+        """Make an event of the text that was joined."""
+        if self._joining:
+            data = {"step": "reasoning"} if self._joining_type == Type.THINKING else None
+            self._add(self._joining_type, "".join(self._joining), data)
+            self._joining = []
+
+    def _add(self, kind: str, content: str, data: dict[str, Any] | None) -> None:
+        self._sequence += 1
+        # PostgreSQL takes no NUL in a text.
+        clean = content.replace("\0", "") if "\0" in content else content
+        self._waiting.append(Entry(self._sequence, kind, clean, data))
+
+
+class Writer:
+    """Writes the logs of one event loop: what came in a tenth of a second in one transaction."""
+
+    def __init__(self) -> None:
+        self._dirty: dict[UUID, Log] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self, log: Log) -> None:
+        if log.generation_id not in self._dirty:
+            self._dirty[log.generation_id] = log
+            if self._task is None or self._task.done():
+                self._task = asyncio.get_running_loop().create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        while self._dirty:
+            began = time.monotonic()
+            logs, self._dirty = list(self._dirty.values()), {}
+            await self._write([log for log in logs if log.has_news])
+            await asyncio.sleep(max(0.0, BATCH_SECONDS - (time.monotonic() - began)))
+
+    async def _write(self, logs: list[Log]) -> None:
+        taken = [(log, log.take()) for log in logs]
+        for log in logs:
+            log.settled.clear()
+        batch = [(log.generation_id, bool(log.text) > log.has_begun, e) for log, e in taken]
+        running = await _insisted(batch)
+        for (log, entries), (_, begins, _) in zip(taken, batch, strict=True):
+            if log.generation_id in running:
+                log.written += entries
+                log.has_begun = log.has_begun or begins
+            else:
+                log.lost = True
+            log.settled.set()
+        notify.ring(*(str(log.generation_id) for log, _ in taken))
+
+
+Batch = list[tuple[UUID, bool, list[Entry]]]
+"""Of each answer: whether its text begins now, and its events."""
+
+
+async def _insisted(batch: Batch) -> set[UUID]:
+    """Write a batch, if need be with further tries; return whose answers are still ours."""
+    try:
+        return await with_retries(
+            partial(_inserted, batch),
+            on=DatabaseError,
+            tries=TRIES,
+            pause=AGAIN_SECONDS,
+            failed=_warn,
+        )
+    except DatabaseError:
+        return set()
+    except Exception:
+        logger.exception("Events could not be written")
+        return set()
+
+
+def _warn(error: Exception) -> None:
+    logger.warning("Events could not be written: %s", type(error).__name__)
+
+
+@on_writer_thread
+def _inserted(batch: Batch) -> set[UUID]:
+    with transaction.atomic():
+        # Locked: nobody ends an answer between this look and what is written of it.
+        running = set(
+            Generation.objects.running()
+            .filter(pk__in=[generation_id for generation_id, _, _ in batch])
+            .order_by("pk")
+            .select_for_update()
+            .values_list("pk", flat=True)
+        )
+        _insert([(pk, entry) for pk, _, entries in batch if pk in running for entry in entries])
+        if begun := [pk for pk, begins, _ in batch if begins and pk in running]:
+            Generation.objects.filter(pk__in=begun, state=Generation.State.QUEUED).update(
+                state=Generation.State.STREAMING, first_token=timezone.now()
+            )
+    return running
+
+
+def _insert(entries: list[tuple[UUID, Entry]]) -> None:
+    """Write events by one statement: ten times a second, the ORM would cost as much as all else."""
+    fields = [field for field in Event._meta.concrete_fields if not field.primary_key]
+    now = timezone.now()
+    rows = [
+        [
+            field.get_db_prep_save(value, connection)
+            for field, value in zip(fields, (pk, *entry, now), strict=True)
+        ]
+        for pk, entry in entries
+    ]
+    # Who tries a second time may have succeeded the first time.
+    bulk_insert(Event, columns_of(Event), rows, on_conflict="DO NOTHING")
+
+
+_writers = PerLoop(Writer)
+# The logs that this process writes, for those that follow them here.
+logs: dict[UUID, Log] = {}
+
+
+async def follow(
+    generation_id: UUID,
+    after: int = 0,
+    *,
+    on_abandoned: Callable[[UUID], object],
+    silence: float = SILENCE_SECONDS,
+) -> AsyncGenerator[list[Entry], None]:
+    """Yield the events after that one as they come, to the last; an empty list tells of silence.
+
+    An answer whose process is gone is handed, by its id, to `on_abandoned`, which ends it. Raises
+    LogLost when the events can no longer be had.
+    """
+    with notify.listening(str(generation_id)) as listener:
+        spoke = time.monotonic()
+        while True:
+            entries, has_ended = await _news(generation_id, after, on_abandoned)
+            if entries:
+                after, spoke = entries[-1].sequence, time.monotonic()
+                yield entries
+            if has_ended:
+                return
+            if time.monotonic() - spoke >= silence:
+                spoke = time.monotonic()
+                yield []
+            if not entries:
+                left = silence - (time.monotonic() - spoke)
+                await listener.wait(max(0.01, min(left, _patience(generation_id))))
+
+
+def _patience(generation_id: UUID) -> float:
+    if generation_id in logs:
+        return SILENCE_SECONDS
+    return POLL_SECONDS_WITH_BELL if settings.REDIS_URL else POLL_SECONDS
+
+
+async def _news(
+    generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
+) -> tuple[list[Entry], bool]:
+    """Return what is known of an answer after that event, and whether that is all of it."""
+    if (log := logs.get(generation_id)) is None:
+        return await _read(generation_id, after, on_abandoned)
+    if log.lost:
+        raise LogLost
+    entries = _since(log.written, after)
+    return entries, bool(entries) and entries[-1].type == Type.DONE
+
+
+def _since(written: list[Entry], after: int) -> list[Entry]:
+    if not written or written[-1].sequence <= after:
+        return []
+    return written[max(0, after - written[0].sequence + 1) :]
+
+
+@on_database_thread
+def _read(
+    generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
+) -> tuple[list[Entry], bool]:
+    # The state first: what ended before that look has all its events by the next one.
+    generation = Generation.objects.filter(pk=generation_id).first()
+    if generation is None:
+        return [], True
+    if generation.is_running and generation.lease_until < timezone.now():
+        on_abandoned(generation_id)
+    found = Event.objects.filter(generation=generation_id, sequence__gt=after)
+    rows = list(found.values_list("sequence", "type", "content", "data")[:AT_ONCE])
+    entries = [Entry(*row) for row in rows]
+    is_all = bool(entries) and entries[-1].type == Type.DONE
+    return _with_text(generation_id, entries), is_all or (not entries and not generation.is_running)
+
+
+def _with_text(generation_id: UUID, entries: Iterable[Entry]) -> list[Entry]:
+    """Give the final event its text, which the log does not keep twice."""
+    return [
+        entry._replace(content=_text_of(generation_id)) if entry.type == Type.FINAL else entry
+        for entry in entries
+    ]
+
+
+def _text_of(generation_id: UUID) -> str:
+    found = Generation.objects.filter(pk=generation_id).values_list("message__content", flat=True)
+    return found.first() or ""

@@ -1,0 +1,188 @@
+"""Wakes whoever waits for news of an answer or of a chat, in this process and in all others.
+
+A ring carries no news, only a key: who hears it looks into the database. It may be lost, so
+nobody waits for it alone. Other processes are reached through the channel layer, where there is
+one that they share; all keys of a moment go in one message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from proxy.common.redis import CircuitBreaker
+from proxy.common.runtime.per_loop import PerLoop
+
+GROUP = "alchemyst.bell"
+AGAIN_SECONDS = 2.0
+# How late something new in a chat is noticed whose bell was not heard.
+POLL_SECONDS, POLL_SECONDS_WITH_REDIS = 2.0, 15.0
+# So that a process does not wake itself a second time.
+PROCESS = secrets.token_hex(8)
+
+logger = logging.getLogger(__name__)
+
+
+class Listener:
+    """Waits for one key; what rings between two waits is not missed."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rung = asyncio.Event()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a ring, for so long at most; say whether there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        except TimeoutError:
+            return False
+        self._rung.clear()
+        return True
+
+    def hear(self) -> None:
+        if self._loop is _running_loop():
+            self._rung.set()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._rung.set)
+
+
+_lock = Lock()
+_listeners: dict[str, set[Listener]] = {}
+
+
+@contextmanager
+def listening(*keys: str) -> Iterator[Listener]:
+    """Listen for `keys` from now on, on the running loop."""
+    listener = Listener()
+    with _lock:
+        for key in keys:
+            _listeners.setdefault(key, set()).add(listener)
+    _wires.get().listen()
+    try:
+        yield listener
+    finally:
+        with _lock:
+            for key in keys:
+                _listeners[key].discard(listener)
+                if not _listeners[key]:
+                    del _listeners[key]
+
+
+def ring(*keys: str) -> None:
+    """Wake who waits for one of `keys`, everywhere. Never waits, never raises."""
+    _ring_here(keys)
+    loop = _running_loop()
+    if loop is not None:
+        _wires.get().send(keys)
+    elif wire := _wires.any():
+        wire.loop.call_soon_threadsafe(wire.send, keys)
+
+
+def poll_seconds(most: float) -> float:
+    """Return how long to wait for a ring before one looks without it, `most` at most."""
+    return min(POLL_SECONDS_WITH_REDIS if settings.REDIS_URL else POLL_SECONDS, most)
+
+
+async def close() -> None:
+    """Stop listening to other processes on this loop."""
+    if wire := _wires.pop():
+        await wire.close()
+
+
+def _ring_here(keys: Iterable[str]) -> None:
+    with _lock:
+        heard = [listener for key in keys for listener in _listeners.get(key, ())]
+    for listener in heard:
+        listener.hear()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class Wire:
+    """To and from the other processes, on one event loop: silent without Redis."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._waiting: set[str] = set()
+        self._sender: asyncio.Task[None] | None = None
+        self._hearer: asyncio.Task[None] | None = None
+        self._breaker = CircuitBreaker()
+
+    def listen(self) -> None:
+        if settings.REDIS_URL and (self._hearer is None or self._hearer.done()):
+            self._hearer = self.loop.create_task(self._hear())
+
+    def send(self, keys: Iterable[str]) -> None:
+        if not settings.REDIS_URL or self._breaker.is_open:
+            return
+        self._waiting.update(keys)
+        if self._sender is None or self._sender.done():
+            self._sender = self.loop.create_task(self._send())
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._sender, self._hearer) if task and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=AGAIN_SECONDS)
+
+    async def _send(self) -> None:
+        while self._waiting:
+            keys, self._waiting = list(self._waiting), set()
+            try:
+                async with asyncio.timeout(settings.REDIS_TIMEOUT):
+                    await _layer().group_send(GROUP, _message(keys))
+                self._breaker.succeed()
+            # The layer's faults are those of its Redis client, of sockets, of time.
+            except Exception as error:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._breaker.fail():
+            self._waiting.clear()
+            kind = type(error).__name__
+            logger.warning("Redis takes no bell (%s): other processes look for themselves.", kind)
+
+    async def _hear(self) -> None:
+        """Pass on what other processes ring, until cancelled."""
+        task = asyncio.current_task()
+        assert task is not None
+        # Redis's client may swallow a cancellation that meets it while it connects.
+        while not task.cancelling():
+            try:
+                layer = _layer()
+                async with asyncio.timeout(AGAIN_SECONDS):
+                    channel = await layer.new_channel()
+                    await layer.group_add(GROUP, channel)
+                while not task.cancelling():
+                    told = await layer.receive(channel)
+                    if told["process"] != PROCESS:
+                        _ring_here(told["keys"])
+            except Exception as error:
+                logger.warning("No bell of other processes is heard: %s", type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+
+def _message(keys: list[str]) -> dict[str, Any]:
+    return {"type": "bell.ring", "process": PROCESS, "keys": keys}
+
+
+_wires = PerLoop(Wire)
+
+
+def _layer() -> Any:
+    return get_channel_layer()

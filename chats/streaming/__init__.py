@@ -1,0 +1,1 @@
+"""The endpoints that stream: server-sent events and WebSockets."""

@@ -1,0 +1,1 @@
+"""What is written down after a call: usage, its cost, decisions, captured conversations."""

@@ -1,0 +1,107 @@
+"""Decision records on their way to the database, off the request's path.
+
+The work of making a record is done on the thread that writes it. Keys without the setting never
+come here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.contrib.auth import get_user_model
+
+from proxy.common.runtime.batch_writer import Batches
+from proxy.filtering.decisions import decided
+from proxy.filtering.result import Context
+from proxy.models import DecisionRecord
+
+TEXTS = "texts"
+"""The setting of a key whose records hold the messages' texts besides digests and scores."""
+
+LONGEST_TEXT = 10_000
+"""Of a longer text, so many characters are kept."""
+
+# Requests wait with their bodies.
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+EXPIRE_EVERY_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One request of a key that wants records."""
+
+    request_id: str
+    owner_id: int
+    key_id: str
+    setting: str
+    created: datetime
+    model: str
+    context: Context
+
+    @property
+    def size(self) -> int:
+        return len(self.context.request.body)
+
+
+_expired_at = 0.0
+
+
+def _insert(batch: list[Noted]) -> None:
+    global _expired_at
+    owners = {noted.owner_id for noted in batch}
+    there = set(get_user_model().objects.filter(pk__in=owners).values_list("pk", flat=True))
+    made = [_record(noted) for noted in batch if noted.owner_id in there]
+    # A batch that was written just before its task was cancelled comes a second time.
+    DecisionRecord.objects.bulk_create(made, ignore_conflicts=True)
+    if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS or not _expired_at:
+        _expired_at = time.monotonic()
+        DecisionRecord.objects.all().expire()
+
+
+def _record(noted: Noted) -> DecisionRecord:
+    context = noted.context
+    return DecisionRecord(
+        request_id=noted.request_id,
+        owner_id=noted.owner_id,
+        key_id=noted.key_id,
+        created=noted.created,
+        # PostgreSQL takes no NUL in a text.
+        model=noted.model.replace("\0", "")[:200],
+        mode=context.mode,
+        result=context.filtering,
+        messages_before=context.messages_before,
+        messages_after=context.messages_after,
+        tokens_before=context.tokens_before,
+        tokens_after=context.tokens_after,
+        milliseconds=round(context.milliseconds, 2),
+        packed=zlib.compress(msgspec.json.encode(_messages(context, noted.setting == TEXTS))),
+    )
+
+
+def _messages(context: Context, with_texts: bool) -> list[dict[str, Any]]:
+    """Return each message's decision, with a digest by which its owner knows it again."""
+    request = context.request
+    found = []
+    for decision in decided(context):
+        raw = request.raw_messages[decision.index]
+        known = asdict(decision) | {"digest": hashlib.sha256(raw).hexdigest()}
+        if with_texts:
+            known["text"] = request.messages[decision.index].text[:LONGEST_TEXT]
+        found.append(known)
+    return found
+
+
+waiting = Batches(
+    "decision records",
+    _insert,
+    at_once=50,
+    most=MOST_WAITING_BYTES,
+    weight=lambda noted: noted.size,
+)
+"""Takes the requests of keys that want records."""

@@ -1,0 +1,179 @@
+"""Bodies of the proxy's own API, in and out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from rest_framework import serializers
+
+from proxy.common.web.drf import KnownFields
+from proxy.errors import InvalidTarget
+from proxy.models import Provider
+from proxy.models.provider import LONGEST_URL, valid_name
+from proxy.upstream import ssrf_guard
+from proxy.upstream.target import base_of
+
+# What a header may hold, and no more than any provider's key is long.
+_KEY = re.compile(r"[\x21-\x7e]{1,1000}")
+# What may become of a message.
+FATES = ("kept", "dropped", "joined", "protected")
+
+
+class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
+    """A stored provider. Its key comes in and never goes out."""
+
+    name = serializers.CharField(max_length=40, validators=[valid_name])
+    base_url = serializers.CharField(
+        max_length=LONGEST_URL,
+        help_text="Such as https://api.openai.com/v1 or "
+        "https://generativelanguage.googleapis.com, without the endpoint.",
+    )
+    key = serializers.CharField(write_only=True, max_length=1000)
+    key_hint = serializers.CharField(
+        read_only=True, help_text="The last characters of the key, where it is long enough."
+    )
+    is_own = serializers.SerializerMethodField(
+        help_text="Whether the caller has stored it; otherwise it is shared with everybody."
+    )
+
+    class Meta:
+        model = Provider
+        fields = [
+            "id",
+            "name",
+            "base_url",
+            "dialect",
+            "key",
+            "key_hint",
+            "is_shared",
+            "cost",
+            "is_own",
+            "created",
+        ]
+        read_only_fields = ["created"]
+        # Whether the name is free is decided as it is taken.
+        validators: list[Any] = []
+
+    def get_is_own(self, provider: Provider) -> bool:
+        return bool(provider.owner_id == self.context["request"].user.pk)
+
+    def validate_base_url(self, text: str) -> str:
+        """Return the URL in its one canonical spelling, if it may be asked at all."""
+        try:
+            base = base_of(unquote(text))
+            ssrf_guard.check(base, self.context["request"].get_host())
+        except InvalidTarget as error:
+            raise serializers.ValidationError(error.message) from None
+        url = str(base)
+        if len(url) > LONGEST_URL:
+            raise serializers.ValidationError("This URL is too long.")
+        return url
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse the version at the end of a Gemini URL: callers' paths bring their own."""
+        is_gemini = attrs.get("dialect") == Provider.Dialect.GEMINI
+        if is_gemini and re.search(r"/v1[a-z]*$", attrs["base_url"]):
+            raise serializers.ValidationError({"base_url": ["Leave the version out at the end."]})
+        return attrs
+
+    def validate_key(self, key: str) -> str:
+        if not _KEY.fullmatch(key):
+            raise serializers.ValidationError("A key has printable ASCII characters, no blanks.")
+        return key
+
+    def to_representation(self, provider: Provider) -> dict[str, Any]:
+        """Leave out what only the owner may know: the hint of the key."""
+        shown = super().to_representation(provider)
+        return shown if shown["is_own"] else shown | {"key_hint": ""}
+
+
+class FaultSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    type = serializers.CharField()
+    code = serializers.CharField()
+    param = serializers.CharField(allow_null=True, help_text="What of the request is meant.")
+
+
+class ProxyErrorSerializer(serializers.Serializer[Any]):
+    """What an error on the proxy looks like to OpenAI's clients."""
+
+    error = FaultSerializer()
+
+
+class GeminiFaultSerializer(serializers.Serializer[Any]):
+    code = serializers.IntegerField()
+    message = serializers.CharField()
+    status = serializers.CharField()
+
+
+class GeminiErrorSerializer(serializers.Serializer[Any]):
+    """What an error on the proxy looks like to Gemini's clients."""
+
+    error = GeminiFaultSerializer()
+
+
+class ContextTotalsSerializer(serializers.Serializer[Any]):
+    messages_before = serializers.IntegerField()
+    messages_after = serializers.IntegerField()
+    tokens_before = serializers.IntegerField()
+    tokens_after = serializers.IntegerField()
+    milliseconds = serializers.FloatField()
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    """What became of one message, and why."""
+
+    index = serializers.IntegerField(help_text="The message's place, from 0.")
+    role = serializers.CharField()
+    fate = serializers.ChoiceField(choices=FATES)
+    reason = serializers.CharField()
+    score = serializers.FloatField(
+        allow_null=True, help_text="Its exchange's share of the best exchange's score."
+    )
+    tokens = serializers.IntegerField()
+
+
+class RecordedDecisionSerializer(DecisionSerializer):
+    digest = serializers.CharField(help_text="SHA-256 of the message's bytes.")
+    text = serializers.CharField(required=False, help_text="Where the key's records hold texts.")
+
+
+class CostDecisionSerializer(serializers.Serializer[Any]):
+    """What the cost gate decided, where it was asked; costs in tokens of input."""
+
+    preset = serializers.CharField()
+    mode = serializers.ChoiceField(
+        choices=("full", "continue", "recall", "moved", "back", "cut", "fresh")
+    )
+    moved = serializers.IntegerField(help_text="Messages that stand before the question.")
+    reason = serializers.CharField()
+    estimated = serializers.IntegerField()
+    estimated_whole = serializers.IntegerField()
+    expected_cached = serializers.IntegerField()
+    bank = serializers.IntegerField()
+
+
+class SummarySerializer(serializers.Serializer[Any]):
+    mode = serializers.CharField()
+    result = serializers.CharField()
+    totals = ContextTotalsSerializer()
+
+
+class PreviewSerializer(SummarySerializer):
+    """What the filter would do with a request."""
+
+    cost = CostDecisionSerializer(allow_null=True)
+    messages = DecisionSerializer(many=True)
+
+
+class DecisionRecordSerializer(SummarySerializer):
+    """What the filter did with a request."""
+
+    id = serializers.CharField()
+    created = serializers.DateTimeField()
+    expires = serializers.DateTimeField()
+    key_id = serializers.CharField()
+    model = serializers.CharField()
+    messages = RecordedDecisionSerializer(many=True)

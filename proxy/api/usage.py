@@ -1,0 +1,237 @@
+"""What a caller has used, from the sums by hour and by day: as JSON, or as CSV for a sheet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from proxy.api.providers import answers, caller_id
+from proxy.common.access import access_of_request
+from proxy.common.web import csv_export
+from proxy.models import UsageRollup
+from proxy.models.rollup import SUMS
+
+# What usage can be told apart by, and the field that says it.
+GROUPS = {
+    "time": "starts",
+    "model": "model",
+    "host": "target",
+    "key": "key_id",
+    "persona": "persona",
+}
+NUMBERS = (*SUMS, "tokens_saved")
+_MONEY = ("cost", "saved")
+# What is an estimate is called one.
+_NAMES = {"saved": "saved_estimate"}
+MOST_ROWS = 10_000
+MOST_LINES = 100_000
+USUAL_DAYS = 30
+
+
+class Moment(serializers.DateTimeField):
+    """A time, or a day, which stands for its beginning in UTC."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        text = str(value)
+        if len(text) == len("2026-01-31"):
+            day = serializers.DateField().to_internal_value(text)
+            return datetime.combine(day, time.min, UTC)
+        return super().to_internal_value(value)
+
+
+class AskedSerializer(serializers.Serializer[Any]):
+    """What of the usage is asked for."""
+
+    until = Moment(required=False, default_timezone=UTC)
+    since = Moment(required=False, default_timezone=UTC)
+    period = serializers.ChoiceField(choices=UsageRollup.Period.choices, default="day")
+    group_by = serializers.CharField(default="time", max_length=100)
+    format = serializers.ChoiceField(choices=["json", "csv"], default="json")
+
+    def validate_group_by(self, text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in GROUPS]:
+            raise serializers.ValidationError(
+                f"'{unknown[0][:40]}' is unknown. There are: {', '.join(GROUPS)}."
+            )
+        return list(dict.fromkeys(names))
+
+    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        until = asked.setdefault("until", datetime.now(UTC))
+        since = asked.setdefault("since", until - timedelta(days=USUAL_DAYS))
+        if since >= until:
+            raise serializers.ValidationError({"from": ["This must be before 'to'."]})
+        return asked
+
+
+@extend_schema_field({"type": "string", "format": "decimal"})
+class Dollars(serializers.Field):
+    """Billionths of a dollar, told as dollars with all their digits."""
+
+    def to_representation(self, nanos: int) -> str:
+        return f"{dollars(nanos):.9f}"
+
+
+class UsageRowSerializer(serializers.Serializer[Any]):
+    """What one group used. Only the names that were asked for in `group_by` are there."""
+
+    time = serializers.DateTimeField(required=False, source="starts", default_timezone=UTC)
+    model = serializers.CharField(required=False)
+    host = serializers.CharField(required=False, source="target")
+    key = serializers.CharField(
+        required=False, source="key_id", help_text="Empty: a login's token."
+    )
+    persona = serializers.CharField(required=False)
+    requests = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]
+    tokens_before = serializers.IntegerField(
+        help_text="Our count of the requests that were answered, as they came."
+    )
+    tokens_after = serializers.IntegerField(help_text="And as they were forwarded.")
+    tokens_saved = serializers.IntegerField()
+    reported = serializers.IntegerField(
+        help_text="Requests of which the provider told its own counts, which follow."
+    )
+    prompt_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+    written_tokens = serializers.IntegerField(
+        help_text="Of the prompt, into the provider's cache, where that has a price."
+    )
+    priced = serializers.IntegerField(
+        help_text="Requests whose cost is known: the provider told its counts, and we its prices."
+    )
+    cost = Dollars(help_text="What those cost, in US dollars.")
+    estimated_calls = serializers.IntegerField(
+        help_text="Requests whose cost was looked at before they were sent."
+    )
+    expected_cached = serializers.IntegerField(
+        help_text="The tokens that these were expected to find cached, in our count."
+    )
+    saved_estimate = Dollars(
+        source="saved",
+        help_text="An estimate: what sending everything would have cost, less what those cost; "
+        "net of lost cache hits, and below zero where filtering cost money.",
+    )
+    mean_milliseconds = serializers.SerializerMethodField()
+    mean_first_byte_milliseconds = serializers.SerializerMethodField()
+
+    def get_mean_milliseconds(self, row: dict[str, Any]) -> int | None:
+        return _mean(row["milliseconds"], row["requests"])
+
+    def get_mean_first_byte_milliseconds(self, row: dict[str, Any]) -> int | None:
+        return _mean(row["first_byte_milliseconds"], row["first_bytes"])
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    since = serializers.DateTimeField(default_timezone=UTC)
+    until = serializers.DateTimeField(default_timezone=UTC)
+    period = serializers.CharField()
+    is_cut = serializers.BooleanField(help_text="Whether there are more rows than are told.")
+    rows = UsageRowSerializer(many=True)
+    total = UsageRowSerializer()
+
+
+def dollars(nanos: int) -> Decimal:
+    """Return billionths of a dollar as dollars."""
+    return Decimal(nanos).scaleb(-9)
+
+
+def _mean(total: int, count: int) -> int | None:
+    return round(total / count) if count else None
+
+
+def _parameters() -> list[OpenApiParameter]:
+    told = {
+        "from": "A day or a time in UTC; by default 30 days before `to`.",
+        "to": "A day or a time in UTC, itself not included; by default now.",
+        "period": "`day` or `hour`. Hours are kept for a while, days for good.",
+        "group_by": "One or more of time, model, host, key, persona, separated by commas.",
+        "format": "`json` or `csv`.",
+    }
+    return [OpenApiParameter(name, str, description=said) for name, said in told.items()]
+
+
+class UsageView(GenericAPIView[UsageRollup]):
+    """The caller's usage: a login's token reads all of its user's, an API key its own."""
+
+    serializer_class = UsageSerializer
+    pagination_class = None
+
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[JSONRenderer, str]:
+        # `format` is a parameter of ours; DRF would look for a renderer of that name.
+        return JSONRenderer(), JSONRenderer.media_type
+
+    @extend_schema(
+        operation_id="usage",
+        parameters=_parameters(),
+        responses={
+            **answers(400, 401, _200=UsageSerializer),
+            (200, "text/csv"): OpenApiTypes.STR,
+        },
+    )
+    def get(self, request: Request) -> Response | HttpResponse:
+        """Tell what was used, added up by hour or day, in the groups asked for."""
+        asked = _asked(request)
+        key_id = access_of_request(request).key_id
+        found = UsageRollup.objects.of(caller_id(request), str(key_id or "")).within(
+            asked["period"], asked["since"], asked["until"]
+        )
+        fields = [GROUPS[name] for name in asked["group_by"]]
+        rows = found.added_up_by(*fields).order_by(*fields) if fields else found.none()
+        if asked["format"] == "csv":
+            return as_csv(asked["group_by"], rows)
+        told = list(rows[: MOST_ROWS + 1])
+        account = {
+            **asked,
+            "is_cut": len(told) > MOST_ROWS,
+            "rows": told[:MOST_ROWS],
+            "total": found.added_up(),
+        }
+        return Response(UsageSerializer(account).data)
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    given = dict(request.query_params.items())
+    for ours, theirs in (("since", "from"), ("until", "to")):
+        if theirs in given:
+            given[ours] = given.pop(theirs)
+    serializer = AskedSerializer(data=given)
+    serializer.is_valid(raise_exception=True)
+    asked: dict[str, Any] = serializer.validated_data
+    return asked
+
+
+def as_csv(groups: list[str], rows: Any) -> HttpResponse:
+    """Answer with usage for a spreadsheet, a line for each row."""
+    fields = [GROUPS[name] for name in groups]
+    cells = (
+        [*(_written(row[name]) for name in fields), *(_told(name, row[name]) for name in NUMBERS)]
+        for row in rows[:MOST_LINES].iterator(chunk_size=1000)
+    )
+    answer = HttpResponse(
+        "".join(csv_export.lines([*groups, *(_NAMES.get(n, n) for n in NUMBERS)], cells)),
+        content_type="text/csv; charset=utf-8",
+    )
+    answer["Content-Disposition"] = 'attachment; filename="usage.csv"'
+    return answer
+
+
+def _told(name: str, number: int) -> int | Decimal:
+    return dollars(number) if name in _MONEY else number
+
+
+def _written(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

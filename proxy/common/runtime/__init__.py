@@ -1,0 +1,1 @@
+"""How work runs in a process: threads, event loops, retries, batches, periodic work."""

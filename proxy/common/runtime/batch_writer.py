@@ -1,0 +1,121 @@
+"""What is written off the request's path: kept in memory, bounded, and written in batches.
+
+When the database is slower than the calls, or gone, rows are lost and counted, never a request
+delayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from django.db import DatabaseError
+
+from proxy.common.runtime.retry import with_retries
+from proxy.common.runtime.threads import on_database_thread
+
+Row = TypeVar("Row")
+
+PAUSE_SECONDS = 1.0
+TRIES = 3
+
+logger = logging.getLogger("proxy.common.runtime.batch_writer")
+
+
+def _call(write: Callable[[list[Any]], None], batch: list[Any]) -> None:
+    write(batch)
+
+
+# One thread for all kinds of rows, however slow the database is.
+_on_thread = on_database_thread(_call, at_most=1)
+
+
+def _one(row: object) -> int:
+    return 1
+
+
+class Batches(Generic[Row]):
+    """Rows of one kind on their way; one task at a time writes them, `at_once` in a batch.
+
+    `write` inserts a batch, on a thread, in one transaction; a batch that was written just before
+    its task was cancelled comes a second time. What waits adds up, by `weight`, to `most`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[list[Row]], None],
+        *,
+        at_once: int,
+        most: int,
+        weight: Callable[[Row], int] = _one,
+    ) -> None:
+        self.name = name
+        self.at_once = at_once
+        self.most = most
+        self.lost = 0
+        self._write = write
+        self._weight = weight
+        self._waiting: deque[Row] = deque()
+        self._held = 0
+        self._writer: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """How many rows wait."""
+        return len(self._waiting)
+
+    def add(self, row: Row) -> None:
+        """Take a row; it is in the database within seconds. Never waits, never raises."""
+        weight = self._weight(row)
+        if self._held + weight > self.most:
+            self.lost += 1
+            # At 1, 2, 4, 8, ...: who loses many need not read of each.
+            if self.lost.bit_count() == 1:
+                logger.error("%d %s were lost: too many wait to be written", self.lost, self.name)
+            return
+        self._held += weight
+        self._waiting.append(row)
+        if self._writer is None or self._writer.done() or self._is_elsewhere(self._writer):
+            self._writer = asyncio.get_running_loop().create_task(self._write_soon())
+
+    async def close(self) -> None:
+        """Write what is waiting, now."""
+        writer, self._writer = self._writer, None
+        if writer and not writer.done() and not self._is_elsewhere(writer):
+            writer.cancel()
+            await asyncio.wait([writer])
+        await self._write_all()
+
+    @staticmethod
+    def _is_elsewhere(writer: asyncio.Task[None]) -> bool:
+        """Whether a writer belongs to another event loop, which may have ended under it."""
+        return writer.get_loop() is not asyncio.get_running_loop()
+
+    async def _write_soon(self) -> None:
+        await asyncio.sleep(PAUSE_SECONDS)
+        await self._write_all()
+
+    async def _write_all(self) -> None:
+        """Write until nothing waits; a batch counts as waiting until it is written or lost."""
+        waiting = self._waiting
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(self.at_once, len(waiting)))]
+            try:
+                await with_retries(
+                    partial(_on_thread, self._write, batch),
+                    on=DatabaseError,
+                    tries=TRIES,
+                    pause=PAUSE_SECONDS,
+                )
+            except asyncio.CancelledError:
+                waiting.extendleft(reversed(batch))
+                raise
+            except DatabaseError as error:
+                self.lost += len(batch)
+                kind = type(error).__name__
+                logger.error("%d %s could not be written: %s", self.lost, self.name, kind)
+            self._held -= sum(map(self._weight, batch))

@@ -1,0 +1,1 @@
+"""What views, pages and ASGI applications share."""

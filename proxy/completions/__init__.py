@@ -1,0 +1,1 @@
+"""Asking a model ourselves, for answers in chats and their titles."""

@@ -1,0 +1,123 @@
+"""What answers have taught of a provider's prompt cache, by host and model.
+
+Whoever learns is the writer of usage rows, after an answer has gone. A call that passes the cost
+gate reads the belief together with its conversation; that a provider without a tariff has a cache
+at all is known to each process by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Any, Final
+
+from proxy.cost.rates import Rates
+
+logger = logging.getLogger("proxy.filtering.cache_estimates")
+
+ANSWERS: Final = 3
+"""So many answers must have shown cached tokens, before a provider without a tariff has a cache."""
+
+SHOWN: Final = 64
+"""The cached tokens that count: no provider's cache has smaller pieces."""
+
+NONE_AT_ALL: Final = 4
+"""After so many answers in a row without one of the tokens expected, there is no cache."""
+
+RECENT: Final = 20
+"""Over so many answers the cached tokens are held against those expected."""
+
+ENOUGH: Final = 0.5
+"""The share of them below which everything is sent until it is better."""
+
+SHORTEST, LONGEST = 60.0, 3600.0
+_MOST_SHOWN: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed beside the tariff."""
+
+    lifetime: float | None = None
+    """Seconds, where answers have shown another than the tariff says."""
+
+    misses: int = 0
+    """Answers in a row with nothing of what was expected."""
+
+    late: tuple[float, ...] = ()
+    """How old the requests were that those answers should have found cached."""
+
+    recent: tuple[tuple[int, int], ...] = ()
+    """(expected, found) of the latest answers for which something was expected."""
+
+    @property
+    def is_alarmed(self) -> bool:
+        """Whether so little was found that the gate's estimates are worth nothing."""
+        expected = sum(e for e, _ in self.recent)
+        return len(self.recent) == RECENT and sum(f for _, f in self.recent) < ENOUGH * expected
+
+    def corrected(self, rates: Rates) -> Rates:
+        """Return the rates as they are believed."""
+        if not rates.has_cache:
+            return rates
+        if self.misses >= NONE_AT_ALL:
+            return replace(rates, lifetime=0.0)
+        return rates if self.lifetime is None else replace(rates, lifetime=self.lifetime)
+
+    def after(self, expected: int, found: int, age: float, rates: Rates) -> Belief:
+        """Return the belief after an answer; `age` is that of the request it should have found."""
+        recent = self.recent
+        if expected:
+            recent = (*recent, (expected, min(found, expected)))[-RECENT:]
+        if found:
+            is_longer = age > (self.lifetime or rates.lifetime)
+            lifetime = min(age, LONGEST) if is_longer else self.lifetime
+            return Belief(lifetime, recent=recent)
+        if expected < 2 * rates.least:
+            return replace(self, recent=recent)
+        late = (*self.late, age)[-2:] if age > SHORTEST else ()
+        lifetime = min(late) if len(late) == 2 else self.lifetime
+        return Belief(lifetime, self.misses + 1, late, recent)
+
+    @classmethod
+    def of(cls, plain: Sequence[Any]) -> Belief:
+        """Return the belief that these plain values tell."""
+        lifetime, misses, late, recent = plain
+        return cls(lifetime, misses, tuple(late), tuple((e, f) for e, f in recent))
+
+    def plain(self) -> tuple[Any, ...]:
+        """Return the belief as plain values."""
+        return astuple(self)
+
+
+_shown: OrderedDict[tuple[str, str], int] = OrderedDict()
+_hosts: set[str] = set()
+
+
+def has_shown(host: str, model: str) -> bool:
+    """Tell whether answers of a provider without a tariff have shown a prompt cache."""
+    return _shown.get((host, model), 0) >= ANSWERS
+
+
+def may_have_shown(host: str) -> bool:
+    """Tell the same of any model of that host; sometimes wrongly yes."""
+    return host in _hosts
+
+
+def show(host: str, model: str, cached: int) -> None:
+    """Take note of an answer's cached tokens."""
+    if cached >= SHOWN:
+        _shown[host, model] = _shown.get((host, model), 0) + 1
+        _shown.move_to_end((host, model))
+        _hosts.add(host)
+        if len(_shown) > _MOST_SHOWN:
+            _shown.popitem(last=False)
+            _hosts.intersection_update(host for host, _ in _shown)
+
+
+def forget() -> None:
+    """Forget which providers have shown a cache."""
+    _shown.clear()
+    _hosts.clear()

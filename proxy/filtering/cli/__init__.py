@@ -1,0 +1,1 @@
+"""What `manage.py filter` reads and prints."""

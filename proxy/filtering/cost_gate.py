@@ -1,0 +1,212 @@
+"""The cost gate on a request's way: whether it is on, and what it makes of what matters.
+
+It takes a request in three steps: `judged` finds what matters and what the request would cost,
+`chosen` takes what is remembered of the conversation, and the caller keeps what comes of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Final
+
+import xxhash
+from django.conf import settings
+
+from proxy.common.lru import LRUCache, digest_of
+from proxy.cost import policy
+from proxy.cost.policy import Decision
+from proxy.cost.prices import Table, Tariff
+from proxy.cost.rates import Rates
+from proxy.cost.state import State
+from proxy.cost.turn import Turn, turn_of
+from proxy.filtering import cache_estimates
+from proxy.filtering.cache_estimates import Belief
+from proxy.relevance import modes
+from proxy.relevance.filter import Verdict
+from proxy.relevance.thresholds import Widths, at_widths
+from proxy.wire import token_count
+from proxy.wire.dialect import Request
+
+FOR_THE_CACHE: Final = "kept for the cache"
+MOVED: Final = "moved before the question"
+NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
+# How clients mark what a provider shall cache: whoever does so knows better.
+_MARK: Final = b'"cache_control"'
+
+# Tools and instructions are the same at every turn.
+_counted: LRUCache[int] = LRUCache(size=1024 * 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides, before a body is read, whether and how its cost is looked at."""
+
+    preset: str
+    host: str
+    user_id: int
+    key: str = field(repr=False)
+    """The provider's: another key may be another account, with a cache of its own."""
+
+    table: Table = field(repr=False)
+    may_move: bool = False
+    """Whether the operator allows that exchanges are moved to right before the question."""
+
+    def tariff(self, model: str) -> Tariff | None:
+        """Return the tariff to go by; None where relevance alone decides."""
+        found = self.table.of(self.host, model)
+        if found is None and cache_estimates.has_shown(self.host, model):
+            return Tariff(self.host)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """What the gate decided of a request, and by which tariff."""
+
+    preset: str
+    tariff: Tariff
+    rates: Rates
+    decision: Decision
+    conversation: str
+    upstream: str
+    turn: int
+    age: float
+    """Seconds since the request that the provider should have cached."""
+
+    whole: int
+    """The tokens of the whole request, as the gate counts them."""
+
+    @property
+    def header(self) -> str:
+        """What X-Alchemyst-Context says of it; costs in tokens of input at their normal price."""
+        made = self.decision
+        moved = f"moved={made.moved.bit_count()}; " if made.moved else ""
+        return (
+            f"cost={self.preset}; cache={made.mode}; {moved}reason={made.reason}; "
+            f"est-cost={made.price:.0f}; est-cost-whole={made.price_of_everything:.0f}; "
+            f"bank={made.bank:.0f}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A request of which it is known what matters, and not yet what it pays to send."""
+
+    gate: Gate
+    tariff: Tariff
+    turn: Turn
+    seen: Widths
+    conversation: str
+    upstream: str
+    is_marked: bool
+
+    def chosen(self, state: State | None, belief: Belief, now: float) -> tuple[Gated, State]:
+        """Return the gate's decision, and what is to be remembered of the conversation."""
+        rates = belief.corrected(self.tariff.rates)
+        turn = self.turn
+        if self.is_marked or belief.is_alarmed:
+            # Everything is needed: so the books are kept, and nothing is dropped.
+            turn = replace(turn, need=turn.everything)
+        decision, after = policy.decide(turn, state, rates, now, policy.PRESETS[self.gate.preset])
+        if self.is_marked or belief.is_alarmed:
+            reason = "client-marks" if self.is_marked else "alarm"
+            decision = replace(decision, reason=reason)
+        age = now - (after.relied_on or (state.at if state else now))
+        gated = Gated(
+            self.gate.preset,
+            self.tariff,
+            rates,
+            decision,
+            self.conversation,
+            self.upstream,
+            after.turns,
+            age,
+            turn.front + sum(turn.tokens),
+        )
+        return gated, after
+
+    def verdicts(self, made: Decision) -> list[Verdict]:
+        """Return what became of each message."""
+        return [_beside_the_answer(verdict, made) for verdict in self.seen.verdicts]
+
+
+def judged(
+    request: Request,
+    gate: Gate,
+    mode: str,
+    *,
+    pinned: frozenset[int],
+    excluded: frozenset[int],
+    deadline: float,
+    is_shadow: bool,
+) -> Judged | None:
+    """Return what matters of a request; None where the gate is off. Raises `TooSlow`."""
+    tariff = gate.tariff(request.model)
+    if tariff is None:
+        return None
+    share = modes.SHARES[mode]
+    asked = policy.widths(tariff.rates, share)
+    seen = at_widths(
+        request.messages,
+        (share, asked.need, asked.keep),
+        pinned=pinned,
+        excluded=excluded,
+        deadline=deadline,
+    )
+    front = token_count.PER_REQUEST + _tokens(request.front)
+    likeness = asked.keep if gate.may_move and not request.has_tools else None
+    turn = turn_of(request.messages, _hashes(request), seen, front=front, likeness=likeness)
+    upstream = f"{gate.host}|{request.model}"
+    owner = f"{gate.user_id}|{gate.key}|{upstream}|{is_shadow}"
+    conversation = _conversation(request, owner)
+    is_marked = _MARK in request.body
+    return Judged(gate, tariff, turn, seen, conversation, upstream, is_marked)
+
+
+def _beside_the_answer(verdict: Verdict, made: Decision) -> Verdict:
+    is_sent = made.messages >> verdict.index & 1
+    if made.moved >> verdict.index & 1:
+        return replace(verdict, fate="kept", reason=MOVED)
+    if is_sent and verdict.fate == "dropped":
+        return replace(verdict, fate="kept", reason=FOR_THE_CACHE)
+    if not is_sent and verdict.fate != "dropped":
+        return replace(verdict, fate="dropped", reason=NOT_WORTH_IT)
+    return verdict
+
+
+def _hashes(request: Request) -> array[int]:
+    seed = int.from_bytes(_secret()[:8])
+    return array("Q", (xxhash.xxh3_64_intdigest(raw, seed) for raw in request.raw_messages))
+
+
+def _conversation(request: Request, owner: str) -> str:
+    """Return a name for the conversation that tells nothing of its owner, or of how it begins."""
+    name = hashlib.blake2b(owner.encode(), key=_secret(), digest_size=16)
+    name.update(request.front)
+    for raw, message in zip(request.raw_messages, request.messages, strict=True):
+        name.update(raw)
+        if message.role == "user":
+            break
+    return name.hexdigest()
+
+
+def _tokens(front: bytes) -> int:
+    if not front or front == b"null":
+        return 0
+    digest = digest_of(front)
+    known = _counted.get(digest)
+    if known is None:
+        known = token_count.count(front.decode("utf-8", "replace"))
+        _counted.put(digest, known, cost=200)
+    return known
+
+
+@cache
+def _secret() -> bytes:
+    """Return what makes names and hashes the same in all our processes, and nowhere else."""
+    return hashlib.blake2b(
+        settings.SECRET_KEY.encode(), digest_size=32, person=b"cost gate"
+    ).digest()

@@ -1,0 +1,177 @@
+"""What a model was given, told to people: each message with its fate, the reason, its tokens.
+
+The inspector (templates/components/inspector.html) shows it, wherever it opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.utils.formats import number_format
+from django.utils.text import Truncator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
+from proxy.filtering import decisions
+from proxy.filtering.result import Context
+from proxy.models import DecisionRecord
+
+LONGEST_BEGINNING = 120
+LONGEST_SHOWN = 2000
+# Why messages stay that nobody can exclude.
+_FIXED = ("system message", "current turn", "last exchange", "protected exchange")
+
+# The reasons in the words of a page. One that is not here is shown as it stands.
+_WORDS = {
+    "relevant": _("about this"),
+    "below threshold": _("other topic"),
+    "system message": _("always kept: system"),
+    "current turn": _("the question"),
+    "last exchange": _("last exchange"),
+    "pinned": _("pinned"),
+    "excluded": _("excluded by you"),
+    "protected exchange": _("with a message that stays"),
+    "standing instruction": _("standing instruction"),
+    "open request": _("open request"),
+    "not text": _("not text"),
+    "the filter took too long": _("the filter took too long"),
+    "the filter failed": _("the filter failed"),
+    "filter off": _("filter off"),
+    "kept for the cache": _("kept for the provider's cache"),
+    "moved before the question": _("needed again: moved to right before the question"),
+    "sending it again costs more than it is worth": _("dearer to send again than it is worth"),
+    "not filtered": _("not filtered"),
+    "the provider refused the filtered request": _("sent whole: less of it was refused"),
+}
+_WITH_PLACE = {
+    "duplicate of ": _("says the same as message %s"),
+    "exchange of ": _("goes with message %s"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message and what became of it."""
+
+    index: int
+    role: str
+    text: str
+    tokens: int
+    fate: str
+    reason: str
+    score: float | None = None
+    is_pinned: bool = False
+    is_excluded: bool = False
+
+    @property
+    def number(self) -> int:
+        return self.index + 1
+
+    @property
+    def is_dropped(self) -> bool:
+        return self.fate == "dropped"
+
+    @property
+    def can_be_pinned(self) -> bool:
+        return self.is_dropped and not self.is_excluded
+
+    @property
+    def can_be_excluded(self) -> bool:
+        return not self.is_dropped and not self.is_pinned and self.ground not in _FIXED
+
+    @property
+    def shown(self) -> str:
+        """As much of the text as a page shows."""
+        if len(self.text) <= LONGEST_SHOWN:
+            return self.text or gettext("(no text)")
+        return f"{self.text[:LONGEST_SHOWN]}…"
+
+    @property
+    def ground(self) -> str:
+        """The reason in the filter's own word, without what it was joined with."""
+        return self.reason.partition(";")[0]
+
+    @property
+    def beginning(self) -> str:
+        """The first words, on one line."""
+        words = " ".join(self.text[: 4 * LONGEST_BEGINNING].split())
+        return Truncator(words).chars(LONGEST_BEGINNING) or gettext("(no text)")
+
+    @property
+    def why(self) -> str:
+        """The reason, and the score where it was what decided."""
+        told = _told(self.ground)
+        if self.score is None or self.ground not in ("relevant", "below threshold"):
+            return told
+        return f"{told}, {number_format(self.score, 2)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The messages of a request and the tokens of what was sent of them."""
+
+    messages: list[Message]
+    tokens_before: int
+    tokens_sent: int
+
+    @property
+    def tokens_left_out(self) -> int:
+        return self.tokens_before - self.tokens_sent
+
+    @property
+    def kept(self) -> int:
+        return sum(not message.is_dropped for message in self.messages)
+
+    @property
+    def share(self) -> int:
+        """How much was sent, in percent."""
+        return round(100 * self.tokens_sent / self.tokens_before) if self.tokens_before else 100
+
+
+def given(
+    context: Context, *, pinned: Collection[int] = (), excluded: Collection[int] = ()
+) -> Given:
+    """Return what becomes of a request, for people."""
+    messages = [
+        Message(
+            index=decision.index,
+            role=decision.role,
+            text=context.request.messages[decision.index].text,
+            tokens=decision.tokens,
+            fate=decision.fate,
+            reason=decision.reason,
+            score=decision.score,
+            is_pinned=decision.index in pinned,
+            is_excluded=decision.index in excluded,
+        )
+        for decision in decisions.decided(context)
+    ]
+    return Given(messages, context.tokens_before, context.tokens_after)
+
+
+def recorded(record: DecisionRecord, *, with_texts: bool = True) -> Given:
+    """Return what became of a recorded request, with its texts as far as they were kept."""
+    messages = [
+        Message(
+            index=kept["index"],
+            role=kept["role"],
+            text=kept.get("text", "") if with_texts else f"({kept['role']})",
+            tokens=kept["tokens"],
+            fate=kept["fate"],
+            reason=kept["reason"],
+            score=kept["score"],
+        )
+        for kept in record.decisions()
+    ]
+    return Given(messages, record.tokens_before, record.tokens_after)
+
+
+def _told(reason: str) -> str:
+    if reason in _WORDS:
+        return gettext(_WORDS[reason])
+    for begin, words in _WITH_PLACE.items():
+        place = reason.removeprefix(begin)
+        if place != reason and place.isdecimal():
+            return gettext(words) % (int(place) + 1)
+    return gettext(reason)

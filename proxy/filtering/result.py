@@ -1,0 +1,171 @@
+"""A request on its way through the filter: what goes to the provider, and the account of it.
+
+Whatever happens in the filter, the request goes on: when it fails or takes too long, the original
+bytes do, and the incident is logged and counted in the call's usage row.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from proxy.cost import message_set
+from proxy.cost.message_set import Places
+from proxy.filtering.cost_gate import Gated
+from proxy.relevance import filter as relevance
+from proxy.relevance.assessment import TooSlow
+from proxy.relevance.filter import Verdict
+from proxy.wire import token_count
+from proxy.wire.dialect import Dialect, Request
+
+logger = logging.getLogger("proxy.filtering.result")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a request is to be filtered."""
+
+    mode: str
+    pinned: frozenset[int] = frozenset()
+    excluded: frozenset[int] = frozenset()
+    seconds: float = 1.0
+    is_shadow: bool = False
+    """Whether the original is forwarded all the same, with the account of what would have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is forwarded of a request, in numbers and bytes."""
+
+    body: bytes
+    mode: str
+    filtering: str
+    """filtered, unchanged, shadow, off, failed, too_slow; undone when the provider refused the
+    filtered."""
+    messages_before: int
+    messages_after: int
+    tokens_before: int
+    tokens_after: int
+    milliseconds: float
+    request: Request = field(repr=False)
+    verdicts: list[Verdict] | None = field(default=None, repr=False)
+    """What the filter decided of each message; None where that is not what was done."""
+
+    gated: Gated | None = field(default=None, repr=False)
+    """What the cost gate decided; None where it was off."""
+
+    @property
+    def header(self) -> str:
+        """The value of X-Alchemyst-Context."""
+        told = (
+            f"mode={self.mode}; result={self.filtering}; "
+            f"kept={self.messages_after}; dropped={self.messages_before - self.messages_after}; "
+            f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
+            f"ms={self.milliseconds:.2f}"
+        )
+        return f"{told}; {self.gated.header}" if self.gated else told
+
+
+def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
+    """Return what is forwarded of `request`.
+
+    Its own bytes are, where nothing was dropped or may be, and in shadow.
+    """
+    began = time.perf_counter()
+    if wish.mode == "off" or not request.may_be_filtered:
+        return whole(request, wish.mode, "off", began)
+    try:
+        verdicts = relevance.decide(
+            request.messages,
+            wish.mode,
+            pinned=wish.pinned,
+            excluded=wish.excluded,
+            deadline=time.monotonic() + wish.seconds,
+        )
+        return decided(request, dialect, wish, verdicts, began)
+    except Exception as error:
+        # Whatever it is, the request goes on.
+        return whole_after(error, request, wish, began)
+
+
+def whole_after(error: Exception, request: Request, wish: Wish, began: float) -> Context:
+    """Return `request` as it came, after the filter failed or took too long."""
+    if isinstance(error, TooSlow):
+        logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
+        return whole(request, wish.mode, "too_slow", began)
+    logger.error("The filter failed; forwarded whole", exc_info=error)
+    return whole(request, wish.mode, "failed", began)
+
+
+def decided(
+    request: Request,
+    dialect: Dialect,
+    wish: Wish,
+    verdicts: list[Verdict],
+    began: float,
+    moved: Places = 0,
+) -> Context:
+    """Return what is forwarded by these verdicts; without them where no body could be written."""
+    shadow = "shadow" if wish.is_shadow else ""
+    kept = ordered(request, verdicts, moved)
+    if len(kept) == len(request.messages):
+        return whole(request, wish.mode, shadow or "unchanged", began, verdicts)
+    body = dialect.written(request, relevance.joins(request.messages, kept))
+    if body is None:
+        return whole(request, wish.mode, shadow or "unchanged", began)
+    return Context(
+        body=request.body if shadow else body,
+        mode=wish.mode,
+        filtering=shadow or "filtered",
+        messages_before=len(request.messages),
+        messages_after=len(kept),
+        tokens_before=_tokens(request, range(len(request.messages))),
+        tokens_after=_tokens(request, kept),
+        milliseconds=since(began),
+        request=request,
+        verdicts=verdicts,
+    )
+
+
+def ordered(request: Request, verdicts: list[Verdict], moved: Places = 0) -> list[int]:
+    """Return the places that go out, in their order: what is moved, right before the question."""
+    kept = relevance.kept(verdicts)
+    if not moved:
+        return kept
+    question = max(place for place in kept if request.messages[place].role == "user")
+    stays = [place for place in kept if place < question and not moved >> place & 1]
+    return [*stays, *message_set.listed(moved), *(place for place in kept if place >= question)]
+
+
+def whole(
+    request: Request,
+    mode: str,
+    filtering: str,
+    began: float,
+    verdicts: list[Verdict] | None = None,
+) -> Context:
+    """Return `request` as it came."""
+    count = len(request.messages)
+    total = _tokens(request, range(count))
+    return Context(
+        body=request.body,
+        mode=mode,
+        filtering=filtering,
+        messages_before=count,
+        messages_after=count,
+        tokens_before=total,
+        tokens_after=total,
+        milliseconds=since(began),
+        request=request,
+        verdicts=verdicts,
+    )
+
+
+def _tokens(request: Request, places: range | list[int]) -> int:
+    return token_count.PER_REQUEST + sum(request.messages[place].tokens for place in places)
+
+
+def since(began: float) -> float:
+    """Return the milliseconds since an instant of `time.perf_counter()`."""
+    return (time.perf_counter() - began) * 1000

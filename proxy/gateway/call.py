@@ -1,0 +1,217 @@
+"""What the views of the proxy's path do alike: read a body, find the target, keep account."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from proxy.accounting import conversation_capture, decision_writer, usage_writer
+from proxy.common.access import access_of
+from proxy.common.web.asgi import Scope, header
+from proxy.errors import InvalidTarget
+from proxy.filtering.result import Context
+from proxy.limits import allowlists, budgets, token_quota
+from proxy.limits.budgets import Reservation
+from proxy.limits.token_quota import Allowance
+from proxy.models import UsageRecord
+from proxy.options import Bounds, options
+from proxy.providers import lookup
+from proxy.upstream import target
+from proxy.upstream.deadline import Watch
+from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
+from proxy.upstream.headers import RawHeaders
+from proxy.upstream.relay import Relayed
+from proxy.wire.dialect import Counts, Dialect, Route
+
+Outcome = UsageRecord.Outcome
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call on its way: what its usage row and its response headers are made of."""
+
+    watch: Watch = field(init=False)
+    """Set as soon as the provider is asked."""
+    scope: Scope
+    dialect: Dialect
+    route: Route
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = field(default_factory=time.perf_counter)
+    target: str = ""
+    model: str = ""
+    context: Context | None = None
+    reservation: Reservation | None = None
+    """What it holds of budgets in money."""
+    status: int = 0
+    outcome: str = Outcome.REFUSED
+    answered: float | None = None
+    bounds: Bounds = field(default_factory=lambda: options().bounds)
+    relayed: Relayed = field(default_factory=Relayed)
+
+    told: Counts | None = None
+    """What the provider counted, if somebody could not wait for the usage row."""
+
+    is_ended: bool = False
+    """Whether the caller's access ended since it was let in."""
+
+    def end(self) -> None:
+        """End the call, whether it waits for its provider already or will; from any thread."""
+        self.is_ended = True
+        watch: Watch | None = getattr(self, "watch", None)
+        if watch:
+            watch.end()
+
+    def own_headers(self) -> RawHeaders:
+        """What we tell the caller of what was done, on streamed and whole answers alike."""
+        self.answered = time.perf_counter()
+        auth = (self.began - self.scope["began"]) * 1000
+        filter_ms = self.context.milliseconds if self.context else 0.0
+        upstream = (self.answered - self.began) * 1000 - filter_ms
+        timing = b"auth;dur=%.2f, filter;dur=%.2f, upstream;dur=%.2f" % (auth, filter_ms, upstream)
+        told = [(b"server-timing", timing)]
+        if self.context:
+            told.append((b"x-alchemyst-context", self.context.header.encode()))
+        return told
+
+    def note(self) -> None:
+        """Hand the call's row to the ledger."""
+        access, context = access_of(self.scope), self.context
+        fields = {
+            "request_id": self.scope["request_id"],
+            "caller_id": access.user.pk,
+            "key_id": str(access.key_id or ""),
+            "endpoint": self.route.name,
+            "target": self.target,
+            # PostgreSQL takes no NUL in a text, and would refuse the whole batch.
+            "model": self.model.replace("\0", "")[:200],
+            "status": self.status,
+            "outcome": self.outcome,
+            "milliseconds": _since(self.began, time.perf_counter()),
+            "first_byte_milliseconds": self.answered and _since(self.began, self.answered),
+        }
+        if context:
+            fields |= {
+                "mode": context.mode,
+                "filtering": context.filtering,
+                "messages_before": context.messages_before,
+                "messages_after": context.messages_after,
+                "tokens_before": context.tokens_before,
+                "tokens_after": context.tokens_after,
+            }
+        if access.records and context:
+            self._record(context)
+        if self.relayed.whole is not None and self.outcome == Outcome.COMPLETE:
+            self._keep(self.relayed.whole)
+        self._settle()
+        gated = context.gated if context else None
+        tail, reported = self.relayed.end(), self.dialect.reported
+        usage_writer.waiting.add(
+            usage_writer.Noted(self.created, fields, tail, reported, gated, self.told)
+        )
+
+    async def reserve(self, host: str) -> None:
+        """Hold what the call may take of its caller's tokens and money, where these are limited."""
+        assert self.context is not None
+        limited: Allowance | None = self.scope.get("allowance")
+        if limited and limited.counts_tokens:
+            await limited.reserve(token_quota.needed(self.context))
+        if budgets.are_none():
+            return
+        access, request_id = access_of(self.scope), self.scope["request_id"]
+        key_id = str(access.key_id or "")
+        self.reservation = await budgets.reserved(
+            access.user.pk, key_id, request_id, self.context, host, self.model
+        )
+
+    async def settle(self) -> None:
+        """Pay what the call did cost, and give back what else it holds."""
+        assert self.reservation is not None
+        was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
+        counts = token_quota.completed(self.context, self.relayed, self._reported())
+        await self.reservation.settle(counts if was_answered else None)
+
+    def _settle(self) -> None:
+        limited: Allowance | None = self.scope.get("allowance")
+        was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
+        if limited and limited.counts_tokens and was_answered:
+            limited.settle(token_quota.used(self.context, self.relayed, self._reported()))
+
+    def _reported(self) -> Counts:
+        if self.told is None:
+            self.told = self.dialect.reported(b"".join(self.relayed.end()))
+        return self.told
+
+    def _keep(self, answer: list[bytes]) -> None:
+        access = access_of(self.scope)
+        if self.status != HTTPStatus.OK or self.context is None or access.key_id is None:
+            return
+        conversation_capture.waiting.add(
+            conversation_capture.Conversed(
+                owner_id=access.user.pk,
+                key_id=access.key_id,
+                created=self.created,
+                dialect=self.dialect,
+                request=self.context.request,
+                answer=b"".join(answer),
+            )
+        )
+
+    def _record(self, context: Context) -> None:
+        access = access_of(self.scope)
+        decision_writer.waiting.add(
+            decision_writer.Noted(
+                request_id=self.scope["request_id"],
+                owner_id=access.user.pk,
+                key_id=str(access.key_id),
+                setting=access.records,
+                created=self.created,
+                model=self.model,
+                context=context,
+            )
+        )
+
+
+def _since(began: float, ended: float) -> int:
+    return round((ended - began) * 1000)
+
+
+async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider | None:
+    """Return the provider that a path names, if it may be asked; None for the built-in model.
+
+    A name is looked up among the caller's stored providers; anything else is a URL with its key.
+    Raises InvalidRequest, InvalidTarget, TargetNotAllowed or KeyUnreadable.
+    """
+    permitted = access_of(scope).allowed_hosts
+    if path == DEFAULT:
+        allowlists.check_builtin(permitted)
+        return None
+    cost = ""
+    if lookup.is_name(path):
+        base, key, cost = await _stored(path, scope, dialect.NAME)
+    else:
+        named = target.read(path, header(scope, b"x-upstream-api-key") or dialect.key(scope))
+        base, key = named.base, named.key
+    provider = permitted_provider(base, key, own_host=header(scope, b"host") or "")
+    allowlists.check_host(base, permitted)
+    return replace(provider, cost=cost) if cost else provider
+
+
+async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, str, str]:
+    found = await lookup.find(access_of(scope).user.pk, name)
+    if found is None:
+        # What stands here may be a key whose URL was forgotten, so it is not repeated.
+        raise InvalidTarget(
+            "No provider is stored under this name. Store one by POST /api/v1/providers "
+            "{name, base_url, key}, or write a provider's URL and its key into the path, such as "
+            "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions."
+        )
+    if found.dialect != dialect:
+        raise InvalidTarget(
+            f"This provider is stored with the dialect '{found.dialect}'; "
+            f"this endpoint speaks '{dialect}'."
+        )
+    if header(scope, b"x-upstream-api-key") is not None:
+        raise InvalidTarget("A stored provider has its key: leave out X-Upstream-Api-Key.")
+    return found.base, found.key, found.cost

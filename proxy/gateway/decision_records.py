@@ -1,0 +1,46 @@
+"""The record of a request: what the filter decided of each message, for its owner alone."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from proxy.common.access import access_of
+from proxy.common.runtime.threads import on_database_thread
+from proxy.common.web.asgi import Scope, Send, send_json
+from proxy.errors import MethodNotAllowed, NotFound
+from proxy.models import DecisionRecord
+
+PREFIX = "requests/"
+
+_ID = re.compile(r"req_[0-9a-f]{8,36}")
+_MISSING = (
+    "There is no record under this id. Records are kept of the requests of API keys whose setting "
+    "'records' is 'scores' or 'texts', from a few seconds after the answer."
+)
+
+
+async def recorded(path: str, scope: Scope, send: Send) -> None:
+    """Answer GET requests/{id}; what is a stranger's, expired or was never kept is not found.
+
+    A login's token reads all of its user's records, an API key those of its own requests.
+    """
+    if scope["method"] != "GET":
+        raise MethodNotAllowed("Use GET here.", headers=(("allow", "GET"),))
+    access = access_of(scope)
+    request_id = path.removeprefix(PREFIX)
+    found = None
+    if _ID.fullmatch(request_id):
+        found = await _read(access.user.pk, str(access.key_id or ""), request_id)
+    if found is None:
+        raise NotFound(_MISSING)
+    await send_json(send, found, headers=[(b"cache-control", b"private, no-store")])
+
+
+def _looked_up(user_id: int, key_id: str, request_id: str) -> bytes | None:
+    found = DecisionRecord.objects.of(user_id, key_id).filter(request_id=request_id).first()
+    return msgspec.json.encode(found.told()) if found else None
+
+
+_read = on_database_thread(_looked_up, at_most=1)

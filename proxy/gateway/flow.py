@@ -1,0 +1,219 @@
+"""The one way of a call through the proxy, whatever its dialect: checked, filtered, forwarded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from proxy.common.access import access_of
+from proxy.common.web.asgi import ClientGone, Receive, Send, header, read_body
+from proxy.errors import AccessEnded, InvalidRequest, ProxyError, UpstreamUnreachable
+from proxy.filtering import kill_switch, pins
+from proxy.filtering.cost_gate import Gate
+from proxy.filtering.cpu_threads import beside
+from proxy.filtering.pipeline import Pending, weighed
+from proxy.filtering.result import Context, Wish, whole
+from proxy.gateway import builtin, model_list
+from proxy.gateway.call import Call, Outcome, provider_of
+from proxy.gateway.cost_preset import gate_for
+from proxy.limits import active_calls, allowlists
+from proxy.options import options
+from proxy.relevance import modes
+from proxy.upstream import headers, relay, transport
+from proxy.upstream.deadline import Watch
+from proxy.upstream.endpoint import Provider, builtin_provider
+from proxy.wire.dialect import Dialect, Request, Route
+
+# In place of a mode: what the mode chosen otherwise would do is told, and the original forwarded.
+SHADOW = "shadow"
+
+
+Answer = Callable[[Call, Receive, Send], Awaitable[None]]
+
+
+async def accounted(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
+    """Answer a call and note its row, whatever becomes of it; who left needs no answer."""
+    user_id = access_of(call.scope).user.pk
+    active_calls.begun(user_id, call)
+    try:
+        await answer(call, receive, send)
+    except ClientGone:
+        call.status, call.outcome = call.status or 499, Outcome.CLIENT_CLOSED
+    except ProxyError as error:
+        call.status = error.status
+        raise
+    except Exception as error:
+        call.status = getattr(error, "status_code", 500)
+        raise
+    finally:
+        active_calls.ended(user_id, call)
+        call.note()
+        if call.reservation:
+            await call.settle()
+
+
+async def completed(call: Call, receive: Receive, send: Send) -> None:
+    """Answer a call whose body holds a conversation: what matters of it goes to the provider."""
+    scope, route = call.scope, call.route
+    # The cheap refusals first: a bad target needs no body, a bad body no model that starts.
+    named = await provider_of(route.target, scope, dialect=call.dialect)
+    if named is None:
+        builtin.check_dialect(call.dialect)
+    body = await read_body(scope, receive, options().max_body)
+    gate = await gate_for(scope, named)
+    request, sent = await prepared(body, call, gate)
+    call.model, call.context = request.model, sent
+    if access_of(scope).keeps_chats:
+        call.relayed.whole = []
+    allowlists.check_model(request.model, access_of(scope).allowed_models)
+    if named is None:
+        builtin.check_for_builtin(request)
+    await call.reserve(named.name if named else "")
+    with Watch(receive, call.bounds) as call.watch:
+        provider = named or await builtin_provider()
+        call.target = provider.name
+        await _forward_completion(call, provider, request, send)
+
+
+async def passed(call: Call, receive: Receive, send: Send) -> None:
+    """Answer any other call: its body goes to the provider as it came."""
+    call.model = call.route.model
+    provider = await provider_of(call.route.target, call.scope, dialect=call.dialect)
+    if call.model:
+        allowlists.check_model(call.model, access_of(call.scope).allowed_models)
+    send = model_list.narrowed(call, send)
+    if provider is None:
+        builtin.check_dialect(call.dialect)
+        await builtin.send_models(call, send)
+        return
+    call.target = provider.name
+    body = None
+    if call.route.method == "POST":
+        body = await read_body(call.scope, receive, options().max_body)
+    with Watch(receive, call.bounds) as call.watch:
+        await _relay(call, provider, await _opened(call, provider, body), send)
+    if not call.scope["has_begun"]:
+        # A list that was held back for its end, which did not come.
+        raise UpstreamUnreachable
+
+
+async def prepared(
+    body: bytes, call: Call, gate: Gate | None = None, *, is_kept: bool = True
+) -> tuple[Request, Context]:
+    """Return the request, checked, and what of it goes to the provider.
+
+    What the gate decides is remembered for the conversation's next turn if `is_kept`.
+    """
+    job = _filter_job(body, call, gate)
+    request, sent = await beside(len(body), _read_and_filtered, job)
+    if isinstance(sent, Pending):
+        sent = await sent.settled(is_kept=is_kept)
+    return request, sent
+
+
+class FilterJob(NamedTuple):
+    """A body that is to be read and filtered, maybe on another thread, and how.
+
+    A tuple: one is made for each request, and a frozen dataclass would take three times as long.
+    """
+
+    body: bytes
+    dialect: Dialect
+    route: Route
+    gate: Gate | None
+    mode: str
+    is_shadow: bool
+    pinned: str
+    """Places, as the caller's header names them."""
+    excluded: str
+
+
+def _filter_job(body: bytes, call: Call, gate: Gate | None) -> FilterJob:
+    """Return what a caller's headers ask for.
+
+    The mode comes from the header, else from the key or the user, else from the operator.
+    """
+    scope = call.scope
+    mode = header(scope, b"x-alchemyst-relevance")
+    is_shadow = mode == SHADOW
+    if mode is not None and mode not in modes.NAMES and not is_shadow:
+        raise InvalidRequest(
+            f"X-Alchemyst-Relevance must be one of {', '.join((*modes.NAMES, SHADOW))}.",
+            param="X-Alchemyst-Relevance",
+        )
+    if mode is None or is_shadow:
+        mode = access_of(scope).relevance or options().relevance
+    if kill_switch.is_off():
+        mode = modes.OFF
+    pinned = header(scope, b"x-alchemyst-pin") or ""
+    excluded = header(scope, b"x-alchemyst-exclude") or ""
+    return FilterJob(body, call.dialect, call.route, gate, mode, is_shadow, pinned, excluded)
+
+
+def _read_and_filtered(job: FilterJob) -> tuple[Request, Context | Pending]:
+    request = job.dialect.read(job.body, job.route, most_messages=options().max_messages)
+    count = len(request.messages)
+    wish = Wish(
+        job.mode,
+        pins.places(job.pinned, count, header="X-Alchemyst-Pin"),
+        pins.places(job.excluded, count, header="X-Alchemyst-Exclude"),
+        options().filter_seconds,
+        job.is_shadow,
+    )
+    return request, weighed(request, job.dialect, wish, job.gate)
+
+
+async def _forward_completion(call: Call, provider: Provider, request: Request, send: Send) -> None:
+    """Ask the provider and relay its answer; what it refuses filtered, it gets once as it came."""
+    context = call.context
+    assert context is not None
+    answer = await _opened(call, provider, context.body)
+    if answer.status == 400 and context.filtering == "filtered":
+        relay.release(provider, answer)
+        undone = whole(request, context.mode, "undone", time.perf_counter())
+        call.context = replace(undone, milliseconds=context.milliseconds)
+        answer = await _opened(call, provider, request.body)
+    await _relay(call, provider, answer, send)
+
+
+async def _opened(call: Call, provider: Provider, body: bytes | None) -> transport.Answer:
+    """Open the provider on the call's endpoint, if its caller may still ask it."""
+    if call.is_ended:
+        raise AccessEnded
+    route = call.route
+    sent = headers.upward(call.scope["headers"], options().pass_headers)
+    name, value = call.dialect.credential(provider.key)
+    sent.append((name.encode(), value.encode()))
+    if body is not None and provider.model and provider.model != call.model:
+        body = builtin.with_model(body, provider.model)
+    return await relay.opened(provider, route.method, route.endpoint, sent, body, call.watch)
+
+
+async def _relay(call: Call, provider: Provider, answer: transport.Answer, send: Send) -> None:
+    """Pass an answer on to its end, and let go of the provider whatever happens."""
+    if answer.status >= 400:
+        send = relay.masking(send, provider.key.encode())
+    try:
+        told = relay.downward(answer, call.bounds) + call.own_headers()
+        # Until the relay has ended well, it is broken: a client that leaves says otherwise.
+        call.status, call.outcome = answer.status, Outcome.BROKEN
+        await relay.relay(answer, told, send, call.dialect, call.relayed, call.watch)
+    finally:
+        relay.release(provider, answer)
+    if call.relayed.broke is None:
+        call.outcome = Outcome.COMPLETE
+    else:
+        await _close_readably(call, answer, send)
+
+
+async def _close_readably(call: Call, answer: transport.Answer, send: Send) -> None:
+    """End an answer that broke, and that is no event stream, so that a client can read why."""
+    broke = call.relayed.broke
+    is_json = answer.status == 200 and relay.kind_of(answer) == b"application/json"
+    if broke is None or not is_json or answer.get(b"content-length") is not None:
+        return
+    end = call.dialect.closing(b"".join(call.relayed.tail), broke)
+    if end is not None:
+        await send({"type": "http.response.body", "body": end})

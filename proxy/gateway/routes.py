@@ -1,0 +1,37 @@
+"""What becomes of a request under the proxy's path: its dialect and its route tell.
+
+Everything between the prefix and the endpoint is the target, which has slashes, schemes and keys
+of its own, so no URL pattern of Django's describes it.
+"""
+
+from __future__ import annotations
+
+from proxy import wire
+from proxy.common.web.asgi import Receive, Scope, Send
+from proxy.errors import InvalidTarget, MethodNotAllowed, NotFound
+from proxy.gateway import decision_records, flow, preview
+from proxy.gateway.call import Call
+
+
+async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer whatever stands under /api/v1/proxy/; faults are raised for the layers outside."""
+    path = wire.path_of(scope)
+    if path.startswith(decision_records.PREFIX):
+        await decision_records.recorded(path, scope, send)
+        return
+    dialect = wire.spoken_at(path, scope)
+    route = dialect.route(preview.spelled_out(path), scope)
+    if route is None:
+        if b"/chat/completions" in scope["query_string"]:
+            # A question mark in the target's URL ends the path: what follows it is no target.
+            raise InvalidTarget("The target's URL may have no query.")
+        raise NotFound(f"There is no such endpoint here. {dialect.SUPPORTED}")
+    if scope["method"] != route.method:
+        allowed = (("allow", route.method),)
+        raise MethodNotAllowed(f"Use {route.method} here.", headers=allowed)
+    call = Call(scope, dialect, route)
+    if route.target == preview.NAME:
+        await preview.previewed(call, receive, send)
+    else:
+        answer = flow.completed if route.is_filtered else flow.passed
+        await flow.accounted(answer, call, receive, send)

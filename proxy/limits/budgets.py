@@ -1,0 +1,208 @@
+"""Budgets in money on a request's way: held before the provider is asked, settled after.
+
+Who has a budget is remembered for a moment, so that a request without one asks no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError
+
+from proxy.accounting import price_table
+from proxy.common.runtime.threads import on_database_thread
+from proxy.common.ttl_cache import CachedValue
+from proxy.cost.prices import Tariff, Used
+from proxy.errors import BudgetSpent
+from proxy.filtering.result import Context
+from proxy.limits import token_quota
+from proxy.models import Budget
+from proxy.models.budget import COUNTED
+from proxy.options import options
+from proxy.wire.dialect import Counts
+
+logger = logging.getLogger("proxy.limits.budgets")
+
+# Where a request sets no bound to its answer, so many tokens are held for it.
+ANSWER_TOKENS = 4096
+GRACE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who has which budgets, by their ids."""
+
+    users: dict[int, set[int]] = field(default_factory=dict)
+    keys: dict[str, set[int]] = field(default_factory=dict)
+
+    def of(self, user_id: int, key_id: str) -> frozenset[int]:
+        """Return the budgets that this user meets with this key."""
+        return frozenset(self.users.get(user_id, set()) | self.keys.get(key_id, set()))
+
+
+def _read() -> Who:
+    from proxy.models import Budget
+
+    who = Who(defaultdict(set), defaultdict(set))
+    groups = defaultdict(set)
+    for budget in Budget.objects.only("pk", "user_id", "group_id", "key_id"):
+        if budget.user_id:
+            who.users[budget.user_id].add(budget.pk)
+        elif budget.group_id:
+            groups[budget.group_id].add(budget.pk)
+        else:
+            who.keys[budget.key_id].add(budget.pk)
+    members = get_user_model().objects.filter(groups__in=groups).values_list("pk", "groups")
+    for user_id, group_id in members:
+        who.users[user_id] |= groups.get(group_id, set())
+    return Who(dict(who.users), dict(who.keys))
+
+
+_who = CachedValue(_read, seconds=lambda: options().memory_seconds)
+
+forget = _who.invalidate
+"""Look for budgets again before the next request."""
+
+
+def on_budget_changed(update_fields: frozenset[str] | None = None, **kwargs: Any) -> None:
+    """Look for budgets again after every change of a row but a count."""
+    if update_fields is None or not update_fields <= set(COUNTED):
+        forget()
+
+
+def are_none() -> bool:
+    """Tell whether it is known that nobody has a budget."""
+    who = _who.fresh()
+    return who is not None and not who.users and not who.keys
+
+
+async def reserved(
+    user_id: int, key_id: str, holder: str, context: Context, host: str, model: str
+) -> Reservation | None:
+    """Hold what a request may cost; None where no budget bounds it. Raises BudgetSpent.
+
+    What has no price is free to a budget.
+    """
+    who = await _table()
+    if not who.users and not who.keys:
+        return None
+    ids = who.of(user_id, key_id)
+    tariff = (await price_table.table()).of(host, model) if ids else None
+    if tariff is None or tariff.input is None:
+        return None
+    amount = _most(tariff, context)
+    refused = await _take_on_thread(ids, holder, amount)
+    if refused and refused.is_held:
+        # Who has just got the end of an answer may come back before that is settled.
+        await asyncio.sleep(GRACE_SECONDS)
+        refused = await _take_on_thread(ids, holder, amount)
+    if refused:
+        raise _spent(refused)
+    return Reservation(ids, holder, tariff)
+
+
+class Refusal(NamedTuple):
+    """Which budget has not enough left."""
+
+    budget: Budget
+    is_held: bool
+    """Whether it had enough, if others under way held nothing."""
+
+    seconds_left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one request holds of its budgets."""
+
+    ids: frozenset[int]
+    holder: str
+    tariff: Tariff
+
+    async def settle(self, counts: Counts | None) -> None:
+        """Count what the request did cost, and give the rest back. Never raises.
+
+        Whoever cancels the request does not keep what it holds along with it.
+        """
+        settling = asyncio.create_task(self._settle(_cost(self.tariff, counts)))
+        _settling.add(settling)
+        settling.add_done_callback(_settling.discard)
+        await asyncio.shield(settling)
+
+    async def _settle(self, cost: int) -> None:
+        try:
+            await _settle_on_thread(self.ids, self.holder, cost)
+        except DatabaseError as error:
+            logger.error("A budget was not settled: %s", type(error).__name__)
+
+
+_settling: set[asyncio.Task[None]] = set()
+
+
+def _most(tariff: Tariff, context: Context) -> int:
+    sent = token_quota.sent(context)
+    bound = token_quota.bound(context)
+    answer = ANSWER_TOKENS if bound is None else bound
+    is_written = tariff.write is not None and tariff.write > (tariff.input or 0)
+    used = Used(sent, answer, written=sent if is_written else 0)
+    return tariff.cost(used) or 0
+
+
+def _cost(tariff: Tariff, counts: Counts | None) -> int:
+    if counts is None:
+        return 0
+    used = Used(
+        counts["prompt_tokens"] or 0,
+        counts["completion_tokens"] or 0,
+        counts["cached_tokens"] or 0,
+        counts["written_tokens"] or 0,
+    )
+    return tariff.cost(used) or 0
+
+
+async def _table() -> Who:
+    """Return who has budgets; without a database, who had them when it was last there."""
+    try:
+        return await _who.aget()
+    except DatabaseError as error:
+        logger.error("The budgets could not be read: %s", type(error).__name__)
+        return _who.last() or Who()
+
+
+def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:
+    now = datetime.now(UTC)
+    refused = Budget.objects.take(ids, holder, amount, now)
+    if refused is None:
+        return None
+    is_held = refused.spent + amount <= refused.limit_nanos
+    return Refusal(refused, is_held, refused.seconds_left(now))
+
+
+def _spent(refusal: Refusal) -> BudgetSpent:
+    refused, wait = refusal.budget, refusal.seconds_left
+    whose = "Your" if refused.user_id else "Your group's" if refused.group_id else "This API key's"
+    period = {"day": "a day", "month": "a month", "all": "in all"}[refused.period]
+    # Clients try again what is refused so, and money does not come back in seconds.
+    told = [("x-should-retry", "false")]
+    if wait is not None:
+        told.append(("retry-after", str(wait)))
+    return BudgetSpent(
+        f"{whose} budget of ${refused.limit.normalize():f} {period} has not enough left for this "
+        "request. Ask for a shorter answer, or ask the operator.",
+        headers=tuple(told),
+    )
+
+
+def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
+    Budget.objects.settle(ids, holder, cost, datetime.now(UTC))
+
+
+# Who waits for another's lock leaves threads for others.
+_take_on_thread = on_database_thread(_take, at_most=2)
+_settle_on_thread = on_database_thread(_settle, at_most=2)

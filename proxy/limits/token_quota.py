@@ -1,0 +1,86 @@
+"""What a call takes of the limits on tokens: held before the provider is asked, counted after.
+
+Who sets limits and where they are counted is not known here: whoever lets a call in may put an
+allowance into its scope.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from proxy.filtering.result import Context
+from proxy.upstream.relay import Relayed
+from proxy.wire.dialect import Counts
+
+# Bytes of an answer for each token, where the provider does not tell how many it gave: an event of
+# a stream holds about one, and an answer in one piece is text.
+BYTES_PER_STREAMED_TOKEN = 200
+BYTES_PER_TOKEN = 4
+
+
+class Allowance(Protocol):
+    """A call's share of its caller's limits."""
+
+    @property
+    def counts_tokens(self) -> bool: ...
+
+    async def reserve(self, tokens: int) -> None: ...
+
+    def settle(self, tokens: int) -> None: ...
+
+
+class _Generation(msgspec.Struct):
+    most: int | None = msgspec.field(default=None, name="maxOutputTokens")
+
+
+class _Length(msgspec.Struct):
+    """The fields by which callers bound an answer, in either dialect."""
+
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    generation: _Generation | None = msgspec.field(default=None, name="generationConfig")
+
+
+_length = msgspec.json.Decoder(_Length)
+
+
+def needed(context: Context) -> int:
+    """Return how many tokens a request takes at most, as far as that is known before."""
+    return sent(context) + (bound(context) or 0)
+
+
+def bound(context: Context) -> int | None:
+    """Return how many tokens the answer has at most; None where the request does not say."""
+    try:
+        asked = _length.decode(context.body)
+    except msgspec.ValidationError:
+        return None
+    bounded = asked.max_completion_tokens or asked.max_tokens
+    if bounded is None and asked.generation:
+        bounded = asked.generation.most
+    return None if bounded is None else max(bounded, 0)
+
+
+def used(context: Context | None, relayed: Relayed, told: Counts) -> int:
+    """Return how many tokens a call took: as the provider counted, else by our measure."""
+    counts = completed(context, relayed, told)
+    return (counts["prompt_tokens"] or 0) + (counts["completion_tokens"] or 0)
+
+
+def completed(context: Context | None, relayed: Relayed, told: Counts) -> Counts:
+    """Return the provider's counts, and our measure in place of those that it did not tell."""
+    counts = told.copy()
+    if counts["prompt_tokens"] is None:
+        counts["prompt_tokens"] = sent(context) if context else 0
+    if counts["completion_tokens"] is None:
+        is_stream = any(b"data:" in piece for piece in relayed.tail)
+        each = BYTES_PER_STREAMED_TOKEN if is_stream else BYTES_PER_TOKEN
+        counts["completion_tokens"] = -(-relayed.size // each) if context else 0
+    return counts
+
+
+def sent(context: Context) -> int:
+    """Return how many tokens go to the provider."""
+    return context.tokens_before if context.filtering == "shadow" else context.tokens_after

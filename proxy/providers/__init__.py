@@ -1,0 +1,1 @@
+"""The providers that people stored, found by name."""

@@ -1,0 +1,41 @@
+"""Which stored providers this process read a moment ago, so that a warm request asks no database.
+
+They are remembered, key and all, for `settings.AUTH_MEMORY_SECONDS`, in memory alone. A change of
+any provider is obeyed at once in this process; another process goes on with what it has read for
+AUTH_MEMORY_SECONDS at most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.db import transaction
+
+from proxy.common.ttl_cache import TTLCache
+from proxy.upstream.target import Base
+
+MOST_NAMES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored provider, its key decrypted."""
+
+    base: Base
+    dialect: str
+    key: str = field(repr=False)
+    cost: str = ""
+
+
+memory: TTLCache[tuple[int, str], Stored] = TTLCache(MOST_NAMES)
+"""What users mean by a name."""
+
+
+def forget() -> None:
+    """Forget every provider, now and again once the change is committed.
+
+    In between, another thread may still read the old state and remember it.
+    """
+    memory.clear()
+    if transaction.get_connection().in_atomic_block:
+        transaction.on_commit(memory.clear)

@@ -1,0 +1,32 @@
+"""Stored providers as the proxy's path finds them: by a name, without a database where it can."""
+
+from __future__ import annotations
+
+from proxy.common import vault
+from proxy.common.runtime.threads import on_database_thread
+from proxy.models import Provider
+from proxy.models.provider import NAME
+from proxy.options import options
+from proxy.providers.cache import Stored, memory
+
+is_name = NAME.fullmatch
+
+
+async def find(user_id: int, name: str) -> Stored | None:
+    """Return the provider that the user means by `name`; raises KeyUnreadable."""
+    return memory.get((user_id, name)) or await _read(user_id, name)
+
+
+def _looked_up(user_id: int, name: str) -> Stored | None:
+    generation = memory.generation
+    provider = Provider.objects.meant(user_id, name)
+    if provider is None:
+        return None
+    key = vault.opened(provider.sealed_key)
+    found = Stored(provider.base, provider.dialect, key, provider.cost)
+    seconds = options().memory_seconds
+    memory.put((user_id, name), found, seconds=seconds, generation=generation)
+    return found
+
+
+_read = on_database_thread(_looked_up, at_most=2)

@@ -1,0 +1,105 @@
+"""What matters at several widths, from one look: for whoever chooses among whole requests.
+
+Unlike a mode, a width looks once, drops however little there is to drop, and joins nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from .assessment import Look
+from .filter import Verdict
+from .messages import Message
+from .text.features import memory
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """A conversation as relevance sees it, in places of the whole."""
+
+    kept: list[frozenset[int]]
+    """What stays at each of the shares asked for."""
+
+    fixed: frozenset[int]
+    """What stays whatever it scores, by the rules that hold in every mode."""
+
+    copies: frozenset[int]
+    """Exchanges that repeat others."""
+
+    excluded: frozenset[int]
+    exchanges: list[tuple[int, ...]]
+    """The past exchanges: each stays or goes as a whole."""
+
+    query: int | None
+    """Where the current turn begins."""
+
+    verdicts: list[Verdict]
+    """As the first of the shares has it."""
+
+
+def at_widths(
+    messages: Sequence[Message],
+    shares: Sequence[float],
+    *,
+    pinned: Collection[int] = (),
+    excluded: Collection[int] = (),
+    deadline: float | None = None,
+) -> Widths:
+    """Return what stays at each of `shares`; raises `TooSlow` after `deadline`."""
+    marked = list(messages)
+    for place in pinned:
+        marked[place] = replace(marked[place], is_protected=True)
+    look = Look(marked, memory(), deadline)
+    gone = look.excluded(frozenset(excluded)) if excluded else {}
+    without = sorted(i for number in gone for i in look.conversation.exchanges[number])
+    places = list(range(len(marked)))
+    if without:
+        places = sorted(set(places).difference(without))
+        look = Look([marked[i] for i in places], memory(), deadline)
+    return _Seen(look, places, without, frozenset(pinned)).widths(shares)
+
+
+class _Seen:
+    """A look at what was not excluded, told in the places of the whole."""
+
+    def __init__(
+        self, look: Look, places: list[int], without: list[int], pinned: frozenset[int]
+    ) -> None:
+        self.look, self.places, self.without, self.pinned = look, places, without, pinned
+        self.exchanges = [
+            tuple(places[i] for i in exchange) for exchange in look.conversation.exchanges
+        ]
+
+    def widths(self, shares: Sequence[float]) -> Widths:
+        look, everything = self.look, frozenset(self.places)
+        copies = self._in(look.copies)
+        droppable = self._in(n for n in range(len(self.exchanges)) if n not in look.needed)
+        query = look.conversation.query
+        return Widths(
+            kept=[everything - copies - self._in(look.below(share)) for share in shares],
+            fixed=everything - droppable,
+            copies=copies,
+            excluded=frozenset(self.without),
+            exchanges=self.exchanges,
+            query=None if query is None else self.places[query],
+            verdicts=self._verdicts(shares[0]),
+        )
+
+    def _in(self, numbers: Iterable[int]) -> frozenset[int]:
+        return frozenset(i for number in numbers for i in self.exchanges[number])
+
+    def _verdicts(self, share: float) -> list[Verdict]:
+        verdicts = {i: Verdict(i, "dropped", "excluded") for i in self.without}
+        for place, (fate, reason, score) in zip(self.places, self.look.stand(), strict=True):
+            why = "pinned" if place in self.pinned else reason
+            verdicts[place] = Verdict(place, fate, why, score)
+        for number in self.look.below(share):
+            for place in self.exchanges[number]:
+                score = self.look.shares[number]
+                verdicts[place] = Verdict(place, "dropped", "below threshold", score)
+        for number, original in self.look.copies.items():
+            pairs = zip(self.exchanges[number], self.exchanges[original], strict=True)
+            for place, first in pairs:
+                verdicts[place] = Verdict(place, "dropped", f"duplicate of {first}")
+        return [verdicts[place] for place in sorted(verdicts)]

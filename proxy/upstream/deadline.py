@@ -1,0 +1,102 @@
+"""Who may end a call early: the client that leaves, the provider that takes too long, the staff.
+
+Each ends it where it waits, by cancelling its task: for the provider, for its first byte or its
+next one, or for a client that reads slowly. One task and one timer serve a whole call; a timer for
+each wait would cost a tenth of relaying a piece. Who leaves a call of less than a tenth of a second
+is not noticed, which spares it the task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Self
+
+from proxy.common.web.asgi import ClientGone, Receive
+from proxy.errors import AccessEnded
+from proxy.options import Bounds
+
+# After so long the client is watched: most who ask for little have their answer by then.
+WATCHED_AFTER = 0.1
+
+
+class Watch:
+    """Runs a block as long as the client is there; raises ClientGone when it leaves.
+
+    The request's body must have been read. `allow` sets how long the provider may take from then
+    on, within the bound for all; whoever waits for it asks `is_late` about a CancelledError, and if
+    so calls `forgive`.
+    """
+
+    def __init__(self, receive: Receive, bounds: Bounds) -> None:
+        self._receive = receive
+        self.bounds = bounds
+        self._is_gone = False
+        self.is_late = False
+        self.is_ended = False
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._loop = task.get_loop()
+        now = self._loop.time()
+        self._due = self._latest = now + self.bounds.total
+        self._leaving: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_at(now + WATCHED_AFTER, self._ring)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        self._timer.cancel()
+        # A timer keeps what it would have called, and a cancelled task its last frame: without the
+        # cuts they, this watch and the request with it would wait for the garbage collector.
+        del self._timer
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+        is_ours = self._is_gone or self.is_ended
+        if isinstance(error, asyncio.CancelledError) and is_ours and not self._task.uncancel():
+            raise (ClientGone if self._is_gone else AccessEnded) from None
+
+    def allow(self, seconds: float) -> None:
+        """Give the provider so many seconds from now, in place of what is left."""
+        self._due = min(self._loop.time() + seconds, self._latest)
+        if self._timer.when() > self._due:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._due, self._ring)
+
+    def end(self) -> None:
+        """End the call soon: its caller may go on no longer. From any thread."""
+        with suppress(RuntimeError):  # Its loop has ended, and the call with it.
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if not self._is_gone and not self.is_late and not self._task.done():
+            self.is_ended = True
+            self._task.cancel()
+
+    def forgive(self) -> None:
+        """Take the cancellation back that says that the call may not go on."""
+        self.is_late = False
+        self._task.uncancel()
+        self._timer.cancel()
+        self._timer = self._loop.call_at(self._latest, self._ring)
+
+    async def _wait_for_leaving(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self.is_late and not self.is_ended:
+            self._is_gone = True
+            self._task.cancel()
+
+    def _ring(self) -> None:
+        """Begin to watch the client; end the call if time is up, else ring again when it may be."""
+        if self._leaving is None:
+            self._leaving = self._loop.create_task(self._wait_for_leaving())
+        now = self._loop.time()
+        if now < self._due:
+            # Early enough for the bound of the next piece, so that it needs no other timer.
+            self._timer = self._loop.call_at(min(self._due, now + self.bounds.idle), self._ring)
+        elif not self._is_gone and not self.is_ended:
+            self.is_late = True
+            self._task.cancel()

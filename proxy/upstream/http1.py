@@ -1,0 +1,239 @@
+"""One HTTP/1.1 connection to a provider: a request goes up, its answer comes down in pieces.
+
+It carries one exchange after the other and knows nothing of targets, callers or time: who may be
+asked is decided before, how long it may take by whoever waits. What comes must be HTTP/1.1 to the
+letter, as httptools (llhttp) reads it; the first byte that is not ends the connection, and with it
+the wait of whoever reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import httptools
+
+from proxy.upstream.transport import RawHeaders
+
+# Stop reading the socket above this many buffered bytes.
+MOST_HELD = 256 * 1024
+# Hang up after this many bytes without a head's end or body data: header fields, 1xx responses,
+# chunk extensions, trailers.
+MOST_BESIDE = 64 * 1024
+# Write a larger body in pieces of this size, with flow control between them.
+WRITTEN_AT_ONCE = 512 * 1024
+
+
+class Broken(Exception):
+    """The connection ended before the answer did, or the answer is not valid HTTP/1.1."""
+
+
+def head_of(
+    method: str, path: bytes, host: bytes, headers: RawHeaders, length: int | None
+) -> bytes:
+    """Return a request's head; raises ValueError for parts that would read as something else."""
+    lines = [b"%b %b HTTP/1.1" % (method.encode(), path), b"host: " + host]
+    lines += [b"%b: %b" % header for header in headers]
+    if length is not None:
+        lines.append(b"content-length: %d" % length)
+    head = b"\r\n".join(lines)
+    ends = len(lines) - 1
+    if head.count(b"\r") != ends or head.count(b"\n") != ends or b"\0" in head or b" " in path:
+        raise ValueError("a part of the request has a line's end, a NUL or a space")
+    return head + b"\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """A connection, and the answer that comes over it: its status and headers, and `read`."""
+
+    __slots__ = (
+        "_beside",
+        "_held",
+        "_is_asked",
+        "_is_full",
+        "_is_lost",
+        "_is_reusable",
+        "_is_sent",
+        "_loop",
+        "_parser",
+        "_pieces",
+        "_transport",
+        "_waiter",
+        "has_begun",
+        "headers",
+        "is_complete",
+        "keeps_for",
+        "kept_until",
+        "status",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_asked = self._is_lost = self._is_full = False
+        self.keeps_for: float | None = None
+        """For how many seconds it may wait for the next request, once that is known."""
+        self.kept_until = 0.0
+
+    async def ask(self, head: bytes, body: bytes | None) -> None:
+        """Send a request and wait for the head of its answer; raises Broken."""
+        self.status = 0
+        self.headers: RawHeaders = []
+        self.is_complete = False
+        """Whether the answer has come to its end; some of it may still have to be read."""
+        self.has_begun = False
+        """Whether a byte of the answer has come."""
+        self._pieces: list[bytes] = []
+        self._held = self._beside = 0
+        self._is_asked, self._is_sent, self._is_reusable = True, True, False
+        if not body:
+            self._transport.write(head)
+        elif len(body) <= WRITTEN_AT_ONCE:
+            self._transport.writelines((head, body))
+        else:
+            await self._write_in_pieces(head, body)
+        while not self.status:
+            if self._is_lost:
+                raise Broken
+            await self._something()
+
+    async def read(self) -> bytes:
+        """Return what has come of the body since, or wait for more; empty at its end.
+
+        Raises Broken where it breaks off, once all that came before has been read.
+        """
+        while not self._pieces:
+            if self.is_complete:
+                return b""
+            if self._is_lost:
+                raise Broken
+            await self._something()
+        pieces, self._pieces = self._pieces, []
+        if self._held > MOST_HELD and self.is_open:
+            self._transport.resume_reading()
+        self._held = 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the value of a header of the answer, by its name in lower case."""
+        return next((value for known, value in self.headers if known == name), None)
+
+    def release(self) -> bool:
+        """Be done with the answer; say whether another request may follow. Otherwise hang up."""
+        if self.is_complete and self._is_reusable and self._is_sent and self.is_open:
+            self._is_asked = False
+            return True
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Hang up at once, whatever is under way."""
+        if not self._is_lost:
+            self._is_lost = True
+            self._transport.abort()
+
+    @property
+    def is_open(self) -> bool:
+        return not self._is_lost and not self._transport.is_closing()
+
+    async def _write_in_pieces(self, head: bytes, body: bytes) -> None:
+        """Write a large body as fast as it is taken; a provider that answers has had enough."""
+        self._is_sent = False
+        self._transport.write(head)
+        whole = memoryview(body)
+        for start in range(0, len(body), WRITTEN_AT_ONCE):
+            while self._is_full and not self.status and not self._is_lost:
+                await self._something()
+            if self.status or self._is_lost:
+                return
+            self._transport.write(whole[start : start + WRITTEN_AT_ONCE])
+        self._is_sent = True
+
+    def _something(self) -> asyncio.Future[None]:
+        """Return a future that is done when bytes, room to write or the connection's end come."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_asked or self._parser is None:
+            # Bytes without a request: the connection cannot be trusted for the next one.
+            self.close()
+            return
+        self.has_begun = True
+        self._beside += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            # Garbage after a complete answer only bars the connection from reuse.
+            self._is_reusable = False
+            if not self.is_complete:
+                self.close()
+        if self._beside > MOST_BESIDE:
+            self.close()
+        elif self._held > MOST_HELD and self.is_open:
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            if self._is_asked and self.status and error is None and self._ends_with_connection():
+                self.is_complete = True
+        # The parser refers to this connection: break the reference cycle.
+        self._parser = None
+        self._wake()
+
+    def _ends_with_connection(self) -> bool:
+        return self.get(b"content-length") is None and self.get(b"transfer-encoding") is None
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._wake()
+
+    # What the parser finds.
+
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            # A second answer to one request.
+            self._is_reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Later ones are trailers.
+        if not self.status:
+            # The parser leaves white space at the end of a value.
+            self.headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:
+            self.headers.clear()
+        elif not self.status:
+            self.status = status
+            self._beside = 0
+
+    def on_body(self, piece: bytes) -> None:
+        if not self.is_complete:
+            self._pieces.append(piece)
+            self._held += len(piece)
+            self._beside = 0
+
+    def on_message_complete(self) -> None:
+        assert self._parser is not None
+        if self.status and not self.is_complete:
+            self.is_complete = True
+            self._is_reusable = self._parser.should_keep_alive()

@@ -1,0 +1,193 @@
+"""The connections that providers are reached by: made where the guard permits, kept for a while.
+
+There are two pools, which live as long as their event loop: one for targets that callers name, and
+one for the operator's own model. A kept connection serves all callers of a provider, one after the
+other; it holds nothing of any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import ssl
+from functools import cache, partial
+
+from aiohappyeyeballs import start_connection
+
+from proxy.common.runtime.per_loop import PerLoop
+from proxy.options import options
+from proxy.upstream.http1 import Broken, Connection
+from proxy.upstream.ssrf_guard import Resolver
+from proxy.upstream.target import Origin
+from proxy.upstream.transport import Answer
+
+# How long an idle connection is kept: less than the server's own keep-alive timeout, so that a
+# request rarely meets a closing connection. Load balancers (TLS) allow a minute or more, servers of
+# local models (plain HTTP) five seconds.
+KEPT_SECONDS = 15.0
+KEPT_SECONDS_IN_THE_CLEAR = 4.0
+MOST_KEPT = 512
+SWEPT_EVERY_SECONDS = 2.0
+# Delays before retrying ECONNREFUSED or ECONNRESET, jittered.
+WAITS_WHEN_REFUSED = (0.1, 0.3)
+# Happy Eyeballs (RFC 8305): the delay before the next address is tried in parallel.
+NEXT_ADDRESS_SECONDS = 0.25
+
+
+class Pool:
+    """Connections to any number of origins; those in use are bounded by their callers."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._loop = asyncio.get_running_loop()
+        self._kept: dict[Origin, list[Connection]] = {}
+        self._count = 0
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many connections are kept that nobody uses."""
+        return self._count
+
+    async def ask(
+        self, origin: Origin, head: bytes, body: bytes | None, *, is_safe: bool
+    ) -> Connection:
+        """Send a request and return the connection that its answer comes by, its head read.
+
+        The caller gives the connection to `release` in the end. A request that is safe to repeat is
+        sent again where a kept connection ends before a byte of the answer: the provider had hung
+        up meanwhile. Raises Broken, OSError, TimeoutError, and what the guard raises.
+        """
+        if connection := self._taken(origin):
+            try:
+                return await _asked(connection, head, body)
+            except Broken:
+                if connection.has_begun or not is_safe:
+                    raise
+        return await _asked(await self._connected(origin), head, body)
+
+    def release(self, origin: Origin, answer: Answer) -> None:
+        """Keep a connection for the next caller, if its answer came to its end; else hang up."""
+        connection = answer
+        assert isinstance(connection, Connection)
+        if not connection.release():
+            return
+        if self._count >= MOST_KEPT:
+            connection.close()
+            return
+        if connection.keeps_for is None:
+            connection.keeps_for = _patience(origin, connection)
+        connection.kept_until = self._loop.time() + connection.keeps_for
+        self._kept.setdefault(origin, []).append(connection)
+        self._count += 1
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(SWEPT_EVERY_SECONDS, self._sweep)
+
+    def close(self) -> None:
+        """Hang up what nobody uses."""
+        if self._sweeping:
+            self._sweeping.cancel()
+            self._sweeping = None
+        for kept in self._kept.values():
+            for connection in kept:
+                connection.close()
+        self._kept.clear()
+        self._count = 0
+
+    def _taken(self, origin: Origin) -> Connection | None:
+        """Return the connection that was used last, if one is alive."""
+        kept = self._kept.get(origin)
+        while kept:
+            connection = kept.pop()
+            self._count -= 1
+            if connection.is_open and connection.kept_until > self._loop.time():
+                return connection
+            connection.close()
+        return None
+
+    def _sweep(self) -> None:
+        """Hang up what was not used for too long."""
+        self._sweeping, now = None, self._loop.time()
+        for origin, kept in list(self._kept.items()):
+            alive = [each for each in kept if each.is_open and each.kept_until > now]
+            for connection in set(kept).difference(alive):
+                connection.close()
+            self._count -= len(kept) - len(alive)
+            if alive:
+                self._kept[origin] = alive
+            else:
+                del self._kept[origin]
+        if self._kept:
+            self._sweeping = self._loop.call_later(SWEPT_EVERY_SECONDS, self._sweep)
+
+    async def _connected(self, origin: Origin) -> Connection:
+        """Return a new connection; whoever refuses it is asked again, within the time for it."""
+        async with asyncio.timeout(options().connect_timeout):
+            for wait in WAITS_WHEN_REFUSED:
+                try:
+                    return await self._connected_once(origin)
+                except OSError as error:
+                    if error.errno not in (errno.ECONNREFUSED, errno.ECONNRESET):
+                        raise
+                await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+            return await self._connected_once(origin)
+
+    async def _connected_once(self, origin: Origin) -> Connection:
+        addresses = await self._resolver.addresses(origin.host, origin.port)
+        socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+        try:
+            _, connection = await self._loop.create_connection(
+                partial(Connection, self._loop),
+                sock=socket,
+                ssl=tls() if origin.is_tls else None,
+                server_hostname=origin.host if origin.is_tls else None,
+            )
+        except BaseException:
+            socket.close()
+            raise
+        return connection
+
+
+async def _asked(connection: Connection, head: bytes, body: bytes | None) -> Connection:
+    try:
+        await connection.ask(head, body)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _patience(origin: Origin, connection: Connection) -> float:
+    """Return how long a connection may wait: as long as the provider says, less a second."""
+    patience = KEPT_SECONDS if origin.is_tls else KEPT_SECONDS_IN_THE_CLEAR
+    said = (connection.get(b"keep-alive") or b"").partition(b"timeout=")[2].partition(b",")[0]
+    return min(patience, max(int(said) - 1, 0)) if said.isdigit() else patience
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """Return the TLS context for providers: certificates and host names are verified."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+_guarded = PerLoop(lambda: Pool(Resolver(is_guarded=True)))
+_trusted = PerLoop(lambda: Pool(Resolver(is_guarded=False)))
+
+
+def guarded() -> Pool:
+    """Return the pool for targets that callers name: it connects to what the guard permits."""
+    return _guarded.get()
+
+
+def trusted() -> Pool:
+    """Return the pool for the address that the operator configured, or that we listen on."""
+    return _trusted.get()
+
+
+def close() -> None:
+    """Hang up what this loop keeps."""
+    for pools in (_guarded, _trusted):
+        if pool := pools.pop():
+            pool.close()

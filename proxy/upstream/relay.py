@@ -1,0 +1,210 @@
+"""Open a provider, and relay its bytes: each piece as it comes, nothing held, nothing parsed.
+
+The provider is opened before our status line is sent, so that a refusal is still a status code.
+Whoever opens it releases it, whatever ends the relay: the end, a fault, a client that left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from proxy.common.web.asgi import Message, Send
+from proxy.errors import (
+    AccessEnded,
+    InvalidRequest,
+    ProxyError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from proxy.options import Bounds
+from proxy.upstream import headers
+from proxy.upstream.deadline import Watch
+from proxy.upstream.endpoint import Provider
+from proxy.upstream.http1 import Broken, head_of
+from proxy.upstream.transport import Answer
+from proxy.wire.dialect import Dialect
+
+# Enough of an answer's end to hold its usage, whether whole or streamed.
+TAIL_BYTES = 8 * 1024
+MOST_WHOLE = 1024 * 1024
+# Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
+SHORTEST_MASKED_KEY = 12
+WITHOUT_BODY = (204, 304)
+TOO_LARGE = "The provider's answer is larger than allowed."
+BROKE_OFF = "The provider's answer broke off. Try again."
+# What becomes of a transport's faults, the most specific first: a TimeoutError is an OSError.
+FAULTS: tuple[tuple[type[Exception], Callable[[str], ProxyError]], ...] = (
+    (TimeoutError, lambda message: UpstreamTimeout()),
+    (Broken, UpstreamUnreachable),
+    (OSError, UpstreamUnreachable),
+)
+
+
+@dataclass(slots=True)
+class Relayed:
+    """What became of an answer on its way down."""
+
+    broke: ProxyError | None = None
+    """Why it broke off."""
+    tail: deque[bytes] = field(default_factory=deque)
+    """The last pieces of the answer, as many as hold TAIL_BYTES."""
+    size: int = 0
+    """Of all pieces, in bytes."""
+    whole: list[bytes] | None = None
+    """All pieces, where somebody keeps the conversation; None also for what is too much."""
+    _held: int = 0
+
+    def keep(self, piece: bytes) -> None:
+        """Remember a piece, and forget those that are no longer of the end."""
+        tail = self.tail
+        tail.append(piece)
+        self.size += len(piece)
+        self._held += len(piece)
+        if self.whole is not None:
+            self.whole.append(piece)
+            if self.size > MOST_WHOLE:
+                self.whole = None
+        while self._held - len(tail[0]) >= TAIL_BYTES:
+            self._held -= len(tail.popleft())
+
+    def end(self) -> list[bytes]:
+        """The last bytes of the answer, in pieces, bounded."""
+        return [piece[-TAIL_BYTES:] for piece in self.tail]
+
+
+async def opened(
+    provider: Provider,
+    method: str,
+    endpoint: str,
+    sent: headers.RawHeaders,
+    body: bytes | None,
+    watch: Watch,
+) -> Answer:
+    """Send a request and return the provider's answer, its head read and its body not.
+
+    Whoever has it gives it to `release`, whatever happens. Raises UpstreamTimeout,
+    UpstreamUnreachable, or InvalidRequest for what no head of a request may hold.
+    """
+    base = provider.base
+    path = (base.path + endpoint).encode()
+    length = None if body is None else len(body)
+    try:
+        head = head_of(method, path, base.header, sent, length)
+    except ValueError:
+        raise InvalidRequest("A header or the URL has characters that none may have.") from None
+    watch.allow(watch.bounds.first_byte)
+    try:
+        return await provider.pool.ask(base.origin, head, body, is_safe=method == "GET")
+    except BaseException as error:
+        raise _told(error, watch) from None
+
+
+async def read(answer: Answer, watch: Watch) -> bytes:
+    """Return the next piece of an answer, empty at its end.
+
+    Raises UpstreamTimeout or UpstreamUnreachable.
+    """
+    watch.allow(watch.bounds.idle)
+    try:
+        return await answer.read()
+    except BaseException as error:
+        raise _told(error, watch, BROKE_OFF) from None
+
+
+def release(provider: Provider, answer: Answer) -> None:
+    """Let go of an answer: hang up, unless it came to its end."""
+    provider.pool.release(provider.base.origin, answer)
+
+
+def _told(error: BaseException, watch: Watch, message: str = "") -> BaseException:
+    """Return the fault of ours for one on the way to a provider, with nothing of its text."""
+    if isinstance(error, asyncio.CancelledError) and (watch.is_late or watch.is_ended):
+        is_late = watch.is_late
+        watch.forgive()
+        return UpstreamTimeout() if is_late else AccessEnded()
+    for kind, fault in FAULTS:
+        if isinstance(error, kind):
+            return fault(message)
+    return error
+
+
+async def relay(
+    answer: Answer,
+    told: headers.RawHeaders,
+    send: Send,
+    dialect: Dialect,
+    relayed: Relayed,
+    watch: Watch,
+) -> None:
+    """Pass a provider's answer on under the headers `told`; note in `relayed` how it ended.
+
+    A stream that breaks ends with an error event of the dialect; any other answer is cut where it
+    broke, which no client takes for success.
+    """
+    await send({"type": "http.response.start", "status": answer.status, "headers": told})
+    try:
+        await _relay_body(answer, send, relayed, watch)
+    except ProxyError as error:
+        relayed.broke = error
+    if relayed.broke and kind_of(answer) == b"text/event-stream":
+        event = dialect.broken(relayed.broke)
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def downward(answer: Answer, bounds: Bounds) -> headers.RawHeaders:
+    """Return what the caller gets of an answer's headers.
+
+    Raises UpstreamUnreachable for an answer that can't be passed on.
+    """
+    status = answer.status
+    if 300 <= status < 400 and status != 304:
+        raise UpstreamUnreachable("The provider redirects elsewhere; name its final URL.")
+    if not 200 <= status < 600:
+        raise UpstreamUnreachable("The provider answered with a status that does not exist.")
+    if status in WITHOUT_BODY:
+        # A length would be that of the body which another status would have had.
+        answer.headers = [each for each in answer.headers if each[0] != b"content-length"]
+    elif int(answer.get(b"content-length") or 0) > bounds.most_bytes:
+        raise UpstreamUnreachable(TOO_LARGE)
+    return headers.downward(answer.headers)
+
+
+def kind_of(answer: Answer) -> bytes:
+    """Return the type of an answer, without its parameters, in lower case."""
+    return (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+
+
+async def _relay_body(answer: Answer, send: Send, relayed: Relayed, watch: Watch) -> None:
+    most = watch.bounds.most_bytes
+    is_whole = False
+    while not is_whole:
+        piece = await read(answer, watch)
+        relayed.keep(piece)
+        if relayed.size > most:
+            raise UpstreamUnreachable(TOO_LARGE)
+        is_whole = answer.is_complete
+        await send({"type": "http.response.body", "body": piece, "more_body": not is_whole})
+
+
+def masking(send: Send, key: bytes) -> Send:
+    """Return `send` without the key in what it sends, even where two pieces meet; lengths stay."""
+    if len(key) < SHORTEST_MASKED_KEY:
+        return send
+    mask, held = b"*" * len(key), b""
+
+    async def masked(event: Message) -> None:
+        nonlocal held
+        if event["type"] == "http.response.start":
+            told = [(name, value.replace(key, mask)) for name, value in event["headers"]]
+            await send({**event, "headers": told})
+            return
+        body = (held + event["body"]).replace(key, mask)
+        end = max(len(body) - len(key) + 1, 0) if event.get("more_body") else len(body)
+        held = body[end:]
+        await send({**event, "body": body[:end]})
+
+    return masked
