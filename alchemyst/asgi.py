@@ -22,14 +22,14 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
 from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited  # noqa: E402
-from alchemyst.accounts.auth.sockets import FromOwnPages, Identified  # noqa: E402
+from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware  # noqa: E402
 from alchemyst.accounts.limits import quota, rate  # noqa: E402
-from alchemyst.celery import here  # noqa: E402
-from alchemyst.errors import Answered, fault_of  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, MaskedPaths  # noqa: E402
+from alchemyst.celery import in_process_runner  # noqa: E402
+from alchemyst.errors import ErrorMiddleware, to_api_error  # noqa: E402
+from alchemyst.logs import PROXY_PREFIX, RequestIdMiddleware  # noqa: E402
 from alchemyst.operations import checks, heartbeat, periodic_tasks  # noqa: E402
-from alchemyst.web.body_limit import Sized  # noqa: E402
-from alchemyst.web.daphne_patches import mend_daphne  # noqa: E402
+from alchemyst.web.body_limit import BodyLimitMiddleware  # noqa: E402
+from alchemyst.web.daphne_patches import patch_daphne  # noqa: E402
 from chats import lifespan as chats_lifespan  # noqa: E402
 from chats.streaming.routes import asks_a_model, chat_application, claims  # noqa: E402
 from chats.streaming.sockets import websockets  # noqa: E402
@@ -37,10 +37,10 @@ from proxy import lifespan as proxy_lifespan  # noqa: E402
 from proxy.common.runtime import threads  # noqa: E402
 from proxy.common.web.asgi import App, Receive, Scope, Send  # noqa: E402
 from proxy.gateway.routes import proxy_application  # noqa: E402
-from proxy.limits.concurrency import Slots  # noqa: E402
+from proxy.limits.concurrency import ConcurrencyLimit  # noqa: E402
 
 checks.refuse_unsafe()
-mend_daphne()
+patch_daphne()
 
 # How many more objects than before make the collector look for cycles.
 GARBAGE_AFTER = 20_000
@@ -48,7 +48,7 @@ GARBAGE_AFTER = 20_000
 TASKS_END_SECONDS = 10.0
 
 
-def on_lent_threads(app: App) -> App:
+def with_thread_pool(app: App) -> App:
     """Run `app`'s synchronous parts on a few threads that live as long as the process.
 
     Django under ASGI otherwise starts a thread, and with it a database connection, for every
@@ -88,7 +88,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
                 task.cancel()
             await asyncio.wait(kept, timeout=TASKS_END_SECONDS)
             await chats_lifespan.close()
-            await asyncio.to_thread(here.close, TASKS_END_SECONDS)
+            await asyncio.to_thread(in_process_runner.close, TASKS_END_SECONDS)
             await proxy_lifespan.close()
             await quota.aclose()
             await heartbeat.close()
@@ -99,20 +99,20 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 # A place first: who finds none has asked for nothing that the rate would count.
-within_limits = Slots(RateLimited(proxy_application, limit="proxy"))
-on_proxy_path = Answered(Bearer(within_limits, scope="proxy"))
+within_limits = ConcurrencyLimit(RateLimited(proxy_application, limit="proxy"))
+on_proxy_path = ErrorMiddleware(Bearer(within_limits, scope="proxy"))
 # The chats ask for what staff allow where a model is asked, whichever way the question came.
-an_answer = RateLimited(chat_application, limit="chat", takes_allowance=False)
-a_look = RateLimited(chat_application, limit="api", takes_allowance=False)
-elsewhere = Answered(Sized(on_lent_threads(cast("App", django_application))))
+chat_answers = RateLimited(chat_application, limit="chat", takes_allowance=False)
+chat_reads = RateLimited(chat_application, limit="api", takes_allowance=False)
+django_app = ErrorMiddleware(BodyLimitMiddleware(with_thread_pool(cast("App", django_application))))
 
 
 async def limited_chat(scope: Scope, receive: Receive, send: Send) -> None:
-    app = an_answer if asks_a_model(scope["path"]) else a_look
+    app = chat_answers if asks_a_model(scope["path"]) else chat_reads
     await app(scope, receive, send)
 
 
-on_chat_path = Answered(BearerOrSession(limited_chat, scope="chat"))
+on_chat_path = ErrorMiddleware(BearerOrSession(limited_chat, scope="chat"))
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,20 +120,22 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
     if path.startswith(PROXY_PREFIX):
         app = on_proxy_path
     else:
-        app = on_chat_path if claims(path) else elsewhere
+        app = on_chat_path if claims(path) else django_app
     await app(scope, receive, send)
 
 
-async def answering_faults(scope: Scope, receive: Receive, send: Send) -> None:
+async def websockets_with_errors(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve a WebSocket, which says what went wrong in the words of the API."""
-    await websockets({**scope, "fault_of": fault_of}, receive, send)
+    await websockets({**scope, "to_api_error": to_api_error}, receive, send)
 
 
-application = MaskedPaths(
+application = RequestIdMiddleware(
     ProtocolTypeRouter(
         {
             "http": http,
-            "websocket": FromOwnPages(Identified(answering_faults, scope="chat")),
+            "websocket": OriginCheck(
+                SocketIdentityMiddleware(websockets_with_errors, scope="chat")
+            ),
             "lifespan": lifespan,
         }
     )

@@ -35,7 +35,7 @@ REMEMBERED_SECONDS = 5.0
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
 
 
-class Here:
+class InProcessRunner:
     """Runs tasks on a few threads of this process, each once at a time.
 
     What waits is not taken a second time, so a task that is asked for again and again takes one
@@ -86,7 +86,7 @@ class Here:
             connections.close_all()
 
 
-here = Here()
+in_process_runner = InProcessRunner()
 
 
 class Task(DjangoTask):
@@ -101,13 +101,13 @@ class Task(DjangoTask):
                 return super().apply_async(args, kwargs, **options)
             except (OperationalError, redis.RedisError) as error:
                 logger.warning("Redis takes no task (%s): it runs here.", type(error).__name__)
-                memory.forget()
+                worker_presence.forget()
         # `throw`, or Celery would keep a failure to itself.
         key = f"{self.name}{args}{sorted(kwargs.items())}"
-        return here.submit(key, lambda: self.apply(args, kwargs, throw=True))
+        return in_process_runner.submit(key, lambda: self.apply(args, kwargs, throw=True))
 
 
-class Memory:
+class WorkerPresence:
     """Whether a worker lives, as this process last heard. A silent Redis counts as none."""
 
     def __init__(self) -> None:
@@ -138,18 +138,18 @@ class Memory:
         return self._client
 
 
-memory = Memory()
+worker_presence = WorkerPresence()
 
 
 def has_workers() -> bool:
     """Whether there is a broker, and a worker that takes tasks from it."""
-    return bool(settings.REDIS_URL) and memory.has_workers()
+    return bool(settings.REDIS_URL) and worker_presence.has_workers()
 
 
 def say_alive(**kwargs: Any) -> None:
     """In a worker: say so."""
     try:
-        memory.client.set(WORKERS, 1, ex=ALIVE_SECONDS)
+        worker_presence.client.set(WORKERS, 1, ex=ALIVE_SECONDS)
     except redis.RedisError:
         logger.warning("Redis does not answer: the web processes think that no worker lives.")
 

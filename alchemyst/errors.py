@@ -1,6 +1,6 @@
 """The one place where an exception becomes an API answer.
 
-Every fault is first a `ProxyError` (status, type, code, message), then bytes in the shape that
+Every fault is first a `ApiError` (status, type, code, message), then bytes in the shape that
 the caller reads: OpenAI's or Google's on the proxy, `{"message", "error", "details"?}` elsewhere
 under /api/. Pages keep Django's HTML.
 """
@@ -24,7 +24,7 @@ from rest_framework.views import set_rollback
 
 from proxy import wire
 from proxy.common.web.asgi import App, Receive, Scope, Send, send_json
-from proxy.errors import ProxyError
+from proxy.errors import ApiError
 
 QUOTA = "insufficient_quota"
 
@@ -47,34 +47,34 @@ _KINDS = {
 }
 
 
-def fault_of(error: BaseException) -> ProxyError:
+def to_api_error(error: BaseException) -> ApiError:
     """Return the fault that `error` stands for; what we don't know is a 500 without any detail."""
-    if isinstance(error, ProxyError):
+    if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestDataTooBig):
-        return fault(413)
+        return api_error(413)
     if isinstance(error, OperationalError):
         logger.error("The database does not answer: %s", type(error).__name__)
-        return fault(503, headers=(("retry-after", "2"),))
+        return api_error(503, headers=(("retry-after", "2"),))
     if isinstance(error, Http404):
-        return fault(404)
+        return api_error(404)
     if isinstance(error, PermissionDenied):
-        return fault(403)
+        return api_error(403)
     if isinstance(error, SuspiciousOperation):
-        return fault(400)
+        return api_error(400)
     if isinstance(error, drf.ValidationError):
         details = error.detail if isinstance(error.detail, dict) else {"errors": error.detail}
-        made = fault(error.status_code, _first_words(details))
+        made = api_error(error.status_code, _first_words(details))
         made.details = _plain(details)
         return made
     if isinstance(error, drf.APIException):
-        made = fault(error.status_code, _said(error), headers=_headers_of(error))
+        made = api_error(error.status_code, _said(error), headers=_headers_of(error))
         if error.get_codes() == QUOTA:
             # As OpenAI says it: waiting a moment, as clients do by themselves, does not help.
             made.type = made.code = QUOTA
             made.headers += (("x-should-retry", "false"),)
         return made
-    return ProxyError(headers=(("x-should-retry", "false"),))
+    return ApiError(headers=(("x-should-retry", "false"),))
 
 
 def meaning_of(status: int) -> str:
@@ -82,14 +82,14 @@ def meaning_of(status: int) -> str:
     return _KINDS[status][2]
 
 
-def fault(
+def api_error(
     status: int, message: str = "", *, headers: tuple[tuple[str, str], ...] = ()
-) -> ProxyError:
+) -> ApiError:
     """Return a fault for a bare HTTP status."""
     if status not in _KINDS:
-        return ProxyError()
+        return ApiError()
     kind, code, usual = _KINDS[status]
-    made = ProxyError(message or usual, headers=headers)
+    made = ApiError(message or usual, headers=headers)
     made.status, made.type, made.code = status, kind, code
     return made
 
@@ -119,13 +119,13 @@ def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
         Http404,
         OperationalError,
         PermissionDenied,
-        ProxyError,
+        ApiError,
         SuspiciousOperation,
     )
     if not isinstance(error, known):
         return None
     set_rollback()
-    made = fault_of(error)
+    made = to_api_error(error)
     response = Response(api_body(made), status=made.status)
     for name, value in made.headers:
         response[name] = value
@@ -148,20 +148,20 @@ def _first_words(details: dict[str, Any]) -> str:
     return str(said) if plain else f"{name}: {said}"
 
 
-def api_body(made: ProxyError) -> dict[str, Any]:
+def api_body(made: ApiError) -> dict[str, Any]:
     """Return the body of an error anywhere under /api/ but on the proxy."""
     body: dict[str, Any] = {"message": made.message, "error": made.type}
     return body | {"details": made.details} if made.details else body
 
 
-def body_for(scope: Scope, made: ProxyError) -> bytes:
+def body_for(scope: Scope, made: ApiError) -> bytes:
     """Return the bytes of an error in the shape that the caller of a request reads."""
     if dialect := wire.spoken_in(scope):
         return dialect.error(made)
     return msgspec.json.encode(api_body(made))
 
 
-class Answered:
+class ErrorMiddleware:
     """ASGI: turns what the application raises into an answer, if none has begun.
 
     Once an answer has begun its status is gone, so the exception goes on to the server, which
@@ -175,7 +175,7 @@ class Answered:
         try:
             await self.app(scope, receive, send)
         except Exception as error:
-            made = fault_of(error)
+            made = to_api_error(error)
             if made.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 logger.exception("Unexpected failure on %s", scope["path"])
             if scope["has_begun"]:
@@ -183,7 +183,7 @@ class Answered:
             await _send(scope, send, made)
 
 
-async def _send(scope: Scope, send: Send, made: ProxyError) -> None:
+async def _send(scope: Scope, send: Send, made: ApiError) -> None:
     body = body_for(scope, made)
     headers = [
         (b"x-alchemyst-error-source", b"proxy"),
@@ -197,7 +197,7 @@ def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> H
         answer: HttpResponse = page(request, *args)
         return answer
     return HttpResponse(
-        body_for({"path": request.path}, fault(status)),
+        body_for({"path": request.path}, api_error(status)),
         status=status,
         content_type="application/json",
     )
@@ -205,7 +205,7 @@ def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> H
 
 def too_many(request: HttpRequest, wait: float) -> HttpResponse:
     """Answer a form that was sent too often: a page, or a word for a script."""
-    made = fault(429)
+    made = api_error(429)
     if "X-Fragment" in request.headers:
         answer: HttpResponse = JsonResponse(api_body(made), status=429)
     else:

@@ -116,7 +116,7 @@ class WithRequestId(logging.Filter):
         return True
 
 
-class MaskedPaths:
+class RequestIdMiddleware:
     """The outermost ASGI layer: gives a request its id and hides its secrets from the server's log.
 
     The server keeps the scope that it made for its access log, so that one is masked in place;

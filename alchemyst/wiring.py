@@ -20,13 +20,14 @@ from django.db.models.signals import post_delete, post_migrate, post_save
 from rest_framework.exceptions import APIException
 
 from alchemyst import celery
-from alchemyst.accounts import broadcast, token_cache
+from alchemyst.accounts import broadcast
+from alchemyst.accounts.auth import token_cache
 from alchemyst.accounts.limits import quota
 from alchemyst.accounts.signals import access_changed, access_ended
-from alchemyst.errors import fault_of
+from alchemyst.errors import to_api_error
 from alchemyst.operations import checks, metrics
 from chats.answers import admission, revocation
-from chats.answers.admission import Place
+from chats.answers.admission import Lease
 from chats.eventlog import notify
 from chats.models.chat import chat_changed
 from chats.search import index
@@ -73,22 +74,22 @@ def _connect_caches() -> None:
 def _connect_calls() -> None:
     admission.gate = admit
     usage_writer.observers[:] = [quota.charge, metrics.observe]
-    conversation_capture.keep_by(proxy_capture.keep)
+    conversation_capture.register_sink(proxy_capture.import_captured)
     chat_changed.connect(wake_watchers)
 
 
 def _connect_revocation() -> None:
     access_ended.connect(broadcast.on_access_ended)
     for act in (forget_tokens, end_calls, end_answers):
-        broadcast.on(broadcast.ENDED, act)
+        broadcast.subscribe(broadcast.ACCESS_ENDED, act)
 
 
-def admit(user_id: int, key_id: str) -> Place:
-    """Let an answer of the chats be asked for, if the limits allow; raises ProxyError."""
+def admit(user_id: int, key_id: str) -> Lease:
+    """Let an answer of the chats be asked for, if the limits allow; raises ApiError."""
     try:
         return quota.admit(user_id, key_id)
     except APIException as error:
-        raise fault_of(error) from None
+        raise to_api_error(error) from None
 
 
 def ship_prices(using: str, apps: Any = registry, **kwargs: Any) -> None:
@@ -102,7 +103,7 @@ def ship_prices(using: str, apps: Any = registry, **kwargs: Any) -> None:
 
 def wake_watchers(chat_id: UUID, **kwargs: Any) -> None:
     """Wake who shows the chat, once its change can be read."""
-    transaction.on_commit(lambda: notify.ring(str(chat_id)))
+    transaction.on_commit(lambda: notify.publish(str(chat_id)))
 
 
 def forget_tokens(subject: str) -> None:
@@ -110,8 +111,8 @@ def forget_tokens(subject: str) -> None:
 
 
 def end_calls(subject: str) -> None:
-    active_calls.end(int(subject))
+    active_calls.abort(int(subject))
 
 
 def end_answers(subject: str) -> None:
-    revocation.end(int(subject))
+    revocation.revoke(int(subject))

@@ -143,7 +143,7 @@ class ChatAdmin(ReadWithReason, LedgerAdmin):
         with transaction.atomic():
             said = f"gave to {to}"
             self.admin_site.note(request, said, chat, reason=reason, is_shown=True)
-            chat.give_to(to)
+            chat.transfer_to(to)
             self.admin_site.note(request, "was given", chat, reason=reason, is_shown=True)
         messages.success(request, f"The chat belongs to {to} now.")
         return HttpResponseRedirect(reverse("admin:chats_chat_change", args=[chat.pk]))

@@ -1,6 +1,6 @@
 """What can go wrong in the chats, each with the answer that it becomes.
 
-    ProxyError                 (of proxy.errors, with its providers' faults)
+    ApiError                 (of proxy.errors, with its providers' faults)
     +- NoSuchChat              404 not_found
     +- NoSuchMessage           404 not_found
     +- NoSuchAnswer            404 not_found
@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.errors import ProxyError
+from proxy.errors import ApiError
 
 
-class ChatError(ProxyError):
+class ChatError(ApiError):
     """A fault with details for programs."""
 
     def __init__(self, message: str = "", *, details: dict[str, Any] | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from chats.answers import finish
 from chats.answers import runner as answer_runner
 from chats.eventlog import notify
-from proxy.common.runtime.periodic import repeat
+from proxy.common.runtime.periodic import run_periodically
 from proxy.common.runtime.threads import on_database_thread
 
 # How late an answer ends whose process was killed, after its lease, where nobody reads it.
@@ -45,7 +45,7 @@ async def _sweep() -> None:
         # The next look comes, and a reader of such an answer looks as well.
         logger.warning("Abandoned answers were not looked for: %s", type(error).__name__)
 
-    await repeat(on_database_thread(finish.sweep), seconds=SWEEP_SECONDS, failed=failed)
+    await run_periodically(on_database_thread(finish.sweep), seconds=SWEEP_SECONDS, on_error=failed)
 
 
 def _drain_on_signals(runner: answer_runner.Runner) -> None:

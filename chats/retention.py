@@ -24,14 +24,14 @@ AT_ONCE = 500
 def empty_trash() -> int:
     """Delete the chats that nobody can restore any more, with all that belongs to them."""
     gone = 0
-    while chats := list(Chat.objects.past_the_trash().order_by("deleted_at")[:AT_ONCE]):
+    while chats := list(Chat.objects.expired_trash().order_by("deleted_at")[:AT_ONCE]):
         for chat in chats:
-            vanish(chat)
+            purge(chat)
         gone += len(chats)
     return gone
 
 
-def vanish(chat: Chat) -> None:
+def purge(chat: Chat) -> None:
     """Delete a chat and all that belongs to it, however much that is.
 
     Forks and what was copied stay. Django's own cascade would read all of it into memory.
@@ -68,7 +68,7 @@ def _expired(*, days: float, **owners: Any) -> int:
     old = Chat.objects.filter(deleted_at=None, is_pinned=False, updated__lt=before, **owners)
     gone = 0
     while batch := list(old.values_list("pk", flat=True)[:AT_ONCE]):
-        gone += Chat.objects.filter(pk__in=batch).throw_away()
+        gone += Chat.objects.filter(pk__in=batch).move_to_trash()
     return gone
 
 

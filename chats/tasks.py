@@ -27,5 +27,5 @@ def import_chats(job_id: str) -> None:
 @shared_task
 def resume_imports() -> None:
     """Go on with imports whose process is gone."""
-    for job in ImportJob.objects.left_lying():
+    for job in ImportJob.objects.stale():
         import_chats.delay(str(job.pk))

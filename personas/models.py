@@ -64,7 +64,7 @@ class PersonaQuerySet(models.QuerySet["Persona"]):
         """The personas that `user` may chat with: those that are active."""
         return self.shown_to(user).filter(is_active=True)
 
-    def meant(self, user: User, slug: str) -> Persona | None:
+    def resolve(self, user: User, slug: str) -> Persona | None:
         """The persona that `user` means by `slug`: their own goes before a shared one."""
         return self.visible_to(user).called(user, slug)
 

@@ -87,7 +87,7 @@ class PersonaSerializer(KnownFields):
         """Return the provider that the caller means by the name."""
         if name is None:
             return None
-        provider = Provider.objects.meant(self.context["request"].user.pk, name)
+        provider = Provider.objects.resolve(self.context["request"].user.pk, name)
         if provider is None:
             raise serializers.ValidationError("You have no stored provider of this name.")
         return provider

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from personas.models import MOST_PERSONAS, Persona, PersonaVersion
 from personas.serializers import PersonaSerializer, PersonaVersionSerializer
 from proxy.common.access import user_of
-from proxy.common.web.drf import Conflict, answers
+from proxy.common.web.drf import Conflict, responses
 
 MOST_VERSIONS = 100
 
@@ -28,7 +28,7 @@ class PersonasView(GenericAPIView[Persona]):
     required_scope = "chat"
 
     @extend_schema(
-        operation_id="personas", responses=answers(401, 403, _200=PersonaSerializer(many=True))
+        operation_id="personas", responses=responses(401, 403, _200=PersonaSerializer(many=True))
     )
     def get(self, request: Request) -> Response:
         """List the caller's own personas and the shared ones."""
@@ -36,7 +36,7 @@ class PersonasView(GenericAPIView[Persona]):
         return Response(self.get_serializer(shown, many=True).data)
 
     @extend_schema(
-        operation_id="new_persona", responses=answers(400, 401, 403, 409, _201=PersonaSerializer)
+        operation_id="new_persona", responses=responses(400, 401, 403, 409, _201=PersonaSerializer)
     )
     def post(self, request: Request) -> Response:
         """Make a persona of the caller's own; staff may share it with everybody."""
@@ -73,14 +73,16 @@ class OnePersona(GenericAPIView[Persona]):
 class PersonaView(OnePersona):
     """One persona that the caller can see."""
 
-    @extend_schema(operation_id="persona", responses=answers(401, 403, 404, _200=PersonaSerializer))
+    @extend_schema(
+        operation_id="persona", responses=responses(401, 403, 404, _200=PersonaSerializer)
+    )
     def get(self, request: Request, slug: str) -> Response:
         """Show a persona."""
         return Response(self.get_serializer(self.found(request, slug)).data)
 
     @extend_schema(
         operation_id="change_persona",
-        responses=answers(400, 401, 403, 404, 409, _200=PersonaSerializer),
+        responses=responses(400, 401, 403, 404, 409, _200=PersonaSerializer),
     )
     def patch(self, request: Request, slug: str) -> Response:
         """Change a persona: running chats keep the version that they began with."""
@@ -91,7 +93,7 @@ class PersonaView(OnePersona):
         persona = stored(persona, serializer.validated_data)
         return Response(self.get_serializer(persona).data)
 
-    @extend_schema(operation_id="delete_persona", responses=answers(401, 403, 404, _204=None))
+    @extend_schema(operation_id="delete_persona", responses=responses(401, 403, 404, _204=None))
     def delete(self, request: Request, slug: str) -> Response:
         """Delete a persona. Chats that it answered in keep it."""
         self.changeable(request, slug).retire()
@@ -103,7 +105,7 @@ class VersionsView(OnePersona):
 
     @extend_schema(
         operation_id="persona_versions",
-        responses=answers(401, 403, 404, _200=PersonaVersionSerializer(many=True)),
+        responses=responses(401, 403, 404, _200=PersonaVersionSerializer(many=True)),
     )
     def get(self, request: Request, slug: str) -> Response:
         """List the versions of a persona, newest first, for who may change it."""

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from proxy.common.web import csv_export
 from proxy.common.web.admin import LedgerAdmin, ReadWithReason, StaffAdmin, one_of
-from proxy.filtering.inspector import recorded
+from proxy.filtering.inspector import recorded_view
 from proxy.models import Budget, DecisionRecord, Price, Provider, UsageRecord, UsageRollup
 from proxy.models.budget import NANOS
 from proxy.models.rollup import SUMS
@@ -90,7 +90,7 @@ class UsageRollupAdmin(LedgerAdmin):
     def as_sheet(self, request: HttpRequest, queryset: QuerySet[UsageRollup]) -> HttpResponse:
         names = ["period", "starts", "caller__username", "key_id", "model", "target", "persona"]
         rows = queryset.values_list(*names, *SUMS)[:MOST_LINES]
-        text = "".join(csv_export.lines([*names, *SUMS], rows.iterator(chunk_size=1000)))
+        text = "".join(csv_export.csv_lines([*names, *SUMS], rows.iterator(chunk_size=1000)))
         answer = HttpResponse(text, content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="usage.csv"'
         return answer
@@ -112,7 +112,7 @@ class DecisionRecordAdmin(ReadWithReason, LedgerAdmin):
     read_template = "staff/decision.html"
 
     def texts_of(self, row: DecisionRecord) -> dict[str, Any]:
-        return {"given": recorded(row)}
+        return {"given": recorded_view(row)}
 
     def change_view(
         self,
@@ -126,7 +126,7 @@ class DecisionRecordAdmin(ReadWithReason, LedgerAdmin):
         shown = {}
         if record is not None and self.has_view_permission(request, record):
             shown = {
-                "given": recorded(record, with_texts=False),
+                "given": recorded_view(record, with_texts=False),
                 "may_read": self.may_read(request),
             }
         return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)

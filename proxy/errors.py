@@ -1,6 +1,6 @@
 """What can go wrong on the proxy's way, each with the answer that it becomes.
 
-    ProxyError                 500 internal_error
+    ApiError                 500 internal_error
     +- InvalidRequest          400 invalid_request
     |  +- InvalidMessages      400 invalid_messages
     |  +- InvalidTarget        400 invalid_target
@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class ProxyError(Exception):
+class ApiError(Exception):
     """A fault that becomes an answer in the shape of the caller's dialect."""
 
     status = 500
@@ -53,7 +53,7 @@ class ProxyError(Exception):
         self.headers = headers
 
 
-class InvalidRequest(ProxyError):
+class InvalidRequest(ApiError):
     status, type, code = 400, "invalid_request_error", "invalid_request"
     message = "The body must be a JSON object."
 
@@ -70,14 +70,14 @@ class InvalidTarget(InvalidRequest):
     )
 
 
-class AccessEnded(ProxyError):
+class AccessEnded(ApiError):
     """The caller was blocked, or signed out everywhere, while the answer came."""
 
     status, type, code = 401, "authentication_error", "access_ended"
     message = "Your access has ended. Sign in again, or ask the operator."
 
 
-class NotFound(ProxyError):
+class NotFound(ApiError):
     status, type, code = 404, "invalid_request_error", "not_found"
 
 
@@ -85,7 +85,7 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
-class NotAllowed(ProxyError):
+class NotAllowed(ApiError):
     status, type = 403, "permission_error"
 
 
@@ -99,52 +99,52 @@ class TargetNotAllowed(NotAllowed):
     message = "This API key may not use this provider. Use one that its list of hosts names."
 
 
-class MethodNotAllowed(ProxyError):
+class MethodNotAllowed(ApiError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
 
-class RequestTooLarge(ProxyError):
+class RequestTooLarge(ApiError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
 
-class TooManyAtOnce(ProxyError):
+class TooManyAtOnce(ApiError):
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
 
-class BudgetSpent(ProxyError):
+class BudgetSpent(ApiError):
     status, type, code = 429, "rate_limit_error", "insufficient_quota"
 
 
-class UpstreamUnreachable(ProxyError):
+class UpstreamUnreachable(ApiError):
     status, code = 502, "upstream_unreachable"
     message = "The provider could not be reached. Check the target's address, or try again."
 
 
-class UpstreamTimeout(ProxyError):
+class UpstreamTimeout(ApiError):
     status, code = 504, "upstream_timeout"
     message = "The provider did not answer in time. Try again."
 
 
-class UpstreamRefused(ProxyError):
+class UpstreamRefused(ApiError):
     """For answers of our own making: the proxy passes a provider's refusal on as it is."""
 
     status, code = 502, "upstream_refused"
     message = "The model's provider refused the request. Tell the operator if it stays."
 
 
-class UpstreamBroken(ProxyError):
+class UpstreamBroken(ApiError):
     """The provider's answer broke off, or is none."""
 
     status, code = 502, "upstream_broken"
     message = "The model's answer broke off. Try again."
 
 
-class ModelUnavailable(ProxyError):
+class ModelUnavailable(ApiError):
     status, code = 503, "model_unavailable"
     message = "The built-in model is not running. Try again in a moment, or tell the operator."
 
 
-class KeyUnreadable(ProxyError):
+class KeyUnreadable(ApiError):
     """A stored key whose encryption key is gone: trying again does not help."""
 
     status, code = 503, "key_unreadable"

@@ -21,6 +21,6 @@ async def close() -> None:
     """Close providers' connections, end the built-in model, write the last rows."""
     pool.close()
     await builtin.close()
-    await usage_writer.waiting.close()
-    await decision_writer.waiting.close()
-    await conversation_capture.waiting.close()
+    await usage_writer.queue.close()
+    await decision_writer.queue.close()
+    await conversation_capture.queue.close()

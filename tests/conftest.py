@@ -21,7 +21,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import User
 from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
@@ -127,7 +127,7 @@ class Server(uvicorn.Server):
 
     def write_usage(self) -> None:
         """Have the rows written that wait in memory."""
-        asyncio.run_coroutine_threadsafe(usage_writer.waiting.close(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(usage_writer.queue.close(), self.loop).result(10)
 
     async def _rested(self) -> None:
         # What has arrived last is read at the loop's next look.
@@ -202,7 +202,7 @@ def shipped(db: None) -> None:
 @pytest.fixture
 def token(alice: User) -> str:
     """Alice's access token."""
-    return issued_to(alice).access
+    return issue(alice).access
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def as_alice(alice: User, token: str) -> APIClient:
 
 @pytest.fixture
 def as_bob(bob: User) -> APIClient:
-    return _bearing(issued_to(bob).access)
+    return _bearing(issue(bob).access)
 
 
 @pytest.fixture

@@ -155,7 +155,9 @@ def _site(url: str) -> Site:
     )
     provider.take_name()
     chat = Chat.objects.create(owner=user, title="Tea")
-    chat.fill([Message(role="user", content="Which?"), Message(role="assistant", content="Oolong")])
+    chat.bulk_append(
+        [Message(role="user", content="Which?"), Message(role="assistant", content="Oolong")]
+    )
     answer = chat.messages_on()[1]
     generation = Generation.objects.create(
         owner=user,

@@ -14,46 +14,48 @@ from typing import Any
 
 from django.db import transaction
 
-from alchemyst.accounts.models.broadcast import News
+from alchemyst.accounts.models.broadcast import BroadcastEvent
 
 logger = logging.getLogger("alchemyst.accounts")
 
-ENDED = "access ended"
+ACCESS_ENDED = "access ended"
 """All of a user's tokens, sessions and streams; the subject is the user's id."""
 
-_listeners: defaultdict[str, list[Callable[[str], None]]] = defaultdict(list)
+_subscribers: defaultdict[str, list[Callable[[str], None]]] = defaultdict(list)
 _seen: set[int] | None = None
 # More than are published within the second between two looks.
-LOOKED_BACK = 200
+LOOKBACK_SECONDS = 200
 
 
-def on(topic: str, act: Callable[[str], None]) -> None:
+def subscribe(topic: str, act: Callable[[str], None]) -> None:
     """Have `act` called with the subject of each news on the topic, from any thread."""
-    if act not in _listeners[topic]:
-        _listeners[topic].append(act)
+    if act not in _subscribers[topic]:
+        _subscribers[topic].append(act)
 
 
 def publish(topic: str, subject: str) -> None:
     """Tell every process, this one at once when the transaction is committed."""
-    News.publish(topic, subject)
-    transaction.on_commit(partial(_tell, topic, subject))
+    BroadcastEvent.publish(topic, subject)
+    transaction.on_commit(partial(_dispatch, topic, subject))
 
 
-def catch_up() -> None:
+def poll() -> None:
     """Act upon what is new. What was there before the process began is none of its business."""
     global _seen
-    found = News.objects.order_by("-pk").values_list("pk", "topic", "subject")[:LOOKED_BACK]
+    found = BroadcastEvent.objects.order_by("-pk").values_list("pk", "topic", "subject")[
+        :LOOKBACK_SECONDS
+    ]
     before, _seen = _seen, {pk for pk, _, _ in found}
     if before is None:
         return
     for pk, topic, subject in reversed(found):
         # By the set, not by the highest number: who took a lower one may be committed later.
         if pk not in before:
-            _tell(topic, subject)
+            _dispatch(topic, subject)
 
 
-def _tell(topic: str, subject: str) -> None:
-    for act in _listeners[topic]:
+def _dispatch(topic: str, subject: str) -> None:
+    for act in _subscribers[topic]:
         try:
             act(subject)
         except Exception:
@@ -62,4 +64,4 @@ def _tell(topic: str, subject: str) -> None:
 
 def on_access_ended(user_id: int, **kwargs: Any) -> None:
     """Have every process end what the user has under way."""
-    publish(ENDED, str(user_id))
+    publish(ACCESS_ENDED, str(user_id))

@@ -17,7 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from alchemyst import celery
 from proxy.common import vault
 from proxy.common.redis import client
-from proxy.errors import KeyUnreadable, ProxyError
+from proxy.errors import ApiError, KeyUnreadable
 from proxy.models import Provider
 from proxy.upstream import ssrf_guard, target
 
@@ -160,7 +160,7 @@ def _guard() -> Iterator[Finding]:
 def _may_be_asked(url: str) -> bool:
     try:
         ssrf_guard.check(target.base_of(url), "")
-    except ProxyError:
+    except ApiError:
         return False
     return True
 

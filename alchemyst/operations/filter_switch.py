@@ -11,7 +11,7 @@ from proxy.models import FilterSwitch
 
 
 @transaction.atomic
-def turn_filter(actor: Any, *, off: bool, reason: str) -> None:
+def set_filter_switch(actor: Any, *, off: bool, reason: str) -> None:
     """Let every process pass requests through, or filter them again, within five seconds.
 
     `actor` is a user, or None for a command on the server.

@@ -8,24 +8,24 @@ from functools import partial
 
 from alchemyst.accounts import broadcast
 from alchemyst.accounts.limits import persistence, quota
-from proxy.common.runtime.periodic import repeat
+from proxy.common.runtime.periodic import run_periodically
 from proxy.common.runtime.threads import on_heartbeat_thread
 from proxy.filtering import kill_switch
 
 logger = logging.getLogger("alchemyst.operations.heartbeat")
 
 EVERY_SECONDS = 1.0
-DEAF = "Nothing could be heard of other processes"
+POLL_FAILED = "Nothing could be heard of other processes"
 
 
-def look() -> None:
-    kill_switch.read()
-    broadcast.catch_up()
-    quota.renew_stays()
+def tick() -> None:
+    kill_switch.refresh()
+    broadcast.poll()
+    quota.renew_leases()
     persistence.save()
 
 
-_look, _resume, _save = map(on_heartbeat_thread, (look, persistence.resume, persistence.save))
+_tick, _resume, _save = map(on_heartbeat_thread, (tick, persistence.resume, persistence.save))
 
 
 async def begin() -> None:
@@ -52,4 +52,4 @@ def _warn(said: str, error: Exception) -> None:
 
 async def keep() -> None:
     """Look every second, until cancelled. What fails now is looked at again in a second."""
-    await repeat(_look, seconds=EVERY_SECONDS, failed=partial(_warn, DEAF))
+    await run_periodically(_tick, seconds=EVERY_SECONDS, on_error=partial(_warn, POLL_FAILED))

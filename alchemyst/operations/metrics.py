@@ -130,9 +130,9 @@ def page(request: HttpRequest) -> HttpResponse:
 def _look() -> None:
     """Note what this process holds at the moment."""
     RUNNING.set(active_calls.count())
-    FILTER_OFF.set(kill_switch.is_off())
-    for batches in (usage_writer.waiting, decision_writer.waiting):
-        LOST.labels(batches.name).set(batches.lost)
+    FILTER_OFF.set(kill_switch.is_active())
+    for batches in (usage_writer.queue, decision_writer.queue):
+        LOST.labels(batches.name).set(batches.dropped)
         WAITING.labels(batches.name).set(len(batches))
 
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils.module_loading import import_string
 
-from proxy.common.runtime.periodic import repeat
+from proxy.common.runtime.periodic import run_periodically
 
 TICK_SECONDS = 60.0
 
@@ -24,7 +24,9 @@ _started: dict[str, float] = {}
 async def keep() -> None:
     """Start what is due, every minute, until cancelled."""
     await asyncio.sleep(TICK_SECONDS)
-    await repeat(partial(asyncio.to_thread, start_due), seconds=TICK_SECONDS, failed=_failed)
+    await run_periodically(
+        partial(asyncio.to_thread, start_due), seconds=TICK_SECONDS, on_error=_failed
+    )
 
 
 def _failed(error: Exception) -> None:

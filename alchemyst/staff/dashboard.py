@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 def shown_to(user: User | AnonymousUser) -> dict[str, Any]:
     """Return what the page shows: charts only to those who may see usage."""
-    found: dict[str, Any] = {"filter_is_off": kill_switch.is_off(), "charts": []}
+    found: dict[str, Any] = {"filter_is_off": kill_switch.is_active(), "charts": []}
     if not user.has_perm("proxy.view_usagerollup"):
         return found
     today = datetime.now(UTC).date()

@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from alchemyst.accounts.models import AuditEntry, User
-from alchemyst.operations.filter_switch import turn_filter
+from alchemyst.operations.filter_switch import set_filter_switch
 from alchemyst.staff import configuration, dashboard
 from proxy.models import FilterSwitch
 
@@ -104,7 +104,7 @@ class StaffSite(UnfoldAdminSite):
         found = FilterSwitch.objects.filter(pk=FilterSwitch.ONLY).first() or FilterSwitch()
         if request.method == "POST":
             off = request.POST.get("state") == "off"
-            turn_filter(request.user, off=off, reason=request.POST.get("reason", ""))
+            set_filter_switch(request.user, off=off, reason=request.POST.get("reason", ""))
             said = "Requests pass unfiltered" if off else "Requests are filtered again"
             messages.success(request, f"{said}, in every process within five seconds.")
             return HttpResponseRedirect(reverse("admin:switch"))

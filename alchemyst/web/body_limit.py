@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from alchemyst.errors import fault
-from proxy.common.web.asgi import App, ClientGone, Receive, Scope, Send, read_body, with_headers
+from alchemyst.errors import api_error
+from proxy.common.web.asgi import (
+    App,
+    ClientDisconnected,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    with_headers,
+)
 
 IMPORTS = "/api/v1/chat/import"
 
 
-class Sized:
+class BodyLimitMiddleware:
     """ASGI: refuses what is too long under /api/, and gives a chunked request its Content-Length.
 
     Django keeps a whole body on disk before it looks at it, and Django REST framework takes a body
@@ -29,11 +37,11 @@ class Sized:
         if b"transfer-encoding" in given:
             try:
                 body = await read_body(scope, receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-            except ClientGone:
+            except ClientDisconnected:
                 return
             scope, receive = _with_length(scope, len(body)), _replayed(body, receive)
         elif _length(given) > _most(scope["path"]):
-            raise fault(413, headers=(("connection", "close"),))
+            raise api_error(413, headers=(("connection", "close"),))
         await self.app(scope, receive, send)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from alchemyst.logs import masked
 
 
-def mend_daphne() -> None:
+def patch_daphne() -> None:
     """Mask daphne's access log, and let it cut broken answers; other servers need neither."""
     if access := sys.modules.get("daphne.access"):
         _mask(access.AccessLogGenerator)

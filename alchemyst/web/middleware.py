@@ -89,5 +89,5 @@ class RateLimitedForms(MiddlewareMixin):
         if request.path.startswith((API, "/admin/")):
             return None
         limit = "chat" if match.url_name in ASKING else "api"
-        wait = rate.hit(limit, str(request.user.pk))
+        wait = rate.check(limit, str(request.user.pk))
         return too_many(request, wait) if wait else None

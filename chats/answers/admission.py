@@ -6,34 +6,34 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class Place(Protocol):
+class Lease(Protocol):
     """What an answer takes up while it is being written."""
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give it back. Never raises; a second time does nothing."""
 
-    async def aleave(self) -> None:
+    async def arelease(self) -> None:
         """Do the same on an event loop."""
 
 
-class Unlimited:
+class UnlimitedLease:
     """The place of an answer where nobody counts."""
 
-    def leave(self) -> None:
+    def release(self) -> None:
         pass
 
-    async def aleave(self) -> None:
+    async def arelease(self) -> None:
         pass
 
 
-def _open(user_id: int, key_id: str) -> Place:
-    return Unlimited()
+def _open(user_id: int, key_id: str) -> Lease:
+    return UnlimitedLease()
 
 
 # Raises what refuses a user (with an API key's id, or "") another answer.
-gate: Callable[[int, str], Place] = _open
+gate: Callable[[int, str], Lease] = _open
 
 
-def admit(user_id: int, key_id: str) -> Place:
+def admit(user_id: int, key_id: str) -> Lease:
     """Let a question through, or raise; counted, so ask once for each, and leave the place."""
     return gate(user_id, key_id)

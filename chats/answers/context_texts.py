@@ -24,7 +24,7 @@ SHARE = modes.SHARES["strict"]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ContextText:
     """Something that may help to answer."""
 
     content: str
@@ -36,10 +36,10 @@ class Text:
 
 
 @dataclass(slots=True)
-class Choice:
+class SelectedText:
     """One text and what was chosen of it; `number` is how the prompt and the answer name it."""
 
-    text: Text
+    text: ContextText
     score: float = 0.0
     tokens: int = 0
     passages: list[tuple[int, str]] | None = None
@@ -55,7 +55,7 @@ class Choice:
         title = f" {self.text.title}" if self.text.title else ""
         return f"[{self.number}]{title}\n{said}"
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return what a client and the inspector are told of it."""
         told: dict[str, object] = {
             "number": self.number,
@@ -70,13 +70,13 @@ class Choice:
         return told
 
 
-def choose(texts: Sequence[Text], question: str, room: int) -> list[Choice]:
+def select_passages(texts: Sequence[ContextText], question: str, room: int) -> list[SelectedText]:
     """Return a choice for each text: which of its passages fit into `room` tokens, best first.
 
     Where no passage has anything in common with the question, the first ones are taken: whoever
     gave them knows why.
     """
-    choices = [Choice(text) for text in texts]
+    choices = [SelectedText(text) for text in texts]
     size = max(PASSAGE_CHARACTERS, 2 * sum(len(text.content) for text in texts) // MOST_PASSAGES)
     passages = [
         (place, order, passage)
@@ -105,7 +105,7 @@ def choose(texts: Sequence[Text], question: str, room: int) -> list[Choice]:
     return choices
 
 
-def quoted(choices: Iterable[Choice]) -> str:
+def quoted(choices: Iterable[SelectedText]) -> str:
     """Return the part of the prompt that holds what was chosen; empty if nothing was."""
     used = [choice.quoted() for choice in choices if choice.is_used]
     return "\n\n".join(used)

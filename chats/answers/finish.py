@@ -16,7 +16,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from chats.eventlog import notify
-from chats.eventlog.event import Entry
+from chats.eventlog.event import LogEvent
 from chats.models import Chat, Event, Generation, Message
 
 State = Generation.State
@@ -47,7 +47,9 @@ class Outcome:
     context: dict[str, Any] = field(default_factory=dict)
 
 
-def write(generation_id: UUID, outcome: Outcome, unwritten: list[Entry]) -> list[Entry] | None:
+def finalize(
+    generation_id: UUID, outcome: Outcome, unwritten: list[LogEvent]
+) -> list[LogEvent] | None:
     """End an answer; return its last events, or None if it had ended before.
 
     `unwritten` are the events that came before its end and are not in the log yet.
@@ -56,20 +58,20 @@ def write(generation_id: UUID, outcome: Outcome, unwritten: list[Entry]) -> list
         generation = _locked(generation_id)
         if generation is None:
             return None
-        entries = unwritten + _last_entries(generation, outcome, unwritten)
+        entries = unwritten + _last_events(generation, outcome, unwritten)
         Event.objects.bulk_create(entry.row(generation_id) for entry in entries)
         keys = (str(generation_id), str(generation.chat_id))
-        transaction.on_commit(partial(notify.ring, *keys))
+        transaction.on_commit(partial(notify.publish, *keys))
     return entries
 
 
 def sweep() -> int:
     """End the answers whose process is gone, with the text that they had; return how many."""
     found = Generation.objects.abandoned().values_list("pk", flat=True)[:AT_ONCE]
-    return sum(abandon(pk) for pk in list(found))
+    return sum(expire(pk) for pk in list(found))
 
 
-def abandon(generation_id: UUID) -> bool:
+def expire(generation_id: UUID) -> bool:
     """End one answer whose lease is over; say whether it was so."""
     with transaction.atomic():
         running = Generation.objects.abandoned().select_for_update()
@@ -78,7 +80,7 @@ def abandon(generation_id: UUID) -> bool:
         deltas = Event.objects.filter(generation=generation_id, type=Type.DELTA)
         text = "".join(deltas.order_by("sequence").values_list("content", flat=True))
         broken = Outcome(State.INCOMPLETE, text, error=BROKE_OFF, code="broken_off")
-        return write(generation_id, broken, []) is not None
+        return finalize(generation_id, broken, []) is not None
 
 
 def _locked(generation_id: UUID) -> Generation | None:
@@ -87,9 +89,11 @@ def _locked(generation_id: UUID) -> Generation | None:
     return whole.filter(pk=generation_id).first()
 
 
-def _last_entries(generation: Generation, outcome: Outcome, unwritten: list[Entry]) -> list[Entry]:
+def _last_events(
+    generation: Generation, outcome: Outcome, unwritten: list[LogEvent]
+) -> list[LogEvent]:
     now = timezone.now()
-    _note(generation, outcome)
+    _update_rows(generation, outcome)
     if unwritten:
         last = unwritten[-1].sequence
     else:
@@ -104,9 +108,9 @@ def _last_entries(generation: Generation, outcome: Outcome, unwritten: list[Entr
             "finishReason": outcome.finish,
         }
         # Its text is the message's, which the log need not hold as well.
-        entries.append(Entry(last + 1, Type.FINAL, "", final))
+        entries.append(LogEvent(last + 1, Type.FINAL, "", final))
     told = metadata_of(generation)
-    entries.append(Entry(last + len(entries) + 1, Type.METADATA, "", told))
+    entries.append(LogEvent(last + len(entries) + 1, Type.METADATA, "", told))
     if outcome.error:
         error = {
             "message": outcome.error,
@@ -114,13 +118,13 @@ def _last_entries(generation: Generation, outcome: Outcome, unwritten: list[Entr
             "code": outcome.code,
             "status": outcome.status,
         }
-        entries.append(Entry(last + len(entries) + 1, Type.ERROR, "", error))
-    entries.append(Entry(last + len(entries) + 1, Type.DONE))
+        entries.append(LogEvent(last + len(entries) + 1, Type.ERROR, "", error))
+    entries.append(LogEvent(last + len(entries) + 1, Type.DONE))
     Chat.objects.filter(pk=generation.chat_id).update(updated=now)
     return entries
 
 
-def _note(generation: Generation, outcome: Outcome) -> None:
+def _update_rows(generation: Generation, outcome: Outcome) -> None:
     """Write the outcome into the rows of the answer and of its message."""
     generation.state = outcome.state
     generation.error = outcome.error[:300]

@@ -12,14 +12,14 @@ from uuid import UUID
 
 from django.conf import settings
 
-from chats.answers.context_texts import Choice, Text, quoted
+from chats.answers.context_texts import ContextText, SelectedText, quoted
 from chats.models import Chat, Generation, Message
 from personas.models import PersonaVersion
-from proxy.completions.request import Asked, source_of
+from proxy.completions.request import CompletionRequest, provider_from
 from proxy.filtering import decisions
-from proxy.filtering.result import Context, Wish
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.options import options
-from proxy.providers.cache import Stored
+from proxy.providers.cache import StoredProvider
 from proxy.upstream import builtin
 from proxy.wire.token_count import count
 
@@ -31,11 +31,11 @@ VOICE = (
     "no lists, no headings, no markdown, no code, no links, no abbreviations."
 )
 VOICE_TOKENS = 160
-RESTING = (
+CITE_SOURCES = (
     "Rest your answer on the numbered sources below, and name the ones that you use by their "
     "number, such as [1]. If they do not answer the question, say so."
 )
-GOING_ON = (
+CONTINUE_PROMPT = (
     "Your answer above broke off. Go on exactly where it stops, from its last word, and repeat "
     "nothing of it."
 )
@@ -82,7 +82,7 @@ class Prompt:
     persona: str
     """Its name, for people."""
     instructions: str
-    source: Stored | None
+    source: StoredProvider | None
     model: str
     temperature: float | None
     max_tokens: int | None
@@ -90,20 +90,20 @@ class Prompt:
     cost: str
     """The cost preset of the caller's key or account; empty where neither has one."""
     turns: list[Turn]
-    given: list[Text]
+    context_texts: list[ContextText]
     is_voice: bool
     is_research: bool
     kept: str
     """What there is already of an answer that is continued."""
     key_id: str
-    choices: list[Choice] = field(default_factory=list)
+    selected_texts: list[SelectedText] = field(default_factory=list)
 
     @property
     def question(self) -> str:
         return self.turns[-1].text
 
     @property
-    def room(self) -> int:
+    def token_budget(self) -> int:
         """How many tokens of sources fit."""
         return ROOM if self.source or options().c1_base_url else ROOM_BUILTIN
 
@@ -112,20 +112,20 @@ class Prompt:
         parts = [self.instructions]
         if self.is_voice:
             parts.append(VOICE)
-        if sources := quoted(self.choices):
-            parts.append(f"{RESTING}\n\n{sources}")
+        if sources := quoted(self.selected_texts):
+            parts.append(f"{CITE_SOURCES}\n\n{sources}")
         return "\n\n".join(part for part in parts if part)
 
-    def asked(self) -> Asked:
+    def completion_request(self) -> CompletionRequest:
         """Return the request for the answer."""
         messages = [(turn.role, turn.text) for turn in self.turns]
         if self.kept:
-            messages += [(Role.ASSISTANT, self.kept), (Role.USER, GOING_ON)]
+            messages += [(Role.ASSISTANT, self.kept), (Role.USER, CONTINUE_PROMPT)]
         most = self.max_tokens
         if self.is_voice:
             most = min(most or VOICE_TOKENS, VOICE_TOKENS)
-        return Asked(
-            source=self.source,
+        return CompletionRequest(
+            provider=self.source,
             model=self.model,
             system=self.system,
             messages=[(str(role), text) for role, text in messages],
@@ -135,7 +135,7 @@ class Prompt:
             persona=self.persona,
             temperature=self.temperature,
             max_tokens=most,
-            wish=Wish(
+            filter_options=FilterOptions(
                 self.mode,
                 pinned=self._places(Fate.PINNED),
                 excluded=self._places(Fate.EXCLUDED),
@@ -145,10 +145,10 @@ class Prompt:
             seconds=settings.CHAT_ANSWER_SECONDS,
         )
 
-    def side_question(self, words: str, *, max_tokens: int, step: str) -> Asked:
+    def helper_request(self, words: str, *, max_tokens: int, step: str) -> CompletionRequest:
         """Return a small request to the same model, for a step on the way."""
-        return Asked(
-            source=self.source,
+        return CompletionRequest(
+            provider=self.source,
             model=self.model,
             system="",
             messages=[("user", words)],
@@ -161,7 +161,7 @@ class Prompt:
             seconds=60,
         )
 
-    def told(self, context: Context, offset: int) -> dict[str, Any]:
+    def context_summary(self, context: FilterResult, offset: int) -> dict[str, Any]:
         """Return the account of what the model is given, for the answer's row and its reader."""
         return {
             "mode": context.mode,
@@ -173,14 +173,14 @@ class Prompt:
             "milliseconds": round(context.milliseconds, 2),
             "instructions": sum(said.tokens for said in context.request.messages[:offset]),
             "messages": self._fates(context, offset),
-            "given": [choice.told() for choice in self.choices],
-            "sources": [choice.told() for choice in self.choices if choice.is_used],
+            "given": [choice.to_json() for choice in self.selected_texts],
+            "sources": [choice.to_json() for choice in self.selected_texts if choice.is_used],
         }
 
     def _places(self, fate: str) -> frozenset[int]:
         return frozenset(place for place, turn in enumerate(self.turns) if turn.has(fate))
 
-    def _fates(self, context: Context, offset: int) -> list[dict[str, Any]]:
+    def _fates(self, context: FilterResult, offset: int) -> list[dict[str, Any]]:
         verdicts = {verdict.index: verdict for verdict in context.verdicts or ()}
         told: list[dict[str, Any]] = []
         for place, turn in enumerate(self.turns):
@@ -193,7 +193,7 @@ class Prompt:
             decided = {
                 "role": str(turn.role),
                 "fate": fate,
-                "reason": verdict.reason if verdict else decisions.why_whole(context),
+                "reason": verdict.reason if verdict else decisions.unfiltered_reason(context),
                 "score": verdict.score if verdict else None,
             }
             shares = turn.shares(context.request.messages[place + offset].tokens)
@@ -211,7 +211,7 @@ def prompt_of(generation_id: UUID) -> Prompt:
     ).get(pk=generation_id)
     chat, version = generation.chat, generation.message.persona_version
     wanted = generation.parameters
-    instructions, turns = _said(chat, generation.message)
+    instructions, turns = _history(chat, generation.message)
     return Prompt(
         generation_id=generation_id,
         chat_id=chat.pk,
@@ -220,14 +220,14 @@ def prompt_of(generation_id: UUID) -> Prompt:
         instructions="\n\n".join(
             part for part in (version.system_prompt if version else "", *instructions) if part
         ),
-        source=source_of(version.provider if version else None),
+        source=provider_from(version.provider if version else None),
         model=model_of(version),
         temperature=version.temperature if version else None,
         max_tokens=version.max_tokens if version else None,
         mode=mode_of(chat, version, wanted.get("relevance", "")),
         cost=wanted.get("cost", ""),
         turns=turns,
-        given=[Text(**text) for text in wanted.get("given", ())],
+        context_texts=[ContextText(**text) for text in wanted.get("given", ())],
         is_voice=bool(wanted.get("voice")),
         is_research=bool(wanted.get("research")),
         kept=wanted.get("kept", ""),
@@ -248,7 +248,7 @@ def mode_of(chat: Chat | None, version: PersonaVersion | None, callers: str) -> 
     return own or personas or callers or options().relevance
 
 
-def in_turns(said: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
+def turns_of(said: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
     """Return instructions, and the rest of what was said by whom in turns.
 
     What two messages of one role say in a row is one turn: some models refuse anything else.
@@ -267,9 +267,9 @@ def in_turns(said: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
     return instructions, turns
 
 
-def _said(chat: Chat, answer: Message) -> tuple[list[str], list[Turn]]:
+def _history(chat: Chat, answer: Message) -> tuple[list[str], list[Turn]]:
     """Return the chat's own instructions, and what was said before `answer`."""
     before = chat.messages_on(answer.branch).filter(position__lt=answer.position)
     newest = before.reverse()[: options().max_messages]
     stored = reversed(newest.values_list("role", "content", "pk", "fate"))
-    return in_turns((role, Part(content, pk, fate)) for role, content, pk, fate in stored)
+    return turns_of((role, Part(content, pk, fate)) for role, content, pk, fate in stored)

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import msgspec
 
-from chats.answers.admission import Place
+from chats.answers.admission import Lease
 from chats.models import Generation
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class HistoryMessage:
     """A message as a client sends it."""
 
     role: str
@@ -24,14 +24,14 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class AnswerOptions:
     """How an answer is wanted, whatever the question."""
 
     persona: str = ""
     scope: str = ""
     voice: bool = False
     research: bool = False
-    given: tuple[dict[str, str], ...] = ()
+    context_texts: tuple[dict[str, str], ...] = ()
     """Texts that the answer should rest on: {content, title}."""
     relevance: str = ""
     """The mode of the caller's key or account."""
@@ -45,17 +45,17 @@ class Manner:
         """Return what the answer's row remembers of it."""
         kept = asdict(self)
         del kept["persona"], kept["scopes"]
-        return kept | {"given": list(self.given)}
+        return kept | {"given": list(self.context_texts)}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a caller asks, and where it goes."""
 
-    history: Sequence[Said]
+    history: Sequence[HistoryMessage]
     chat_id: UUID | None = None
-    manner: Manner = field(default_factory=Manner)
-    key: str = ""
+    options: AnswerOptions = field(default_factory=AnswerOptions)
+    idempotency_key: str = ""
     """The idempotency key; empty without one."""
     username: str = ""
     source: str = ""
@@ -64,17 +64,22 @@ class Question:
     def digest(self) -> str:
         """Return what tells this question from another one."""
         parts = [str(self.chat_id or ""), *(f"{s.role}\0{s.content}" for s in self.history)]
-        manner = (self.manner.persona, self.manner.voice, self.manner.research, self.manner.given)
+        manner = (
+            self.options.persona,
+            self.options.voice,
+            self.options.research,
+            self.options.context_texts,
+        )
         return hashlib.sha256(msgspec.json.encode([parts, manner])).hexdigest()
 
 
-class Begun(NamedTuple):
+class StartedAnswer(NamedTuple):
     """An answer; whoever began it has it run."""
 
     generation: Generation
-    place: Place | None = None
+    lease: Lease | None = None
     """What a new answer takes up; None for one that was begun before."""
 
     @property
     def is_new(self) -> bool:
-        return self.place is not None
+        return self.lease is not None

@@ -11,18 +11,18 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from chats.answers import context_texts
-from chats.answers.context_texts import Choice, Text
+from chats.answers.context_texts import ContextText, SelectedText
 from chats.answers.prompt import Prompt
-from chats.eventlog.log import Log
+from chats.eventlog.log import EventLog
 from chats.models import Chat, Message
 from chats.search.query import Query
 from proxy.common.runtime.threads import on_database_thread
 from proxy.completions.completion import Completion
-from proxy.errors import ProxyError
-from proxy.filtering.cpu_threads import beside
+from proxy.errors import ApiError
+from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.relevance.text.stopwords import WORDS as STOPWORDS
 from proxy.relevance.text.words import folded
-from proxy.wire.stream_events import Piece
+from proxy.wire.stream_events import StreamEvent
 
 MOST_SEARCHES = 3
 # Of each search, so many messages are read, found by so many words, and so much of each.
@@ -37,11 +37,11 @@ PLANNING = (
 )
 
 
-async def sources(prompt: Prompt, log: Log) -> list[Choice]:
+async def sources(prompt: Prompt, log: EventLog) -> list[SelectedText]:
     """Return what the answer can rest on, each step told as it is done."""
     searches = await _planned(prompt)
     log.thinking("research", f"Plan: look for {_listed(searches)}.")
-    texts = list(prompt.given)
+    texts = list(prompt.context_texts)
     if texts:
         log.thinking("research", f"Reading {_counted(len(texts), 'given text')}.")
     seen: set[str] = set()
@@ -54,12 +54,14 @@ async def sources(prompt: Prompt, log: Log) -> list[Choice]:
         where = f"{_counted(len(new), 'message')} in {_counted(chats, 'earlier chat')}"
         log.thinking("research", f"Searched the earlier chats for “{search}”: {where}.")
     size = sum(len(text.content) for text in texts)
-    choices = await beside(size, context_texts.choose, texts, prompt.question, prompt.room)
+    choices = await run_in_thread_if_large(
+        size, context_texts.select_passages, texts, prompt.question, prompt.token_budget
+    )
     log.thinking("research", chosen(choices))
     return choices
 
 
-def chosen(choices: Iterable[Choice]) -> str:
+def chosen(choices: Iterable[SelectedText]) -> str:
     """Return what was chosen, as a sentence."""
     choices = list(choices)
     used = [choice for choice in choices if choice.is_used]
@@ -73,15 +75,15 @@ async def _planned(prompt: Prompt) -> list[str]:
     """Return what to search for: the model's plan, and the question itself."""
     said: list[str] = []
 
-    def take(piece: Piece) -> None:
+    def take(piece: StreamEvent) -> None:
         said.append(piece.text)
 
-    asked = prompt.side_question(PLANNING + prompt.question[:2000], max_tokens=60, step="plan")
+    asked = prompt.helper_request(PLANNING + prompt.question[:2000], max_tokens=60, step="plan")
     completion = Completion(asked)
     try:
         await completion.prepare()
-        await completion.told(take)
-    except ProxyError:
+        await completion.stream(take)
+    except ApiError:
         # Without a plan the question says what to look for.
         said = []
     return _searches(prompt.question, "".join(said))
@@ -95,7 +97,7 @@ def _searches(question: str, plan: str) -> list[str]:
 
 
 @on_database_thread
-def _found(user_id: int, chat_id: UUID, search: str) -> list[Text]:
+def _found(user_id: int, chat_id: UUID, search: str) -> list[ContextText]:
     """Return the messages of the user's other chats that a search finds, the best first.
 
     Those with all its words come first, then those with any of its telling ones.
@@ -103,12 +105,12 @@ def _found(user_id: int, chat_id: UUID, search: str) -> list[Text]:
     mine = Message.objects.filter(chat__in=Chat.objects.of(user_id)).exclude(chat=chat_id)
     kept = mine.exclude(role=Message.Role.SYSTEM).select_related("chat").order_by("-pk")
     found: dict[UUID, Message] = {}
-    for words in (search, *_telling(search)):
+    for words in (search, *_step_text(search)):
         if query := Query.of(words):
             for message in kept.filter(content__words=query)[:MESSAGES_A_WORD]:
                 found.setdefault(message.pk, message)
     return [
-        Text(
+        ContextText(
             content=message.content[:READ_CHARACTERS],
             title=message.chat.title,
             kind="chat",
@@ -119,7 +121,7 @@ def _found(user_id: int, chat_id: UUID, search: str) -> list[Text]:
     ]
 
 
-def _telling(search: str) -> list[str]:
+def _step_text(search: str) -> list[str]:
     """Return the words of a search that say something of its subject, the longest first."""
     words = {word for word in re.findall(r"\w{4,}", search) if folded(word) not in STOPWORDS}
     return sorted(words, key=lambda word: (-len(word), word))[:WORDS_A_SEARCH]

@@ -8,25 +8,25 @@ from chats.answers import run
 from chats.eventlog import notify
 from chats.models import Generation
 
-_ended: dict[int, float] = {}
+_revoked_at: dict[int, float] = {}
 
 
-def key_of(user_id: int) -> str:
+def topic(user_id: int) -> str:
     """Return the bell's key for whoever serves this user."""
     return f"user {user_id}"
 
 
-def end(user_id: int) -> None:
+def revoke(user_id: int) -> None:
     """Stop the answers that are written for this user, and have open sockets look who is there.
 
     Called in every process; from any thread but an event loop's.
     """
-    _ended[user_id] = time.monotonic()
+    _revoked_at[user_id] = time.monotonic()
     for generation in Generation.objects.running().filter(owner=user_id):
         run.stop(generation)
-    notify.ring(key_of(user_id))
+    notify.publish(topic(user_id))
 
 
-def has_ended_since(user_id: int, then: float) -> bool:
+def is_revoked_since(user_id: int, then: float) -> bool:
     """Whether access ended, or may have, since a moment of the monotonic clock."""
-    return _ended.get(user_id, float("-inf")) >= then
+    return _revoked_at.get(user_id, float("-inf")) >= then

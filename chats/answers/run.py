@@ -15,25 +15,25 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from chats.answers import context_texts, finish, research
-from chats.answers.admission import Place
+from chats.answers.admission import Lease
 from chats.answers.finish import Outcome
 from chats.answers.prompt import Prompt, prompt_of
-from chats.answers.speech import Spoken
-from chats.answers.start import ask_again, begin, carry_on
+from chats.answers.speech import SpeechFilter
+from chats.answers.start import continue_answer, regenerate, start_answer
 from chats.eventlog import log as eventlog_log
 from chats.eventlog import notify
-from chats.eventlog.log import Log, LogLost
+from chats.eventlog.log import EventLog, LogUnavailable
 from chats.models import Generation
 from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread, on_writer_thread
 from proxy.completions.completion import Completion
-from proxy.errors import ProxyError
-from proxy.filtering.cpu_threads import beside
-from proxy.filtering.result import Context
+from proxy.errors import ApiError
+from proxy.filtering.cpu_threads import run_in_thread_if_large
+from proxy.filtering.result import FilterResult
 from proxy.wire.dialect import Counts
-from proxy.wire.stream_events import Piece
+from proxy.wire.stream_events import StreamEvent
 
-__all__ = ["STOPS", "Run", "ask_again", "begin", "carry_on", "stop", "usage_of"]
+__all__ = ["STOPS", "Run", "continue_answer", "regenerate", "start_answer", "stop", "usage_of"]
 
 State = Generation.State
 
@@ -45,29 +45,29 @@ RESTARTING = "The server is restarting. Continue the answer, or ask again."
 logger = logging.getLogger(__name__)
 
 _prompt_of = on_database_thread(prompt_of)
-_ended = on_writer_thread(finish.write)
+_is_revoked = on_writer_thread(finish.finalize)
 
 
 def stop(generation: Generation) -> None:
     """Have an answer stopped, wherever it is written; what there is of it stays."""
-    if not finish.abandon(generation.pk):
+    if not finish.expire(generation.pk):
         Generation.objects.running().filter(pk=generation.pk).update(stop_requested=True)
-        notify.ring(STOPS)
+        notify.publish(STOPS)
 
 
 class Run:
     """An answer that is being written in this process."""
 
-    def __init__(self, generation_id: UUID, place: Place) -> None:
+    def __init__(self, generation_id: UUID, place: Lease) -> None:
         self.generation_id = generation_id
-        self.place = place
-        self.log = eventlog_log.logs[generation_id] = Log(generation_id)
+        self.lease = place
+        self.log = eventlog_log.logs[generation_id] = EventLog(generation_id)
         self.interruption = ""
         """Why it shall end before its end: a state, set before the task is cancelled."""
-        self.is_ending = False
+        self.is_persisting = False
         self._prompt: Prompt | None = None
         self._completion: Completion | None = None
-        self._context: Context | None = None
+        self._filter_result: FilterResult | None = None
 
     async def run(self) -> bool:
         """Write the answer to its end, and its outcome into its rows; say whether it is complete.
@@ -75,20 +75,20 @@ class Run:
         Whatever happens, the answer ends with what there is of it.
         """
         try:
-            ending = await self._ending()
-            self.is_ending = True
+            ending = await self._generate_or_fail()
+            self.is_persisting = True
             # Before anybody is told of the end: who is may ask again at once.
-            await self.place.aleave()
-            await self._end(ending)
+            await self.lease.arelease()
+            await self._persist(ending)
         finally:
             eventlog_log.logs.pop(self.generation_id, None)
-            notify.ring(str(self.generation_id))
+            notify.publish(str(self.generation_id))
         return ending.state == State.COMPLETE
 
-    async def _ending(self) -> Outcome:
+    async def _generate_or_fail(self) -> Outcome:
         """Write the answer, and return what became of it."""
         try:
-            return await self._written()
+            return await self._generate()
         except asyncio.CancelledError:
             if not self.interruption:
                 raise
@@ -96,17 +96,17 @@ class Run:
             assert task is not None
             task.uncancel()
             return self._interrupted()
-        except LogLost:
+        except LogUnavailable:
             logger.warning("An answer was given up: its events could not be written down")
             return self._failed(finish.BROKE_OFF, "broken_off", 503)
-        except ProxyError as error:
+        except ApiError as error:
             failed = self._failed(error.message, error.code, error.status)
             return replace(failed, error_type=error.type)
         except Exception:
             logger.exception("An answer failed")
-            return self._failed(ProxyError.message, ProxyError.code, ProxyError.status)
+            return self._failed(ApiError.message, ApiError.code, ApiError.status)
 
-    async def _written(self) -> Outcome:
+    async def _generate(self) -> Outcome:
         """Go the whole way: the prompt, its sources, the filter, the model."""
         prompt = self._prompt = await _prompt_of(self.generation_id)
         log = self.log
@@ -115,13 +115,13 @@ class Run:
         model = prompt.model
         log.thinking("model", f"{prompt.persona or 'The model'} answers with {model}.")
         await self._choose_sources(prompt)
-        completion = self._completion = Completion(prompt.asked())
-        self._context = await completion.prepare()
-        if told := _filtering(self._context, completion.offset):
+        completion = self._completion = Completion(prompt.completion_request())
+        self._filter_result = await completion.prepare()
+        if told := _filtering(self._filter_result, completion.offset):
             log.thinking("filter", told)
-        spoken = Spoken() if prompt.is_voice else None
+        spoken = SpeechFilter() if prompt.is_voice else None
 
-        def take(piece: Piece) -> None:
+        def take(piece: StreamEvent) -> None:
             if piece.reasoning:
                 log.reasoning(piece.reasoning)
             text = spoken.plain(piece.text) if spoken else piece.text
@@ -129,22 +129,24 @@ class Run:
                 log.delta(text)
 
         try:
-            await completion.told(take)
+            await completion.stream(take)
         finally:
-            self._context = completion.context
-            if spoken and (rest := spoken.rest()):
+            self._filter_result = completion.filter_result
+            if spoken and (rest := spoken.flush()):
                 log.delta(rest)
         return self._outcome(State.COMPLETE)
 
     async def _choose_sources(self, prompt: Prompt) -> None:
         """Find what the answer can rest on, among what was given and, for research, beyond."""
         if prompt.is_research:
-            prompt.choices = await research.sources(prompt, self.log)
-        elif prompt.given:
-            size = sum(len(text.content) for text in prompt.given)
-            work = (prompt.given, prompt.question, prompt.room)
-            prompt.choices = await beside(size, context_texts.choose, *work)
-            self.log.thinking("context", research.chosen(prompt.choices))
+            prompt.selected_texts = await research.sources(prompt, self.log)
+        elif prompt.context_texts:
+            size = sum(len(text.content) for text in prompt.context_texts)
+            work = (prompt.context_texts, prompt.question, prompt.token_budget)
+            prompt.selected_texts = await run_in_thread_if_large(
+                size, context_texts.select_passages, *work
+            )
+            self.log.thinking("context", research.chosen(prompt.selected_texts))
 
     def _interrupted(self) -> Outcome:
         if self.interruption == State.STOPPED:
@@ -157,7 +159,7 @@ class Run:
         return replace(self._outcome(state), error=message, code=code, status=status)
 
     def _outcome(self, state: str) -> Outcome:
-        made, prompt, context = self._completion, self._prompt, self._context
+        made, prompt, context = self._completion, self._prompt, self._filter_result
         counts = made.counts if made else None
         return Outcome(
             state=state,
@@ -166,24 +168,26 @@ class Run:
             model=prompt.model if prompt else "",
             target=made.target if made else "",
             usage=usage_of(counts),
-            context=prompt.told(context, made.offset) if prompt and made and context else {},
+            context=prompt.context_summary(context, made.offset)
+            if prompt and made and context
+            else {},
         )
 
-    async def _end(self, ending: Outcome) -> None:
+    async def _persist(self, ending: Outcome) -> None:
         """Write the end down; what the database does not take now is swept up later."""
         log = self.log
-        await log.settled.wait()
-        unwritten = [] if log.lost else log.take()
+        await log.is_idle.wait()
+        unwritten = [] if log.is_unavailable else log.drain()
         try:
             entries = await with_retries(
-                partial(_ended, self.generation_id, ending, unwritten),
+                partial(_is_revoked, self.generation_id, ending, unwritten),
                 on=DatabaseError,
                 tries=eventlog_log.TRIES,
                 pause=eventlog_log.AGAIN_SECONDS,
                 failed=_warn,
             )
         except DatabaseError:
-            log.lost = True
+            log.is_unavailable = True
         else:
             log.written += entries or []
 
@@ -203,7 +207,7 @@ def usage_of(counts: Counts | None) -> dict[str, int | None]:
     }
 
 
-def _filtering(context: Context, offset: int) -> str:
+def _filtering(context: FilterResult, offset: int) -> str:
     """Return what the filter did, as a sentence; nothing where there was nothing to do."""
     before = context.messages_before - offset - 1
     dropped = context.messages_before - context.messages_after

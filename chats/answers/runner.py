@@ -19,8 +19,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from chats.answers import titles
-from chats.answers.admission import Place
-from chats.answers.request import Begun
+from chats.answers.admission import Lease
+from chats.answers.request import StartedAnswer
 from chats.answers.run import STOPS, Run
 from chats.answers.start import LEASE
 from chats.errors import Restarting
@@ -30,7 +30,7 @@ from proxy.common.runtime.per_loop import PerLoop
 from proxy.common.runtime.threads import on_heartbeat_thread
 
 # How late a stop is noticed whose bell was not heard.
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 RENEW_SECONDS = LEASE.total_seconds() / 4
 # How long answers may go on in a process that shall end.
 GRACE_SECONDS = 20.0
@@ -44,19 +44,21 @@ class Runner:
     def __init__(self) -> None:
         self.is_draining = False
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
-        self._minder: asyncio.Task[None] | None = None
-        self._aside: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._background_tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._runs)
 
-    def start(self, generation_id: UUID, place: Place) -> None:
+    def start(self, generation_id: UUID, place: Lease) -> None:
         run = Run(generation_id, place)
         # A page's view starts it from a thread, whose context dies with the request.
         task = asyncio.get_running_loop().create_task(self._run(run), context=Context())
         self._runs[generation_id] = run, task
-        if self._minder is None or self._minder.done():
-            self._minder = asyncio.get_running_loop().create_task(self._mind(), context=Context())
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.get_running_loop().create_task(
+                self._watch_leases(), context=Context()
+            )
 
     async def drain(self, grace: float) -> None:
         """Let the answers finish for so long; what then still runs ends as incomplete."""
@@ -66,16 +68,16 @@ class Runner:
         self.interrupt(list(self._runs), Generation.State.INCOMPLETE)
         if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=10)
-        for task in list(self._aside):
+        for task in list(self._background_tasks):
             task.cancel()
-        if self._aside:
-            await asyncio.wait(self._aside, timeout=5)
+        if self._background_tasks:
+            await asyncio.wait(self._background_tasks, timeout=5)
 
     def interrupt(self, generation_ids: list[UUID], state: str) -> None:
         """End these answers before their end."""
         for generation_id in generation_ids:
             run, task = self._runs[generation_id]
-            if not run.is_ending and not run.interruption:
+            if not run.is_persisting and not run.interruption:
                 run.interruption = state
                 task.cancel()
 
@@ -88,26 +90,26 @@ class Runner:
         finally:
             self._runs.pop(run.generation_id, None)
         if is_complete and not self.is_draining:
-            self._set_aside(titles.give(run.generation_id))
+            self._background(titles.set_title(run.generation_id))
 
-    def _set_aside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._aside.add(task)
+        self._background_tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._aside.discard(task)
+        self._background_tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("A title failed: %s", type(error).__name__, exc_info=error)
 
-    async def _mind(self) -> None:
+    async def _watch_leases(self) -> None:
         renewed = time.monotonic()
-        with notify.listening(STOPS) as listener:
+        with notify.subscribed(STOPS) as listener:
             while self._runs:
-                await listener.wait(LOOK_SECONDS)
+                await listener.wait(POLL_SECONDS)
                 is_due = time.monotonic() - renewed >= RENEW_SECONDS
                 try:
-                    stopped, gone = await _looked(list(self._runs), renew=is_due)
+                    stopped, gone = await _poll_leases(list(self._runs), renew=is_due)
                 except DatabaseError as error:
                     logger.warning("Leases could not be looked at: %s", type(error).__name__)
                     continue
@@ -119,7 +121,7 @@ class Runner:
 
 
 @on_heartbeat_thread
-def _looked(generation_ids: list[UUID], *, renew: bool) -> tuple[list[UUID], list[UUID]]:
+def _poll_leases(generation_ids: list[UUID], *, renew: bool) -> tuple[list[UUID], list[UUID]]:
     """Return which of these answers shall stop, and which are no longer ours; renew the leases."""
     running = Generation.objects.running().filter(pk__in=generation_ids)
     if renew:
@@ -143,7 +145,7 @@ def refuse_if_draining() -> None:
         raise Restarting
 
 
-async def start(begun: Begun) -> None:
+async def start(begun: StartedAnswer) -> None:
     """Have an answer written here, unless it was begun before."""
-    if begun.place:
-        runner().start(begun.generation.pk, begun.place)
+    if begun.lease:
+        runner().start(begun.generation.pk, begun.lease)

@@ -11,7 +11,7 @@ _LINK = re.compile(r"\[([^\]\n]*)\]\([^)\s]*\)|https?://\S+")
 LONGEST_WAIT = 200
 
 
-class Spoken:
+class SpeechFilter:
     """Takes the markdown out of a text that comes in pieces, wherever these are cut."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Spoken:
         self._held, text = text[cut:], text[:cut]
         return self._cleaned(text)
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """Return what the end of the text leaves."""
         text, self._held = self._held, ""
         return self._cleaned(text)

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from chats.answers import finish, titles
 from chats.answers.admission import admit
-from chats.answers.request import Begun, Manner, Question, Said
+from chats.answers.request import AnswerOptions, HistoryMessage, Question, StartedAnswer
 from chats.errors import (
     AnswerRunning,
     BadQuestion,
@@ -44,7 +44,7 @@ BROKEN = (State.FAILED, State.INCOMPLETE)
 Role = Message.Role
 
 
-def begin(user: User, question: Question) -> Begun:
+def start_answer(user: User, question: Question) -> StartedAnswer:
     """Store a question and the place of its answer, queued.
 
     The same question a second time is answered by the first one's answer, as far as it is; if that
@@ -52,25 +52,25 @@ def begin(user: User, question: Question) -> Begun:
     Contradiction or TooManyAnswers.
     """
     key, digest = _key_of(question), question.digest()
-    found = _same(user, key, digest)
+    found = _find_duplicate(user, key, digest)
     if found and found.state not in BROKEN:
-        return Begun(found)
+        return StartedAnswer(found)
     try:
         _refuse_while_answering(user, question.chat_id)
         with transaction.atomic():
             if found:
-                chat = _beside(user, found)
+                chat = _retry_branch(user, found)
             else:
                 chat = _chat(user, question)
                 # Locked now: an equal question may have come, and been answered, before.
-                if question.chat_id and (found := _same(user, key, digest)):
-                    return Begun(found)
-                _append(chat, question)
-            return _queued(user, chat, question.manner, key=key, digest=digest)
+                if question.chat_id and (found := _find_duplicate(user, key, digest)):
+                    return StartedAnswer(found)
+                _append_new(chat, question)
+            return _queued(user, chat, question.options, key=key, digest=digest)
     except (IntegrityError, AnswerRunning):
         # Of several at once one was first.
-        if found := _same(user, key, digest):
-            return Begun(found)
+        if found := _find_duplicate(user, key, digest):
+            return StartedAnswer(found)
         raise AnswerRunning from None
 
 
@@ -81,7 +81,7 @@ def _refuse_while_answering(user: User, chat_id: UUID | None) -> None:
         raise AnswerRunning
 
 
-def _beside(user: User, broken: Generation) -> Chat:
+def _retry_branch(user: User, broken: Generation) -> Chat:
     """Return the chat of an answer that broke, ready for another one in its place."""
     chat = _locked(user, broken.chat_id)
     if (
@@ -94,9 +94,9 @@ def _beside(user: User, broken: Generation) -> Chat:
     return chat
 
 
-def ask_again(
-    user: User, chat_id: UUID, manner: Manner, message_id: UUID | None, content: str | None
-) -> Begun:
+def regenerate(
+    user: User, chat_id: UUID, manner: AnswerOptions, message_id: UUID | None, content: str | None
+) -> StartedAnswer:
     """Answer once more, beside the answer that there is, or beside the question if it is edited.
 
     Nothing that was said goes away: the new way is a branch. Raises as `begin` does.
@@ -114,14 +114,16 @@ def ask_again(
                 chat.branch_at(target)
             else:
                 raise BadQuestion("Name an answer, or a question together with its new content.")
-            _give_persona(user, chat, manner)
+            _assign_persona(user, chat, manner)
             return _queued(user, chat, manner)
     except IntegrityError:
         # The database refuses a second answer in a chat.
         raise AnswerRunning from None
 
 
-def carry_on(user: User, chat_id: UUID, manner: Manner, message_id: UUID | None) -> Begun:
+def continue_answer(
+    user: User, chat_id: UUID, manner: AnswerOptions, message_id: UUID | None
+) -> StartedAnswer:
     """Go on with an answer that broke off or was stopped; what there is of it is kept as it is."""
     try:
         with transaction.atomic():
@@ -134,18 +136,18 @@ def carry_on(user: User, chat_id: UUID, manner: Manner, message_id: UUID | None)
                 )
             before = broken.generation
             kept = {"continues": str(before.pk), "kept": broken.content}
-            again = Manner(
+            again = AnswerOptions(
                 **{
                     name: before.parameters.get(name, getattr(manner, name))
                     for name in ("voice", "research", "scope")
                 },
-                given=tuple(before.parameters.get("given", ())),
+                context_texts=tuple(before.parameters.get("given", ())),
                 relevance=manner.relevance,
                 cost=manner.cost,
                 key_id=manner.key_id,
                 scopes=manner.scopes,
             )
-            _give_persona(user, chat, again)
+            _assign_persona(user, chat, again)
             chat.branch_at(broken)
             return _queued(user, chat, again, more=kept)
     except IntegrityError:
@@ -155,10 +157,10 @@ def carry_on(user: User, chat_id: UUID, manner: Manner, message_id: UUID | None)
 
 def _key_of(question: Question) -> str:
     """Return what the question is known by, so that it comes once; empty if by nothing."""
-    if question.key:
-        key = f"key:{question.key}"
+    if question.idempotency_key:
+        key = f"key:{question.idempotency_key}"
         # The longest ones have no room in the column beside their prefix.
-        return key if len(key) <= LONGEST_KEY else f"key:{_hashed(question.key)}"
+        return key if len(key) <= LONGEST_KEY else f"key:{_hashed(question.idempotency_key)}"
     id = question.history[-1].id
     if not id:
         return ""
@@ -171,7 +173,7 @@ def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _same(user: User, key: str, digest: str) -> Generation | None:
+def _find_duplicate(user: User, key: str, digest: str) -> Generation | None:
     """Return the answer to the same question, if there is one; Contradiction to another one."""
     if not key:
         return None
@@ -195,17 +197,17 @@ def _chat(user: User, question: Question) -> Chat:
     """Return the chat that is meant, locked, or a new one."""
     if question.chat_id:
         chat = _locked(user, question.chat_id)
-        _give_persona(user, chat, question.manner)
+        _assign_persona(user, chat, question.options)
         return chat
     chat = Chat(
         owner_id=user.pk,
         title=question.title or titles.first_words(question.history[-1].content),
         has_own_title=bool(question.title),
-        scope=question.manner.scope or "internal",
+        scope=question.options.scope or "internal",
         username=question.username,
         source=question.source,
     )
-    _give_persona(user, chat, question.manner)
+    _assign_persona(user, chat, question.options)
     chat.save(force_insert=True)
     return chat
 
@@ -216,12 +218,12 @@ def _locked(user: User, chat_id: UUID) -> Chat:
     if chat is None:
         raise NoSuchChat
     for running in chat.generations.running():
-        if running.lease_until > timezone.now() or not finish.abandon(running.pk):
+        if running.lease_until > timezone.now() or not finish.expire(running.pk):
             raise AnswerRunning
     return chat
 
 
-def _give_persona(user: User, chat: Chat, manner: Manner) -> None:
+def _assign_persona(user: User, chat: Chat, manner: AnswerOptions) -> None:
     """Choose who answers: the chat's own persona in its version, unless another one is named."""
     own = chat.persona_version
     if own is None or (manner.persona and manner.persona != own.persona.slug):
@@ -234,7 +236,7 @@ def _give_persona(user: User, chat: Chat, manner: Manner) -> None:
 
 def persona_version(user: User, slug: str) -> PersonaVersion:
     """Return the version that answers as `slug`, or as the default; raises UnknownPersona."""
-    persona = Persona.objects.meant(user, slug or DEFAULT)
+    persona = Persona.objects.resolve(user, slug or DEFAULT)
     if persona is None or persona.current is None:
         known = sorted({each.slug for each in Persona.objects.visible_to(user)})
         raise UnknownPersona(
@@ -251,31 +253,31 @@ def check_scope(version: PersonaVersion, scope: str, scopes: frozenset[str]) -> 
         raise ScopeRefused(f"This persona does not answer in the scope '{scope}'.")
 
 
-def _append(chat: Chat, question: Question) -> None:
+def _append_new(chat: Chat, question: Question) -> None:
     """Add what the chat does not have yet of the history.
 
     Clients send the whole conversation, its last messages, or the question alone: what repeats the
     chat's end, by id or word for word, is not added again, and changes nothing that is stored.
     """
     stored = [message for message in chat.messages_on() if message.content]
-    new = question.history[_repeated(stored, question.history) :]
+    new = question.history[_known_prefix(stored, question.history) :]
     ids = [said.id for said in new if said.id]
     if ids and chat.messages.filter(client_id__in=ids).exists():
         raise Contradiction("A message of this chat has this id already, with other content.")
     chat.extend(Message(role=said.role, content=said.content, client_id=said.id) for said in new)
 
 
-def _repeated(stored: list[Message], history: Sequence[Said]) -> int:
+def _known_prefix(stored: list[Message], history: Sequence[HistoryMessage]) -> int:
     """Return how many messages at the beginning of `history` are those that end the chat."""
     for count in range(min(len(stored), len(history)), 0, -1):
         end = stored[len(stored) - count :]
         has_news = count < len(history) or stored[-1].role == Role.USER
-        if has_news and all(map(_is, end, history)):
+        if has_news and all(map(_is_same_message, end, history)):
             return count
     return 0
 
 
-def _is(message: Message, said: Said) -> bool:
+def _is_same_message(message: Message, said: HistoryMessage) -> bool:
     if said.id and said.id in (str(message.pk), message.client_id):
         return True
     return message.role == said.role and message.content.strip() == said.content.strip()
@@ -296,12 +298,12 @@ def _message(chat: Chat, message_id: UUID | None) -> Message:
 def _queued(
     user: User,
     chat: Chat,
-    manner: Manner,
+    manner: AnswerOptions,
     *,
     key: str = "",
     digest: str = "",
     more: dict[str, Any] | None = None,
-) -> Begun:
+) -> StartedAnswer:
     """Make the answer's message, empty, and its generation; it is told once that is committed."""
     running = Generation.objects.running().filter(owner=user.pk, lease_until__gt=timezone.now())
     if (count := running.count()) >= settings.CHAT_MAX_RUNNING:
@@ -319,7 +321,7 @@ def _queued(
             parameters=manner.parameters() | {"scope": manner.scope or chat.scope} | (more or {}),
         )
     except DatabaseError:
-        place.leave()
+        place.release()
         raise
-    transaction.on_commit(lambda: notify.ring(str(chat.pk)))
-    return Begun(generation, place)
+    transaction.on_commit(lambda: notify.publish(str(chat.pk)))
+    return StartedAnswer(generation, place)

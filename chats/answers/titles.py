@@ -18,9 +18,9 @@ from personas.models import PersonaVersion
 from proxy.common.runtime.per_loop import PerLoop
 from proxy.common.runtime.threads import on_database_thread
 from proxy.completions.completion import Completion
-from proxy.completions.request import Asked, source_of
-from proxy.errors import ProxyError
-from proxy.wire.stream_events import Piece
+from proxy.completions.request import CompletionRequest, provider_from
+from proxy.errors import ApiError
+from proxy.wire.stream_events import StreamEvent
 
 LONGEST = 60
 MOST_WORDS = 10
@@ -29,13 +29,13 @@ READ_CHARACTERS = 600
 SECONDS = 60
 AT_ONCE = 2
 
-ASKING = (
+TITLE_PROMPT = (
     "Write a title of two to six words for the conversation below. "
     "Answer with the title alone: no quotes, no full stop, in the conversation's language."
 )
 
 logger = logging.getLogger(__name__)
-_places = PerLoop(lambda: asyncio.Semaphore(AT_ONCE))
+_concurrency = PerLoop(lambda: asyncio.Semaphore(AT_ONCE))
 
 
 def first_words(text: str) -> str:
@@ -57,32 +57,32 @@ def sound(text: str) -> str:
     return line if is_title else ""
 
 
-async def give(generation_id: UUID) -> None:
+async def set_title(generation_id: UUID) -> None:
     """Title the chat of an answer, if it has none of its own yet."""
-    asked = await _asked(generation_id)
+    asked = await _ask(generation_id)
     if asked is None:
         return
     chat_id, first, asking = asked
     said: list[str] = []
 
-    def take(piece: Piece) -> None:
+    def take(piece: StreamEvent) -> None:
         said.append(piece.text)
 
-    async with _places.get():
+    async with _concurrency.get():
         completion = Completion(asking)
         try:
             await completion.prepare()
-            await completion.told(take)
-        except ProxyError as error:
+            await completion.stream(take)
+        except ApiError as error:
             logger.info("No title was made: %s", error.code)
             return
     if title := sound("".join(said)):
-        await _give(chat_id, first, title)
-        notify.ring(str(chat_id))
+        await _store_title(chat_id, first, title)
+        notify.publish(str(chat_id))
 
 
 @on_database_thread
-def _asked(generation_id: UUID) -> tuple[UUID, str, Asked] | None:
+def _ask(generation_id: UUID) -> tuple[UUID, str, CompletionRequest] | None:
     """Return the chat, its title so far and the request for a better one; None if it needs none."""
     generation = (
         Generation.objects.select_related("chat", "message__persona_version__provider")
@@ -98,11 +98,11 @@ def _asked(generation_id: UUID) -> tuple[UUID, str, Asked] | None:
         return None
     said = "\n\n".join(f"{message.role}: {message.content[:READ_CHARACTERS]}" for message in first)
     version: PersonaVersion | None = answer.persona_version
-    asking = Asked(
-        source=source_of(version.provider if version else None),
+    asking = CompletionRequest(
+        provider=provider_from(version.provider if version else None),
         model=model_of(version),
         system="",
-        messages=[("user", f"{ASKING}\n\n{said}\n\nTitle:")],
+        messages=[("user", f"{TITLE_PROMPT}\n\n{said}\n\nTitle:")],
         user_id=generation.owner_id,
         request_id=f"title_{generation.pk.hex}",
         endpoint="title",
@@ -114,6 +114,6 @@ def _asked(generation_id: UUID) -> tuple[UUID, str, Asked] | None:
 
 
 @on_database_thread
-def _give(chat_id: UUID, first: str, title: str) -> None:
+def _store_title(chat_id: UUID, first: str, title: str) -> None:
     """Replace the first words; a title that came in the meantime stays."""
     Chat.objects.filter(pk=chat_id, title=first, has_own_title=False).update(title=title)

@@ -10,7 +10,7 @@ from chats.models import Event
 Type = Event.Type
 
 
-class Entry(NamedTuple):
+class LogEvent(NamedTuple):
     """An event of the log."""
 
     sequence: int
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
             data=self.data,
         )
 
-    def told(self) -> dict[str, Any] | None:
+    def to_client(self) -> dict[str, Any] | None:
         """Return the event as a client gets it; None for the last one, which only ends."""
         if self.type == Type.DONE:
             return None

@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from chats.eventlog import notify
-from chats.eventlog.event import Entry
+from chats.eventlog.event import LogEvent
 from chats.models import Event, Generation
 from proxy.common.bulk_insert import bulk_insert, columns_of
 from proxy.common.runtime.per_loop import PerLoop
@@ -35,38 +35,38 @@ TRIES, AGAIN_SECONDS = 3, 0.6
 # A follower of another process's answer looks after so long, whatever it has heard.
 POLL_SECONDS, POLL_SECONDS_WITH_BELL = 0.3, 1.0
 # After so long without an event a follower is told of the silence.
-SILENCE_SECONDS = 15.0
+HEARTBEAT_SECONDS = 15.0
 AT_ONCE = 500
 
 logger = logging.getLogger(__name__)
 
 
-class LogLost(Exception):
+class LogUnavailable(Exception):
     """The events of an answer could not be written down; who follows it must look again later."""
 
 
-class Log:
+class EventLog:
     """The events of one answer that this process writes; text waits to be joined with more."""
 
     def __init__(self, generation_id: UUID) -> None:
         self.generation_id = generation_id
-        self.written: list[Entry] = []
+        self.written: list[LogEvent] = []
         """What is in the database of it, in order."""
         self.text: list[str] = []
         """The answer so far, in pieces."""
         self.has_begun = False
         """Whether it is in the database that its text has begun."""
-        self.lost = False
+        self.is_unavailable = False
         """Whether the answer is no longer ours to write."""
-        self.settled = asyncio.Event()
+        self.is_idle = asyncio.Event()
         """Set while nobody is writing what was taken."""
-        self.settled.set()
+        self.is_idle.set()
         self._sequence = 0
         self._is_awaited = False
         """Whether the writer knows that there is news."""
-        self._waiting: list[Entry] = []
-        self._joining: list[str] = []
-        self._joining_type = ""
+        self._pending: list[LogEvent] = []
+        self._partial: list[str] = []
+        self._partial_type = ""
 
     def delta(self, text: str) -> None:
         """Take a piece of the answer."""
@@ -79,57 +79,57 @@ class Log:
 
     def thinking(self, step: str, content: str) -> None:
         """Take a step, as a sentence."""
-        self._cut()
-        self._add(Type.THINKING, content, {"step": step})
-        self._wake()
+        self._flush_text()
+        self._append(Type.THINKING, content, {"step": step})
+        self._schedule()
 
-    def take(self) -> list[Entry]:
+    def drain(self) -> list[LogEvent]:
         """Return what waits to be written; whoever takes it writes it, or loses the log."""
         self._is_awaited = False
-        self._cut()
-        taken, self._waiting = self._waiting, []
+        self._flush_text()
+        taken, self._pending = self._pending, []
         return taken
 
     @property
-    def has_news(self) -> bool:
-        return bool(self._waiting or self._joining)
+    def is_dirty(self) -> bool:
+        return bool(self._pending or self._partial)
 
     def _join(self, kind: str, text: str) -> None:
-        if self.lost:
-            raise LogLost
-        if kind != self._joining_type:
-            self._cut()
-            self._joining_type = kind
-        self._joining.append(text)
+        if self.is_unavailable:
+            raise LogUnavailable
+        if kind != self._partial_type:
+            self._flush_text()
+            self._partial_type = kind
+        self._partial.append(text)
         if not self._is_awaited:
-            self._wake()
+            self._schedule()
 
-    def _wake(self) -> None:
+    def _schedule(self) -> None:
         self._is_awaited = True
         _writers.get().wake(self)
 
-    def _cut(self) -> None:
+    def _flush_text(self) -> None:
         """Make an event of the text that was joined."""
-        if self._joining:
-            data = {"step": "reasoning"} if self._joining_type == Type.THINKING else None
-            self._add(self._joining_type, "".join(self._joining), data)
-            self._joining = []
+        if self._partial:
+            data = {"step": "reasoning"} if self._partial_type == Type.THINKING else None
+            self._append(self._partial_type, "".join(self._partial), data)
+            self._partial = []
 
-    def _add(self, kind: str, content: str, data: dict[str, Any] | None) -> None:
+    def _append(self, kind: str, content: str, data: dict[str, Any] | None) -> None:
         self._sequence += 1
         # PostgreSQL takes no NUL in a text.
         clean = content.replace("\0", "") if "\0" in content else content
-        self._waiting.append(Entry(self._sequence, kind, clean, data))
+        self._pending.append(LogEvent(self._sequence, kind, clean, data))
 
 
 class Writer:
     """Writes the logs of one event loop: what came in a tenth of a second in one transaction."""
 
     def __init__(self) -> None:
-        self._dirty: dict[UUID, Log] = {}
+        self._dirty: dict[UUID, EventLog] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def wake(self, log: Log) -> None:
+    def wake(self, log: EventLog) -> None:
         if log.generation_id not in self._dirty:
             self._dirty[log.generation_id] = log
             if self._task is None or self._task.done():
@@ -139,30 +139,30 @@ class Writer:
         while self._dirty:
             began = time.monotonic()
             logs, self._dirty = list(self._dirty.values()), {}
-            await self._write([log for log in logs if log.has_news])
+            await self._write([log for log in logs if log.is_dirty])
             await asyncio.sleep(max(0.0, BATCH_SECONDS - (time.monotonic() - began)))
 
-    async def _write(self, logs: list[Log]) -> None:
-        taken = [(log, log.take()) for log in logs]
+    async def _write(self, logs: list[EventLog]) -> None:
+        taken = [(log, log.drain()) for log in logs]
         for log in logs:
-            log.settled.clear()
+            log.is_idle.clear()
         batch = [(log.generation_id, bool(log.text) > log.has_begun, e) for log, e in taken]
-        running = await _insisted(batch)
+        running = await _insert_with_retry(batch)
         for (log, entries), (_, begins, _) in zip(taken, batch, strict=True):
             if log.generation_id in running:
                 log.written += entries
                 log.has_begun = log.has_begun or begins
             else:
-                log.lost = True
-            log.settled.set()
-        notify.ring(*(str(log.generation_id) for log, _ in taken))
+                log.is_unavailable = True
+            log.is_idle.set()
+        notify.publish(*(str(log.generation_id) for log, _ in taken))
 
 
-Batch = list[tuple[UUID, bool, list[Entry]]]
+Batch = list[tuple[UUID, bool, list[LogEvent]]]
 """Of each answer: whether its text begins now, and its events."""
 
 
-async def _insisted(batch: Batch) -> set[UUID]:
+async def _insert_with_retry(batch: Batch) -> set[UUID]:
     """Write a batch, if need be with further tries; return whose answers are still ours."""
     try:
         return await with_retries(
@@ -202,7 +202,7 @@ def _inserted(batch: Batch) -> set[UUID]:
     return running
 
 
-def _insert(entries: list[tuple[UUID, Entry]]) -> None:
+def _insert(entries: list[tuple[UUID, LogEvent]]) -> None:
     """Write events by one statement: ten times a second, the ORM would cost as much as all else."""
     fields = [field for field in Event._meta.concrete_fields if not field.primary_key]
     now = timezone.now()
@@ -219,7 +219,7 @@ def _insert(entries: list[tuple[UUID, Entry]]) -> None:
 
 _writers = PerLoop(Writer)
 # The logs that this process writes, for those that follow them here.
-logs: dict[UUID, Log] = {}
+logs: dict[UUID, EventLog] = {}
 
 
 async def follow(
@@ -227,17 +227,17 @@ async def follow(
     after: int = 0,
     *,
     on_abandoned: Callable[[UUID], object],
-    silence: float = SILENCE_SECONDS,
-) -> AsyncGenerator[list[Entry], None]:
+    silence: float = HEARTBEAT_SECONDS,
+) -> AsyncGenerator[list[LogEvent], None]:
     """Yield the events after that one as they come, to the last; an empty list tells of silence.
 
     An answer whose process is gone is handed, by its id, to `on_abandoned`, which ends it. Raises
     LogLost when the events can no longer be had.
     """
-    with notify.listening(str(generation_id)) as listener:
+    with notify.subscribed(str(generation_id)) as listener:
         spoke = time.monotonic()
         while True:
-            entries, has_ended = await _news(generation_id, after, on_abandoned)
+            entries, has_ended = await _wait_for_events(generation_id, after, on_abandoned)
             if entries:
                 after, spoke = entries[-1].sequence, time.monotonic()
                 yield entries
@@ -248,28 +248,28 @@ async def follow(
                 yield []
             if not entries:
                 left = silence - (time.monotonic() - spoke)
-                await listener.wait(max(0.01, min(left, _patience(generation_id))))
+                await listener.wait(max(0.01, min(left, _poll_timeout(generation_id))))
 
 
-def _patience(generation_id: UUID) -> float:
+def _poll_timeout(generation_id: UUID) -> float:
     if generation_id in logs:
-        return SILENCE_SECONDS
+        return HEARTBEAT_SECONDS
     return POLL_SECONDS_WITH_BELL if settings.REDIS_URL else POLL_SECONDS
 
 
-async def _news(
+async def _wait_for_events(
     generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
-) -> tuple[list[Entry], bool]:
+) -> tuple[list[LogEvent], bool]:
     """Return what is known of an answer after that event, and whether that is all of it."""
     if (log := logs.get(generation_id)) is None:
         return await _read(generation_id, after, on_abandoned)
-    if log.lost:
-        raise LogLost
+    if log.is_unavailable:
+        raise LogUnavailable
     entries = _since(log.written, after)
     return entries, bool(entries) and entries[-1].type == Type.DONE
 
 
-def _since(written: list[Entry], after: int) -> list[Entry]:
+def _since(written: list[LogEvent], after: int) -> list[LogEvent]:
     if not written or written[-1].sequence <= after:
         return []
     return written[max(0, after - written[0].sequence + 1) :]
@@ -278,7 +278,7 @@ def _since(written: list[Entry], after: int) -> list[Entry]:
 @on_database_thread
 def _read(
     generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
-) -> tuple[list[Entry], bool]:
+) -> tuple[list[LogEvent], bool]:
     # The state first: what ended before that look has all its events by the next one.
     generation = Generation.objects.filter(pk=generation_id).first()
     if generation is None:
@@ -287,12 +287,12 @@ def _read(
         on_abandoned(generation_id)
     found = Event.objects.filter(generation=generation_id, sequence__gt=after)
     rows = list(found.values_list("sequence", "type", "content", "data")[:AT_ONCE])
-    entries = [Entry(*row) for row in rows]
+    entries = [LogEvent(*row) for row in rows]
     is_all = bool(entries) and entries[-1].type == Type.DONE
     return _with_text(generation_id, entries), is_all or (not entries and not generation.is_running)
 
 
-def _with_text(generation_id: UUID, entries: Iterable[Entry]) -> list[Entry]:
+def _with_text(generation_id: UUID, entries: Iterable[LogEvent]) -> list[LogEvent]:
     """Give the final event its text, which the log does not keep twice."""
     return [
         entry._replace(content=_text_of(generation_id)) if entry.type == Type.FINAL else entry

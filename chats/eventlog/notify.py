@@ -22,7 +22,7 @@ from proxy.common.redis import CircuitBreaker
 from proxy.common.runtime.per_loop import PerLoop
 
 GROUP = "alchemyst.bell"
-AGAIN_SECONDS = 2.0
+RETRY_SECONDS = 2.0
 # How late something new in a chat is noticed whose bell was not heard.
 POLL_SECONDS, POLL_SECONDS_WITH_REDIS = 2.0, 15.0
 # So that a process does not wake itself a second time.
@@ -31,78 +31,78 @@ PROCESS = secrets.token_hex(8)
 logger = logging.getLogger(__name__)
 
 
-class Listener:
+class Subscription:
     """Waits for one key; what rings between two waits is not missed."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._rung = asyncio.Event()
+        self._is_awake = asyncio.Event()
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a ring, for so long at most; say whether there was one."""
         try:
             async with asyncio.timeout(seconds):
-                await self._rung.wait()
+                await self._is_awake.wait()
         except TimeoutError:
             return False
-        self._rung.clear()
+        self._is_awake.clear()
         return True
 
-    def hear(self) -> None:
+    def wake(self) -> None:
         if self._loop is _running_loop():
-            self._rung.set()
+            self._is_awake.set()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._rung.set)
+            self._loop.call_soon_threadsafe(self._is_awake.set)
 
 
 _lock = Lock()
-_listeners: dict[str, set[Listener]] = {}
+_subscriptions: dict[str, set[Subscription]] = {}
 
 
 @contextmanager
-def listening(*keys: str) -> Iterator[Listener]:
+def subscribed(*keys: str) -> Iterator[Subscription]:
     """Listen for `keys` from now on, on the running loop."""
-    listener = Listener()
+    listener = Subscription()
     with _lock:
         for key in keys:
-            _listeners.setdefault(key, set()).add(listener)
-    _wires.get().listen()
+            _subscriptions.setdefault(key, set()).add(listener)
+    _bridges.get().listen()
     try:
         yield listener
     finally:
         with _lock:
             for key in keys:
-                _listeners[key].discard(listener)
-                if not _listeners[key]:
-                    del _listeners[key]
+                _subscriptions[key].discard(listener)
+                if not _subscriptions[key]:
+                    del _subscriptions[key]
 
 
-def ring(*keys: str) -> None:
+def publish(*keys: str) -> None:
     """Wake who waits for one of `keys`, everywhere. Never waits, never raises."""
-    _ring_here(keys)
+    _publish_locally(keys)
     loop = _running_loop()
     if loop is not None:
-        _wires.get().send(keys)
-    elif wire := _wires.any():
+        _bridges.get().send(keys)
+    elif wire := _bridges.any():
         wire.loop.call_soon_threadsafe(wire.send, keys)
 
 
-def poll_seconds(most: float) -> float:
+def poll_interval(most: float) -> float:
     """Return how long to wait for a ring before one looks without it, `most` at most."""
     return min(POLL_SECONDS_WITH_REDIS if settings.REDIS_URL else POLL_SECONDS, most)
 
 
 async def close() -> None:
     """Stop listening to other processes on this loop."""
-    if wire := _wires.pop():
+    if wire := _bridges.pop():
         await wire.close()
 
 
-def _ring_here(keys: Iterable[str]) -> None:
+def _publish_locally(keys: Iterable[str]) -> None:
     with _lock:
-        heard = [listener for key in keys for listener in _listeners.get(key, ())]
+        heard = [listener for key in keys for listener in _subscriptions.get(key, ())]
     for listener in heard:
-        listener.hear()
+        listener.wake()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -112,19 +112,19 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-class Wire:
+class RedisBridge:
     """To and from the other processes, on one event loop: silent without Redis."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._waiting: set[str] = set()
         self._sender: asyncio.Task[None] | None = None
-        self._hearer: asyncio.Task[None] | None = None
+        self._receiver: asyncio.Task[None] | None = None
         self._breaker = CircuitBreaker()
 
     def listen(self) -> None:
-        if settings.REDIS_URL and (self._hearer is None or self._hearer.done()):
-            self._hearer = self.loop.create_task(self._hear())
+        if settings.REDIS_URL and (self._receiver is None or self._receiver.done()):
+            self._receiver = self.loop.create_task(self._receive())
 
     def send(self, keys: Iterable[str]) -> None:
         if not settings.REDIS_URL or self._breaker.is_open:
@@ -134,11 +134,11 @@ class Wire:
             self._sender = self.loop.create_task(self._send())
 
     async def close(self) -> None:
-        tasks = [task for task in (self._sender, self._hearer) if task and not task.done()]
+        tasks = [task for task in (self._sender, self._receiver) if task and not task.done()]
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=AGAIN_SECONDS)
+            await asyncio.wait(tasks, timeout=RETRY_SECONDS)
 
     async def _send(self) -> None:
         while self._waiting:
@@ -157,7 +157,7 @@ class Wire:
             kind = type(error).__name__
             logger.warning("Redis takes no bell (%s): other processes look for themselves.", kind)
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         """Pass on what other processes ring, until cancelled."""
         task = asyncio.current_task()
         assert task is not None
@@ -165,23 +165,23 @@ class Wire:
         while not task.cancelling():
             try:
                 layer = _layer()
-                async with asyncio.timeout(AGAIN_SECONDS):
+                async with asyncio.timeout(RETRY_SECONDS):
                     channel = await layer.new_channel()
                     await layer.group_add(GROUP, channel)
                 while not task.cancelling():
                     told = await layer.receive(channel)
                     if told["process"] != PROCESS:
-                        _ring_here(told["keys"])
+                        _publish_locally(told["keys"])
             except Exception as error:
                 logger.warning("No bell of other processes is heard: %s", type(error).__name__)
-                await asyncio.sleep(AGAIN_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 def _message(keys: list[str]) -> dict[str, Any]:
     return {"type": "bell.ring", "process": PROCESS, "keys": keys}
 
 
-_wires = PerLoop(Wire)
+_bridges = PerLoop(RedisBridge)
 
 
 def _layer() -> Any:

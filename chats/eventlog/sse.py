@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chats.eventlog.event import Entry, Type
+from chats.eventlog.event import LogEvent, Type
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -15,22 +15,22 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
-SILENCE = b": still here\n\n"
+HEARTBEAT = b": still here\n\n"
 
 _encode = msgspec.json.Encoder().encode
 
 
-def told(entries: Iterable[Entry]) -> bytes:
+def format_event(entries: Iterable[LogEvent]) -> bytes:
     """Return events as they go over the wire; nothing to tell is told by a comment."""
-    return b"".join(map(_event, entries)) or SILENCE
+    return b"".join(map(_event, entries)) or HEARTBEAT
 
 
-def lost(message: str) -> bytes:
+def format_unavailable(message: str) -> bytes:
     """Return what ends a stream whose events can no longer be had."""
     error = {"message": message, "type": "server_error", "code": "unavailable", "status": 503}
     return b"data: " + _encode({"content": None, "error": error}) + b"\n\ndata: [DONE]\n\n"
 
 
-def _event(entry: Entry) -> bytes:
-    data = b"[DONE]" if entry.type == Type.DONE else _encode(entry.told())
+def _event(entry: LogEvent) -> bytes:
+    data = b"[DONE]" if entry.type == Type.DONE else _encode(entry.to_client())
     return b"id: %d\ndata: %b\n\n" % (entry.sequence, data)

@@ -7,7 +7,7 @@ from typing import Any
 
 from chats.imports.conversation import (
     Conversation,
-    Said,
+    ImportedMessage,
     Unreadable,
     key,
     known,
@@ -29,10 +29,10 @@ def read(found: dict[str, Any]) -> Conversation:
     for node_key, raw in found["mapping"].items():
         node = known(raw)
         parent = key(node.get("parent"))
-        role, content = _said(known(node.get("message")), left_out)
+        role, content = _message(known(node.get("message")), left_out)
         message = known(node.get("message"))
         messages.append(
-            Said(
+            ImportedMessage(
                 key=node_key,
                 parent=parent,
                 role=role,
@@ -57,7 +57,7 @@ def read(found: dict[str, Any]) -> Conversation:
     )
 
 
-def _said(message: dict[str, Any], left_out: Counter[str]) -> tuple[str, str]:
+def _message(message: dict[str, Any], left_out: Counter[str]) -> tuple[str, str]:
     """Return a node's role and text; no role if it is no message for people."""
     role = known(message.get("author")).get("role")
     metadata = known(message.get("metadata"))

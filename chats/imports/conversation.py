@@ -19,7 +19,7 @@ class Unreadable(Exception):
 
 
 @dataclass(slots=True)
-class Said:
+class ImportedMessage:
     """One message, known in its conversation by a key."""
 
     key: str
@@ -43,7 +43,7 @@ class Conversation:
     """What it is known by among its owner's, so that it comes once."""
 
     title: str
-    messages: list[Said]
+    messages: list[ImportedMessage]
     shown: str | None = None
     """The key of the last message of what is shown; else the newest."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from chats.imports.conversation import (
     Conversation,
-    Said,
+    ImportedMessage,
     Unreadable,
     key,
     known,
@@ -28,12 +28,12 @@ def recognises(found: dict[str, Any]) -> bool:
 
 
 def read(found: dict[str, Any]) -> Conversation:
-    messages: list[Said] = []
+    messages: list[ImportedMessage] = []
     waiting: list[tuple[dict[str, Any], str | None]]
     waiting = [(known(raw), None) for raw in reversed(listed(found.get("messages")))]
     while waiting:
         raw, holder = waiting.pop()
-        said = _said(raw, holder, place=len(messages))
+        said = _message(raw, holder, place=len(messages))
         messages.append(said)
         children = reversed(listed(raw.get("children")))
         waiting.extend((known(child), said.key) for child in children)
@@ -51,11 +51,11 @@ def read(found: dict[str, Any]) -> Conversation:
     )
 
 
-def _said(raw: dict[str, Any], holder: str | None, *, place: int) -> Said:
+def _message(raw: dict[str, Any], holder: str | None, *, place: int) -> ImportedMessage:
     content = text(raw.get("text")) or _parts(raw.get("content"))
     parent = key(raw.get("parentMessageId"))
     is_user = raw.get("isCreatedByUser") is True or text(raw.get("sender")).lower() == "user"
-    return Said(
+    return ImportedMessage(
         key=key(raw.get("messageId")) or f"place {place}",
         parent=holder or (None if parent == NO_PARENT else parent),
         role=("user" if is_user else "assistant") if content.strip() else "",

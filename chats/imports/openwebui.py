@@ -6,7 +6,7 @@ from typing import Any
 
 from chats.imports.conversation import (
     Conversation,
-    Said,
+    ImportedMessage,
     Unreadable,
     key,
     known,
@@ -30,7 +30,7 @@ def read(found: dict[str, Any]) -> Conversation:
     history = known(chat.get("history"))
     raw = known(history.get("messages"))
     if raw:
-        messages = [_said(name, known(message)) for name, message in raw.items()]
+        messages = [_message(name, known(message)) for name, message in raw.items()]
     else:
         # Old exports have only the list that was shown.
         messages = _in_a_row([known(message) for message in listed(chat.get("messages"))])
@@ -49,11 +49,11 @@ def read(found: dict[str, Any]) -> Conversation:
     )
 
 
-def _said(name: str, message: dict[str, Any]) -> Said:
+def _message(name: str, message: dict[str, Any]) -> ImportedMessage:
     role = text(message.get("role"))
     content = _text_of(message.get("content"))
     is_message = role in ("user", "assistant", "system") and bool(content.strip())
-    return Said(
+    return ImportedMessage(
         key=name,
         parent=key(message.get("parentId")),
         role=role if is_message else "",
@@ -63,10 +63,10 @@ def _said(name: str, message: dict[str, Any]) -> Said:
     )
 
 
-def _in_a_row(messages: list[dict[str, Any]]) -> list[Said]:
+def _in_a_row(messages: list[dict[str, Any]]) -> list[ImportedMessage]:
     said = []
     for place, message in enumerate(messages):
-        said.append(_said(str(place), message))
+        said.append(_message(str(place), message))
         said[-1].parent = str(place - 1) if place else None
     return said
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from chats.imports.conversation import (
     Conversation,
-    Said,
+    ImportedMessage,
     Unreadable,
     key,
     known,
@@ -27,10 +27,10 @@ def recognises(found: dict[str, Any]) -> bool:
 
 
 def read(found: dict[str, Any]) -> Conversation:
-    messages: list[Said] = []
+    messages: list[ImportedMessage] = []
     keys: set[str] = set()
     for place, raw in enumerate(map(known, found["messages"])):
-        said = _said(raw, place, before=messages[-1].key if messages else None)
+        said = _message(raw, place, before=messages[-1].key if messages else None)
         if said.key in keys:
             raise Unreadable("Two of its messages have the same id.")
         keys.add(said.key)
@@ -57,13 +57,13 @@ def read(found: dict[str, Any]) -> Conversation:
     )
 
 
-def _said(raw: dict[str, Any], place: int, *, before: str | None) -> Said:
+def _message(raw: dict[str, Any], place: int, *, before: str | None) -> ImportedMessage:
     content = raw.get("content")
     if isinstance(content, list):
         content = "\n\n".join(filter(None, (text(known(part).get("text")) for part in content)))
     fate = text(raw.get("fate"))
     own_key = key(raw.get("id"))
-    return Said(
+    return ImportedMessage(
         key=own_key or f"place {place}",
         # Without a parent named, a message follows the one before it.
         parent=key(raw["parentId"]) if "parentId" in raw else before,

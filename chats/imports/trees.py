@@ -6,11 +6,11 @@ from collections import defaultdict
 from datetime import datetime
 from typing import NamedTuple
 
-from chats.imports.conversation import Conversation, Said, Unreadable
+from chats.imports.conversation import Conversation, ImportedMessage, Unreadable
 from chats.models import Branch, Chat, Message
 from personas.models import PersonaVersion
 
-Children = dict[str | None, list[Said]]
+Children = dict[str | None, list[ImportedMessage]]
 
 
 class Rows(NamedTuple):
@@ -35,7 +35,7 @@ def rows(
     trunk = Branch(chat=chat)
     branches, messages = [trunk], []
     last_branch = trunk
-    waiting: list[tuple[Said, Message | None, Branch]] = []
+    waiting: list[tuple[ImportedMessage, Message | None, Branch]] = []
 
     def follow(after: str | None, parent: Message | None, branch: Branch) -> None:
         """What comes next on this branch, and each other that stands in its place on its own."""
@@ -67,7 +67,7 @@ def rows(
 
 def _message(
     chat: Chat,
-    said: Said,
+    said: ImportedMessage,
     parent: Message | None,
     branch: Branch,
     when: datetime,
@@ -107,11 +107,11 @@ def _kept(conversation: Conversation) -> tuple[Children, str | None]:
 class _Answered:
     """Finds the message that another one answers, past all that is none; each way is gone once."""
 
-    def __init__(self, all_said: dict[str, Said]) -> None:
+    def __init__(self, all_said: dict[str, ImportedMessage]) -> None:
         self._all = all_said
         self._found: dict[str, str | None] = {}
 
-    def by(self, said: Said) -> str | None:
+    def by(self, said: ImportedMessage) -> str | None:
         """Return its key; None at the beginning, and where the way goes round in a circle."""
         passed: list[str] = []
         parent = self._all.get(said.parent or "")

@@ -28,14 +28,14 @@ class Branch(models.Model):
         """Return a chat's branches by id, oldest first."""
         return {branch.pk: branch for branch in Branch.objects.filter(chat=chat_id).order_by("pk")}
 
-    def way(self, first: int = 0, end: int | None = None) -> Q:
+    def path_filter(self, first: int = 0, end: int | None = None) -> Q:
         """The condition that a message lies on the way to the end of this branch.
 
         `first` and `end` (which is outside) bound its position. With both known, or a chat of one
         branch, the database reads an index, however long the chat is.
         """
         condition = Q(pk__in=[])
-        for branch_id, begins, stops in self.stretches(Branch.of_chat(self.chat_id)):
+        for branch_id, begins, stops in self.segments(Branch.of_chat(self.chat_id)):
             low = max(begins, first)
             ends = [each for each in (stops, end) if each is not None]
             if ends and min(ends) <= low:
@@ -49,7 +49,7 @@ class Branch(models.Model):
         last = self.messages.order_by("-position").values_list("position", flat=True).first()
         return self.position - 1 if last is None else last
 
-    def stretches(self, branches: dict[Any, Branch]) -> Iterator[tuple[Any, int, int | None]]:
+    def segments(self, branches: dict[Any, Branch]) -> Iterator[tuple[Any, int, int | None]]:
         """Yield branch, first position and end of each stretch, from the last to the first."""
         branch: Branch | None = branches.get(self.pk, self)
         end: int | None = None

@@ -63,7 +63,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         """The chats that `user` deleted and can still restore."""
         return self.filter(owner=id_of(user), deleted_at__gte=timezone.now() - TRASH)
 
-    def past_the_trash(self) -> ChatQuerySet:
+    def expired_trash(self) -> ChatQuerySet:
         """The chats that nobody can restore any more."""
         return self.filter(deleted_at__lt=timezone.now() - TRASH)
 
@@ -90,7 +90,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             .defer("persona_version__system_prompt")
         )
 
-    def throw_away(self) -> int:
+    def move_to_trash(self) -> int:
         """Put the chats into the trash, and stop the answers being written in them."""
         thrown = list(self.filter(deleted_at=None).values_list("pk", flat=True))
         Generation.objects.running().filter(chat__in=thrown).update(stop_requested=True)
@@ -219,7 +219,7 @@ class Chat(models.Model):
 
     def move_to_trash(self) -> None:
         """Delete it, so that it can be restored for a while; its answers are stopped."""
-        Chat.objects.filter(pk=self.pk).throw_away()
+        Chat.objects.filter(pk=self.pk).move_to_trash()
         chat_changed.send(Chat, chat_id=self.pk)
 
     def restore(self) -> None:
@@ -233,7 +233,7 @@ class Chat(models.Model):
         chat_changed.send(Chat, chat_id=self.pk)
 
     @transaction.atomic
-    def give_to(self, user: User) -> None:
+    def transfer_to(self, user: User) -> None:
         """Let the chat, with its answers, be another user's; what is written in it is stopped."""
         self.generations.filter(state__in=("queued", "streaming")).update(stop_requested=True)
         # Keys and origins are unique for their owner, and name what only the old one knows.
@@ -248,7 +248,7 @@ class Chat(models.Model):
         branch = branch or self.branch
         if branch is None:
             return Message.objects.none()
-        return Message.objects.filter(branch.way(first, end)).order_by("position")
+        return Message.objects.filter(branch.path_filter(first, end)).order_by("position")
 
     def last_message(self, branch: Branch | None = None) -> Message | None:
         """The last message of a branch (the shown one), found without reading the others."""
@@ -265,7 +265,7 @@ class Chat(models.Model):
         return self.branch
 
     @transaction.atomic
-    def fill(self, messages: Iterable[Message]) -> None:
+    def bulk_append(self, messages: Iterable[Message]) -> None:
         """Write unsaved messages as this empty chat's first branch, in the order they come in.
 
         They are read and written in batches, however many there are.
@@ -302,7 +302,7 @@ class Chat(models.Model):
             source=self.source,
             forked_from=at,
         )
-        fork.fill(message.copied() for message in kept.iterator(AT_ONCE))
+        fork.bulk_append(message.copied() for message in kept.iterator(AT_ONCE))
         return fork
 
     def append(self, role: str, content: str, **fields: Any) -> Message:
@@ -345,7 +345,7 @@ class Chat(models.Model):
         stood_on = (
             branch
             for branch in reversed(branches.values())
-            for part, first, end in branch.stretches(branches)
+            for part, first, end in branch.segments(branches)
             if part == message.branch_id
             and first <= message.position
             and (end is None or message.position < end)

@@ -27,7 +27,7 @@ class ImportJobQuerySet(models.QuerySet["ImportJob"]):
     def unfinished(self) -> ImportJobQuerySet:
         return self.filter(state__in=ImportJob.UNFINISHED)
 
-    def left_lying(self) -> ImportJobQuerySet:
+    def stale(self) -> ImportJobQuerySet:
         """Those that nobody works on, and nobody has for a while."""
         return self.unfinished().filter(lease_until__lt=timezone.now())
 

@@ -15,7 +15,7 @@ from proxy.common.access import User, id_of
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Alternatives:
     """A message among those that stand in its place on the chat's branches."""
 
     index: int
@@ -82,7 +82,7 @@ class Message(models.Model):
     )
     metadata = models.JSONField(default=dict, blank=True)
 
-    standing: Standing
+    standing: Alternatives
     """Where it was asked for (chats.reading.message_window)."""
 
     objects = MessageQuerySet.as_manager()

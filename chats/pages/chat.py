@@ -19,17 +19,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from chats.answers import run, runner, start
 from chats.answers.prompt import mode_of
-from chats.answers.request import Manner, Question, Said
+from chats.answers.request import AnswerOptions, HistoryMessage, Question
 from chats.models import Chat, Generation, Message
 from chats.models.chat import BeingAnswered
-from chats.pages.fingerprint import look_at
-from chats.pages.form_data import required_id_in, text_in
-from chats.pages.inspector import given_of
+from chats.pages.fingerprint import fingerprint_of
+from chats.pages.form_data import post_id, post_text
+from chats.pages.inspector import inspector_view_of
 from chats.pages.sidebar import listed
 from chats.pages.thread import Thread, thread_of
 from personas.models import DEFAULT, Persona, relevance_modes
 from proxy.common.access import user_of
-from proxy.errors import ProxyError
+from proxy.errors import ApiError
 
 LONGEST_QUESTION = 100_000
 # One more is read, so that what is longer is refused and not cut.
@@ -46,10 +46,10 @@ def new_chat(request: HttpRequest) -> HttpResponse:
     """An empty chat; a question makes a real one of it."""
     if request.method != "POST":
         return _welcome(request)
-    content = text_in(request, "starter", TOO_LONG) or text_in(request, "content", TOO_LONG)
+    content = post_text(request, "starter", TOO_LONG) or post_text(request, "content", TOO_LONG)
     try:
-        generation = asked(request, content, None)
-    except ProxyError as error:
+        generation = question_in(request, content, None)
+    except ApiError as error:
         return _welcome(request, draft=content, error=error)
     return redirect("chat-open", generation.chat_id)
 
@@ -62,14 +62,14 @@ def one_chat(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     chat = found(request, chat_id)
     if request.method != "POST":
         return _page(request, chat)
-    content = text_in(request, "content", TOO_LONG)
+    content = post_text(request, "content", TOO_LONG)
     try:
-        asked(request, content, chat_id)
-    except ProxyError as error:
+        question_in(request, content, chat_id)
+    except ApiError as error:
         if is_fragment(request):
-            return refused(error)
+            return refusal(error)
         return _page(request, chat, draft=content, error=error)
-    return done(request, chat_id)
+    return respond(request, chat_id)
 
 
 @login_required
@@ -80,9 +80,9 @@ def thread(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     chat = found(request, chat_id)
     before = request.GET.get("before", "")
     # Before the messages are read: what changes in between is told.
-    look = look_at(chat)
+    look = fingerprint_of(chat)
     shown = thread_of(chat, before=int(before) if before.isdecimal() else None)
-    parts = _around(request, chat, shown) | {"look": look}
+    parts = _page_context(request, chat, shown) | {"look": look}
     return render(request, "chats/thread_fragment.html", parts)
 
 
@@ -94,7 +94,7 @@ def given(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse
     chat = found(request, chat_id)
     answers = chat.generations.select_related("message__persona_version")
     generation = get_object_or_404(answers, message=message_id)
-    parts = {"chat": chat, "given": given_of(generation, everything="all" in request.GET)}
+    parts = {"chat": chat, "given": inspector_view_of(generation, everything="all" in request.GET)}
     return render(request, "chats/given.html", parts)
 
 
@@ -105,7 +105,7 @@ def regenerate(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRes
     return _acted(
         request,
         chat_id,
-        lambda: start.ask_again(user_of(request), chat_id, manner_of(request), message_id, None),
+        lambda: start.regenerate(user_of(request), chat_id, manner_of(request), message_id, None),
     )
 
 
@@ -113,11 +113,11 @@ def regenerate(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRes
 @require_POST
 def edit(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
     """Ask a question in other words; the old one stays with all that followed it."""
-    content = text_in(request, "content", TOO_LONG)
+    content = post_text(request, "content", TOO_LONG)
     return _acted(
         request,
         chat_id,
-        lambda: start.ask_again(
+        lambda: start.regenerate(
             user_of(request), chat_id, manner_of(request), message_id, checked(content)
         ),
     )
@@ -130,7 +130,7 @@ def carry_on(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRespo
     return _acted(
         request,
         chat_id,
-        lambda: start.carry_on(user_of(request), chat_id, manner_of(request), message_id),
+        lambda: start.continue_answer(user_of(request), chat_id, manner_of(request), message_id),
     )
 
 
@@ -141,7 +141,7 @@ def stop(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     chat = found(request, chat_id)
     for generation in chat.generations.running():
         run.stop(generation)
-    return done(request, chat_id)
+    return respond(request, chat_id)
 
 
 @login_required
@@ -152,8 +152,8 @@ def show(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
     try:
         chat.show_message(get_object_or_404(chat.messages, pk=message_id))
     except BeingAnswered:
-        return done(request, chat_id, problem=gettext("Wait for the answer, or stop it."))
-    return done(request, chat_id)
+        return respond(request, chat_id, problem=gettext("Wait for the answer, or stop it."))
+    return respond(request, chat_id)
 
 
 @login_required
@@ -164,27 +164,27 @@ def fate(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     fates = {"pin": Message.Fate.PINNED, "exclude": Message.Fate.EXCLUDED}
     wished = next((name for name in fates if name in request.POST), "")
     place = request.POST.get(wished, "")
-    generation = get_object_or_404(chat.generations, pk=required_id_in(request, "generation"))
+    generation = get_object_or_404(chat.generations, pk=post_id(request, "generation"))
     told = generation.context.get("messages", [])
     if not place.isdecimal() or int(place) >= len(told):
-        return done(request, chat_id)
+        return respond(request, chat_id)
     message = get_object_or_404(chat.messages, pk=told[int(place)]["id"])
     message.set_fate("" if message.fate == fates[wished] else fates[wished])
-    return done(request, chat_id)
+    return respond(request, chat_id)
 
 
-def asked(request: HttpRequest, content: str, chat_id: UUID | None) -> Generation:
-    """Store a question and have it answered; raises ProxyError."""
-    client_id = text_in(request, "client_id", LONGEST_CLIENT_ID)
+def question_in(request: HttpRequest, content: str, chat_id: UUID | None) -> Generation:
+    """Store a question and have it answered; raises ApiError."""
+    client_id = post_text(request, "client_id", LONGEST_CLIENT_ID)
     question = Question(
-        history=(Said("user", checked(content), client_id),),
+        history=(HistoryMessage("user", checked(content), client_id),),
         chat_id=chat_id,
-        manner=manner_of(request),
-        key=f"page:{client_id}" if client_id else "",
+        options=manner_of(request),
+        idempotency_key=f"page:{client_id}" if client_id else "",
         source=SOURCE,
     )
     async_to_sync(_refuse_if_draining)()
-    begun = start.begin(user_of(request), question)
+    begun = start.start_answer(user_of(request), question)
     async_to_sync(runner.start)(begun)
     return begun.generation
 
@@ -200,10 +200,10 @@ async def _refuse_if_draining() -> None:
     runner.refuse_if_draining()
 
 
-def manner_of(request: HttpRequest) -> Manner:
+def manner_of(request: HttpRequest) -> AnswerOptions:
     """Return how a person at a page asks."""
-    return Manner(
-        persona=text_in(request, "persona", LONGEST_SLUG),
+    return AnswerOptions(
+        persona=post_text(request, "persona", LONGEST_SLUG),
         relevance=user_of(request).relevance,
         cost=user_of(request).cost,
         scopes=SCOPES,
@@ -220,11 +220,11 @@ def is_fragment(request: HttpRequest) -> bool:
     return "X-Fragment" in request.headers
 
 
-def refused(error: ProxyError) -> HttpResponse:
+def refusal(error: ApiError) -> HttpResponse:
     return JsonResponse({"message": error.message}, status=error.status)
 
 
-def done(request: HttpRequest, chat_id: UUID, problem: str = "") -> HttpResponse:
+def respond(request: HttpRequest, chat_id: UUID, problem: str = "") -> HttpResponse:
     """Answer a form: a word for a script, else the chat's page."""
     if not is_fragment(request):
         return redirect("chat-open", chat_id)
@@ -236,15 +236,15 @@ def _acted(request: HttpRequest, chat_id: UUID, act: Any) -> HttpResponse:
     try:
         async_to_sync(_refuse_if_draining)()
         async_to_sync(runner.start)(act())
-    except ProxyError as error:
+    except ApiError as error:
         if is_fragment(request):
-            return refused(error)
+            return refusal(error)
         return _page(request, chat, error=error)
-    return done(request, chat_id)
+    return respond(request, chat_id)
 
 
 def _welcome(
-    request: HttpRequest, *, draft: str = "", error: ProxyError | None = None
+    request: HttpRequest, *, draft: str = "", error: ApiError | None = None
 ) -> HttpResponse:
     personas = [each for each in Persona.objects.visible_to(user_of(request)) if each.current]
     personas.sort(key=lambda persona: (persona.slug != DEFAULT, persona.is_shared, persona.slug))
@@ -263,15 +263,15 @@ def _welcome(
 
 
 def _page(
-    request: HttpRequest, chat: Chat, *, draft: str = "", error: ProxyError | None = None
+    request: HttpRequest, chat: Chat, *, draft: str = "", error: ApiError | None = None
 ) -> HttpResponse:
     before = request.GET.get("before", "")
-    look = look_at(chat)
+    look = fingerprint_of(chat)
     shown = thread_of(chat, before=int(before) if before.isdecimal() else None)
     parts = {
         "look": look,
         **listed(request),
-        **_around(request, chat, shown),
+        **_page_context(request, chat, shown),
         "client_id": uuid4(),
         "draft": draft,
         "error": error.message if error else "",
@@ -279,7 +279,7 @@ def _page(
     return render(request, "chats/chat.html", parts, status=error.status if error else 200)
 
 
-def _around(request: HttpRequest, chat: Chat, shown: Thread) -> dict[str, Any]:
+def _page_context(request: HttpRequest, chat: Chat, shown: Thread) -> dict[str, Any]:
     """Return what a page shows of a chat beside the list of chats."""
     generation = shown.last_generation
     if wished := request.GET.get("given"):
@@ -295,7 +295,7 @@ def _around(request: HttpRequest, chat: Chat, shown: Thread) -> dict[str, Any]:
         "thread": shown,
         "persona": chat.persona_version,
         "is_answering": shown.is_answering,
-        "given": given_of(generation) if generation else None,
+        "given": inspector_view_of(generation) if generation else None,
         "modes": modes,
         "mode_name": names[chat.relevance or usual],
     }

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from chats.models import Chat
 from chats.models.chat import LONGEST_TITLE, BeingAnswered, TitleTooLong, TooLong, UnknownMode
 from chats.pages.chat import found
-from chats.pages.form_data import required_id_in, text_in
+from chats.pages.form_data import post_id, post_text
 from proxy.common.access import user_of
 
 
@@ -26,7 +26,7 @@ def rename(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     chat = found(request, chat_id)
     try:
         # One character more is read, so that what is too long is refused and not cut.
-        chat.rename(text_in(request, "title", LONGEST_TITLE + 1))
+        chat.rename(post_text(request, "title", LONGEST_TITLE + 1))
     except TitleTooLong:
         messages.error(request, gettext("A title has at most 200 characters."))
     return redirect("chat-open", chat_id)
@@ -68,7 +68,7 @@ def fork(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Copy a chat into a new one, up to a message or as a whole."""
     chat = found(request, chat_id)
     at = (
-        get_object_or_404(chat.messages, pk=required_id_in(request, "message"))
+        get_object_or_404(chat.messages, pk=post_id(request, "message"))
         if "message" in request.POST
         else chat.messages_on().last()
     )

@@ -11,7 +11,7 @@ from chats.models import Chat, Generation
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ChatFingerprint:
     """A chat as it is now, as far as its page would look different."""
 
     answer: tuple[UUID, UUID, str] | None
@@ -26,12 +26,12 @@ class Look:
         return self.answer[:2]
 
     @property
-    def mark(self) -> str:
+    def etag(self) -> str:
         """What a page remembers of it: another look has another mark."""
         return blake2b(repr(astuple(self)).encode(), digest_size=8).hexdigest()
 
 
-def look_at(chat: Chat) -> Look:
+def fingerprint_of(chat: Chat) -> ChatFingerprint:
     answers = chat.generations.order_by("-created", "-pk").values_list("pk", "message", "state")
     shown = (chat.branch_id, chat.updated, chat.title, chat.relevance)
-    return Look(answers.first(), shown)
+    return ChatFingerprint(answers.first(), shown)

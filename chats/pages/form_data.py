@@ -9,12 +9,12 @@ from django.http import Http404, HttpRequest
 from chats.serializers.questions import id_in
 
 
-def text_in(request: HttpRequest, name: str, longest: int) -> str:
+def post_text(request: HttpRequest, name: str, longest: int) -> str:
     """Return a field's text, cut to a length; PostgreSQL takes no NUL in a text."""
     return request.POST.get(name, "").replace("\0", "").strip()[:longest]
 
 
-def required_id_in(request: HttpRequest, name: str) -> UUID:
+def post_id(request: HttpRequest, name: str) -> UUID:
     """Return a field's id; raises Http404 for what is none, as for one that leads nowhere."""
     found = id_in(request.POST.get(name, ""))
     if found is None:

@@ -18,7 +18,7 @@ _DROPPED = ("dropped", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
-class Given(inspector.Given):
+class ChatInspectorView(inspector.InspectorView):
     """The history of one answer, the last of it listed."""
 
     generation: UUID
@@ -27,7 +27,9 @@ class Given(inspector.Given):
     """How many messages stand before those that are listed."""
 
 
-def given_of(generation: Generation, *, everything: bool = False) -> Given | None:
+def inspector_view_of(
+    generation: Generation, *, everything: bool = False
+) -> ChatInspectorView | None:
     """Return what the inspector shows of an answer; None where nothing is known."""
     context = generation.context
     told: list[dict[str, Any]] = context.get("messages", [])
@@ -43,7 +45,7 @@ def given_of(generation: Generation, *, everything: bool = False) -> Given | Non
     ]
     if tokens := context.get("instructions"):
         listed.insert(0, _instructions(generation, tokens))
-    return Given(
+    return ChatInspectorView(
         messages=listed,
         tokens_before=context.get("tokensBefore", 0),
         tokens_sent=context.get("tokensAfter", 0),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from chats.models import Chat
 from chats.pages.sidebar import paged
-from chats.reading.search_matches import add_matches
+from chats.reading.search_matches import attach_matches
 from chats.search.query import Query
 from proxy.common.access import user_of
 
@@ -28,7 +28,7 @@ def search(request: HttpRequest) -> HttpResponse:
     words = request.GET.get("q", "").strip()
     cursor = request.GET.get("cursor", "")
     chats, following = paged(Chat.objects.of(user_of(request)).about(words), cursor, AT_ONCE)
-    add_matches(chats, Query.of(words))
+    attach_matches(chats, Query.of(words))
     query = urlencode({"q": words, "cursor": following or ""})
     parts = {
         "words": words,

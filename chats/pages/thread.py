@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 
 from chats.models import Chat, Event, Generation, Message
-from chats.reading.message_window import Window, window
+from chats.reading.message_window import MessageWindow, window
 from chats.rendering import blocks_of, rendered
 
 AT_ONCE = 30
@@ -19,7 +19,7 @@ MOST_STEPS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MessageView:
     """A message as it stands on the page."""
 
     message: Message
@@ -70,7 +70,7 @@ class Shown:
         return version.name if version else "Alchemyst"
 
     @property
-    def face(self) -> str:
+    def avatar(self) -> str:
         version = self.message.persona_version
         return version.avatar if version else ""
 
@@ -101,7 +101,7 @@ class Shown:
 class Thread:
     """A part of a chat as a page shows it."""
 
-    messages: list[Shown]
+    messages: list[MessageView]
     has_older: bool
     older: str
     older_fragment: str
@@ -125,33 +125,35 @@ def thread_of(chat: Chat, *, before: int | None = None) -> Thread:
     first = part.messages[0].position if part.messages else 0
     query = urlencode({"before": first})
     return Thread(
-        messages=list(_shown(part)),
+        messages=list(_message_view(part)),
         has_older=part.has_before,
         older=f"{reverse('chat-open', args=[chat.pk])}?{query}",
         older_fragment=f"{reverse('chat-thread', args=[chat.pk])}?{query}",
     )
 
 
-def _shown(part: Window) -> list[Shown]:
+def _message_view(part: MessageWindow) -> list[MessageView]:
     generations = {
         message.pk: generation
         for message in part.messages
         if (generation := getattr(message, "generation", None)) is not None
     }
     steps = _steps_of([generation.pk for generation in generations.values()])
-    return [_one(message, generations.get(message.pk), steps) for message in part.messages]
+    return [_single_view(message, generations.get(message.pk), steps) for message in part.messages]
 
 
-def _one(message: Message, generation: Generation | None, steps: dict[Any, list[str]]) -> Shown:
+def _single_view(
+    message: Message, generation: Generation | None, steps: dict[Any, list[str]]
+) -> MessageView:
     if message.role != Message.Role.ASSISTANT:
-        return Shown(message)
+        return MessageView(message)
     if generation is not None and generation.is_running:
         # What has come so far stands on the page; a script, where there is one, takes over.
         blocks, tail = blocks_of(text_so_far(generation))
         html = SafeString("".join(block.html for block in blocks))
-        return Shown(message, generation, html, rendered(tail), steps.get(generation.pk, []))
+        return MessageView(message, generation, html, rendered(tail), steps.get(generation.pk, []))
     said = steps.get(generation.pk, []) if generation else []
-    return Shown(message, generation, rendered(message.content), "", said)
+    return MessageView(message, generation, rendered(message.content), "", said)
 
 
 def _steps_of(generations: list[Any]) -> dict[Any, list[str]]:

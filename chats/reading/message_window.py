@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chats.models import Branch, Chat, Message
-from chats.models.message import Standing
+from chats.models.message import Alternatives
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class MessageWindow:
     """Messages of the shown branch, in order, each with its `standing`."""
 
     messages: list[Message]
@@ -24,7 +24,7 @@ class Window:
 
 def window(
     chat: Chat, *, before: int | None = None, after: int | None = None, limit: int
-) -> Window:
+) -> MessageWindow:
     """Return up to `limit` messages before or after a position; else the last ones.
 
     The number of queries, and what they read, depends on `limit` and not on the chat's length.
@@ -42,7 +42,7 @@ def window(
         )
     )
     add_alternatives(chat, messages)
-    return Window(messages, count, has_before=first > 0, has_after=end < count)
+    return MessageWindow(messages, count, has_before=first > 0, has_after=end < count)
 
 
 def add_alternatives(chat: Chat, messages: list[Message]) -> None:
@@ -57,4 +57,4 @@ def add_alternatives(chat: Chat, messages: list[Message]) -> None:
             after[parent].append(pk)
     for message in messages:
         ids = after.get(message.parent_id) or [message.pk]
-        message.standing = Standing(ids.index(message.pk) + 1, len(ids), ids)
+        message.standing = Alternatives(ids.index(message.pk) + 1, len(ids), ids)

@@ -10,17 +10,17 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
 
 from chats.models import Chat, Message
-from chats.search.query import INDEXED_CHARACTERS, Part, Query, marked, snippet
+from chats.search.query import INDEXED_CHARACTERS, Part, Query, highlighted, snippet
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class SearchMatch:
     title: list[Part]
     message: Message | None
     """The newest one that answers to the query, with its `snippet`."""
 
 
-def add_matches(chats: list[Chat], query: Query) -> None:
+def attach_matches(chats: list[Chat], query: Query) -> None:
     """Give each chat that a search found its `match`, with one query for all of them."""
     messages = {
         message.chat_id: message for message in newest_matches([chat.pk for chat in chats], query)
@@ -29,7 +29,7 @@ def add_matches(chats: list[Chat], query: Query) -> None:
         message = messages.get(chat.pk)
         if message:
             message.snippet = snippet(message.beginning, query)  # type: ignore[attr-defined]
-        chat.match = Match(marked(chat.title, query), message)  # type: ignore[attr-defined]
+        chat.match = SearchMatch(highlighted(chat.title, query), message)  # type: ignore[attr-defined]
 
 
 def newest_matches(chats: Iterable[UUID], query: Query) -> QuerySet[Message]:

@@ -127,7 +127,7 @@ class Part:
     match: bool
 
 
-def marked(text: str, query: Query) -> list[Part]:
+def highlighted(text: str, query: Query) -> list[Part]:
     """Return all of a text in parts."""
     spans = [match.span() for match in _pattern(query).finditer(text)]
     edges = [0, *(edge for span in spans for edge in span), len(text)]
@@ -148,7 +148,7 @@ def snippet(text: str, query: Query) -> list[Part]:
     if high < len(text) and (blank := text.rfind(" ", end, high)) > 0:
         high = blank
     shown = " ".join(text[low:high].split())
-    return marked(f"{'…' * (low > 0)}{shown}{'…' * (high < len(text))}", query)
+    return highlighted(f"{'…' * (low > 0)}{shown}{'…' * (high < len(text))}", query)
 
 
 def _pattern(query: Query) -> re.Pattern[str]:

@@ -235,7 +235,7 @@ class WindowQuery(serializers.Serializer[Any]):
         return attrs
 
 
-class SaidSerializer(KnownFields):
+class HistoryMessageSerializer(KnownFields):
     """A message as a caller writes it."""
 
     id = serializers.CharField(
@@ -247,7 +247,7 @@ class SaidSerializer(KnownFields):
 
 class NewChatSerializer(KnownFields):
     title = serializers.CharField(max_length=LONGEST_TITLE, default="", allow_blank=True)
-    messages = SaidSerializer(many=True, max_length=MOST_MESSAGES)  # type: ignore[call-arg]
+    messages = HistoryMessageSerializer(many=True, max_length=MOST_MESSAGES)  # type: ignore[call-arg]
     persona = serializers.CharField(max_length=40, default=None)
     scope = serializers.ChoiceField(choices=SCOPES, default="internal")
     username = serializers.CharField(max_length=150, default="", allow_blank=True)
@@ -258,7 +258,7 @@ class NewChatSerializer(KnownFields):
     def validate_persona(self, slug: str | None) -> PersonaVersion | None:
         """Return the version that answers now of the persona that the caller means."""
         user = self.context["request"].user
-        persona = Persona.objects.meant(user, slug or DEFAULT)
+        persona = Persona.objects.resolve(user, slug or DEFAULT)
         if persona is None and slug:
             known = sorted({persona.slug for persona in Persona.objects.visible_to(user)})
             raise serializers.ValidationError(f"Unknown. There are: {', '.join(known)}.")

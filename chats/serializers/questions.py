@@ -9,7 +9,7 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from chats.answers.request import Manner, Question, Said
+from chats.answers.request import AnswerOptions, HistoryMessage, Question
 from chats.models import Message
 from personas.models import SCOPES
 from proxy.common.access import Access
@@ -30,7 +30,7 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class SaidField(KnownFields):
+class HistoryMessageField(KnownFields):
     """A message as a client writes it."""
 
     id = serializers.CharField(
@@ -54,7 +54,7 @@ class SaidField(KnownFields):
         ]
     }
 )
-class GivenField(serializers.Field[Any, Any, Any, Any]):
+class ContextTextsField(serializers.Field[Any, Any, Any, Any]):
     """A text, or an object that has one and perhaps a title."""
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
@@ -94,18 +94,18 @@ class ToolsField(serializers.DictField):
 class AnswerSerializer(KnownFields):
     """What is asked, and how the answer is wanted, without a chat."""
 
-    chat_history = SaidField(many=True, allow_empty=False)
+    chat_history = HistoryMessageField(many=True, allow_empty=False)
     persona = serializers.CharField(max_length=40, default="", allow_blank=True, allow_null=True)
     scope = serializers.ChoiceField(choices=SCOPES, default="")
     voice = serializers.BooleanField(default=False, help_text="An answer to be read aloud.")
     fastContext = serializers.ListField(
-        child=GivenField(),
+        child=ContextTextsField(),
         default=list,
         max_length=MOST_TEXTS,
         help_text="Texts, or objects with `content` and `title`, that the answer should rest on.",
     )
 
-    def validate_chat_history(self, said: list[dict[str, str]]) -> list[Said]:
+    def validate_chat_history(self, said: list[dict[str, str]]) -> list[HistoryMessage]:
         if len(said) > settings.PROXY_MAX_MESSAGES:
             raise serializers.ValidationError(
                 f"There are {len(said)} messages; at most {settings.PROXY_MAX_MESSAGES} are taken."
@@ -115,11 +115,11 @@ class AnswerSerializer(KnownFields):
         ids = [each["id"] for each in said if each["id"]]
         if len(ids) != len(set(ids)):
             raise serializers.ValidationError("Two messages have the same id.")
-        return [Said(**each) for each in said]
+        return [HistoryMessage(**each) for each in said]
 
-    def manner(self, access: Access) -> Manner:
+    def options(self, access: Access) -> AnswerOptions:
         """Return how the answer is wanted, by whom."""
-        return manner_of(self.validated_data, access)
+        return options_of(self.validated_data, access)
 
 
 class GenerateSerializer(AnswerSerializer):
@@ -132,8 +132,8 @@ class GenerateSerializer(AnswerSerializer):
         return Question(
             history=self.validated_data["chat_history"],
             chat_id=query["chatId"],
-            manner=self.manner(access),
-            key=key,
+            options=self.options(access),
+            idempotency_key=key,
             username=query["username"],
             source=query["source"],
             title=query["title"],
@@ -148,7 +148,9 @@ class AgainSerializer(KnownFields):
     persona = serializers.CharField(max_length=40, default="", allow_blank=True)
     scope = serializers.ChoiceField(choices=SCOPES, default="")
     voice = serializers.BooleanField(default=False)
-    fastContext = serializers.ListField(child=GivenField(), default=list, max_length=MOST_TEXTS)
+    fastContext = serializers.ListField(
+        child=ContextTextsField(), default=list, max_length=MOST_TEXTS
+    )
     tools = ToolsField(default=dict)
     stream = serializers.BooleanField(default=False)
 
@@ -169,14 +171,14 @@ class GenerateQuery(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, default="", allow_blank=True)
 
 
-def manner_of(asked: dict[str, Any], access: Access) -> Manner:
+def options_of(asked: dict[str, Any], access: Access) -> AnswerOptions:
     """Return how an answer is wanted, by whom."""
-    return Manner(
+    return AnswerOptions(
         persona=asked.get("persona") or "",
         scope=asked.get("scope", ""),
         voice=asked.get("voice", False),
         research=asked.get("tools", {}).get("research", False),
-        given=tuple(asked.get("fastContext", ())),
+        context_texts=tuple(asked.get("fastContext", ())),
         relevance=access.relevance,
         cost=access.cost,
         key_id=str(access.key_id or ""),

@@ -15,7 +15,7 @@ from chats.serializers.questions import LONGEST_KEY
 from proxy.common.access import Access, User, access_of
 from proxy.common.web.asgi import Receive, Scope, Send, header, read_body, send_json
 from proxy.errors import InvalidRequest
-from proxy.filtering.cpu_threads import beside
+from proxy.filtering.cpu_threads import run_in_thread_if_large
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Call:
     async def asked(self, serializer: type[serializers.Serializer[Any]]) -> Any:
         """Return the body's sound fields, in a serializer; raises InvalidRequest and the like."""
         body = await read_body(self.scope, self.receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-        return await beside(len(body), _checked, serializer, body)
+        return await run_in_thread_if_large(len(body), _checked, serializer, body)
 
     def query(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Return the query's sound fields."""

@@ -11,7 +11,7 @@ from proxy.common.runtime.threads import on_database_thread
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ChatChanges:
     """What is new in a chat."""
 
     messages: list[Message]
@@ -32,13 +32,15 @@ def newest_message(chat_id: UUID) -> UUID | None:
 
 
 @on_database_thread
-def news_of(user_id: int, chat_id: UUID, seen: UUID | None, known: UUID | None) -> News | None:
+def changes_since(
+    user_id: int, chat_id: UUID, seen: UUID | None, known: UUID | None
+) -> ChatChanges | None:
     """Return what came after the message `seen`; None if the chat is gone."""
     if not Chat.objects.of(user_id).filter(pk=chat_id).exists():
         return None
     messages = Message.objects.filter(chat=chat_id).order_by("pk")
     newest = Generation.objects.filter(chat=chat_id).order_by("-pk").first()
-    return News(
+    return ChatChanges(
         messages=list(messages.filter(pk__gt=seen) if seen else messages),
         generation=newest.pk if newest else known,
         is_running=bool(newest and newest.is_running),

@@ -20,8 +20,8 @@ from django.conf import settings
 from rest_framework.exceptions import APIException
 
 from chats.answers import finish, revocation, runner
-from chats.answers.request import Begun, Question
-from chats.answers.start import ask_again, begin, carry_on
+from chats.answers.request import Question, StartedAnswer
+from chats.answers.start import continue_answer, regenerate, start_answer
 from chats.errors import BadQuestion, NoSuchAnswer
 from chats.eventlog import log, notify
 from chats.eventlog.event import Type
@@ -31,17 +31,17 @@ from chats.serializers.questions import (
     ContinueSerializer,
     GenerateSerializer,
     id_in,
-    manner_of,
+    options_of,
 )
-from chats.streaming.changes import generation_of, has_chat, newest_message, news_of, stop_all
+from chats.streaming.changes import changes_since, generation_of, has_chat, newest_message, stop_all
 from proxy.common.access import Access, Identity
 from proxy.common.runtime.threads import on_database_thread
-from proxy.errors import ProxyError
+from proxy.errors import ApiError
 
 PROTOCOL, TOKEN_PREFIX = "alchemyst", "bearer."
 TOO_BIG, INTERNAL, NOT_AUTHENTICATED, NOT_FOUND = 1009, 1011, 4401, 4404
 # How long a stranger may take to say who they are.
-PATIENCE_SECONDS = 10.0
+AUTH_TIMEOUT_SECONDS = 10.0
 # How often an open socket's token or session is looked at, besides at each action.
 CHECK_SECONDS = 60.0
 
@@ -65,11 +65,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.accept(PROTOCOL if PROTOCOL in offered else None)
         tokens = [word for word in offered if word.startswith(TOKEN_PREFIX)]
         if tokens:
-            await self._let_in(self.identity.by_token(tokens[0].removeprefix(TOKEN_PREFIX)))
+            await self._authenticate(self.identity.by_token(tokens[0].removeprefix(TOKEN_PREFIX)))
         elif self.identity.may_have_session:
-            await self._let_in(self.identity.again(), is_last_word=False)
+            await self._authenticate(self.identity.again(), is_last_word=False)
         if self.access is None:
-            self._start(self._lose_patience())
+            self._start(self._auth_timeout())
 
     @property
     def caller(self) -> Access:
@@ -90,17 +90,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             said = _decoded(text_data)
             if self.access is None:
-                await self._introduced(said)
+                await self._auth_message(said)
                 return
             await self._checked()
             if self.access is not None:
                 await self._act(said)
-        except (ProxyError, APIException) as error:
-            await self._tell_fault(error)
+        except (ApiError, APIException) as error:
+            await self._send_error(error)
 
     # ---- who it is
 
-    async def _let_in(
+    async def _authenticate(
         self, asked: Coroutine[Any, Any, Access], *, is_last_word: bool = True
     ) -> None:
         """Begin, if the caller may; otherwise end, unless a token may still come."""
@@ -116,15 +116,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         await self._begin(self.chat_id)
 
-    async def _introduced(self, said: dict[str, Any]) -> None:
+    async def _auth_message(self, said: dict[str, Any]) -> None:
         token = said.get("token")
         if said.get("type") == "auth" and isinstance(token, str):
-            await self._let_in(self.identity.by_token(token))
+            await self._authenticate(self.identity.by_token(token))
         else:
             await self.close(NOT_AUTHENTICATED)
 
-    async def _lose_patience(self) -> None:
-        await asyncio.sleep(PATIENCE_SECONDS)
+    async def _auth_timeout(self) -> None:
+        await asyncio.sleep(AUTH_TIMEOUT_SECONDS)
         if self.access is None:
             await self.close(NOT_AUTHENTICATED)
 
@@ -144,10 +144,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         after = query.get("after", ["0"])[-1]
         start = int(after) if after.isascii() and after.isdecimal() and len(after) < 10 else 0
         self._seen = await newest_message(chat_id)
-        news = await news_of(self.caller.user.pk, chat_id, self._seen, None)
+        news = await changes_since(self.caller.user.pk, chat_id, self._seen, None)
         current = news.generation if news and news.is_running else None
         told = {"type": "ready", "chatId": str(chat_id), "running": current and str(current)}
-        await self._tell(told)
+        await self._send(told)
         if session or current:
             await self._follow(session or current, start)
         self._start(self._watch(chat_id, news.generation if news else None))
@@ -156,25 +156,25 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Tell what is new in the chat, and look at times whether the caller still may know."""
         checked = time.monotonic()
         user_id = self.caller.user.pk
-        with notify.listening(str(chat_id), revocation.key_of(user_id)) as listener:
+        with notify.subscribed(str(chat_id), revocation.topic(user_id)) as listener:
             while True:
                 is_due = time.monotonic() - checked >= CHECK_SECONDS
-                if is_due or revocation.has_ended_since(user_id, checked):
+                if is_due or revocation.is_revoked_since(user_id, checked):
                     checked = time.monotonic()
                     await self._checked()
                     if self.access is None:
                         return
-                news = await news_of(self.caller.user.pk, chat_id, self._seen, generation)
+                news = await changes_since(self.caller.user.pk, chat_id, self._seen, generation)
                 if news is None:
                     await self.close(NOT_FOUND)
                     return
                 for message in news.messages:
                     self._seen = message.pk
-                    await self._tell({"type": "message", "message": _shown(message)})
+                    await self._send({"type": "message", "message": _shown(message)})
                 if news.generation and news.generation != generation:
                     generation = news.generation
                     await self._follow(generation, 0)
-                await listener.wait(notify.poll_seconds(CHECK_SECONDS))
+                await listener.wait(notify.poll_interval(CHECK_SECONDS))
 
     async def _follow(self, generation_id: UUID | None, after: int) -> None:
         """Tell an answer's events from that one on, in place of another answer's."""
@@ -186,33 +186,35 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 return
             self._follower.cancel()
         self._following = found.pk
-        self._follower = self._start(self._tell_events(found.pk, after))
+        self._follower = self._start(self._send_events(found.pk, after))
 
-    async def _tell_events(self, generation_id: UUID, after: int) -> None:
+    async def _send_events(self, generation_id: UUID, after: int) -> None:
         named = {"replaySessionID": str(generation_id)}
         try:
             async with aclosing(
-                log.follow(generation_id, after, on_abandoned=finish.abandon)
+                log.follow(generation_id, after, on_abandoned=finish.expire)
             ) as followed:
                 async for entries in followed:
                     for entry in entries:
-                        told = {"type": "done"} if entry.type == Type.DONE else entry.told() or {}
+                        told = (
+                            {"type": "done"} if entry.type == Type.DONE else entry.to_client() or {}
+                        )
                         told.setdefault("type", "error")
-                        await self._tell(told | named | {"id": entry.sequence})
-        except log.LogLost:
+                        await self._send(told | named | {"id": entry.sequence})
+        except log.LogUnavailable:
             error = {"message": "The answer can't be read on just now.", "code": "unavailable"}
-            await self._tell({"type": "error", "error": error} | named)
+            await self._send({"type": "error", "error": error} | named)
 
     # ---- what it does
 
     async def _act(self, said: dict[str, Any]) -> None:
         acts = {
             "ask": self._ask,
-            "regenerate": self._ask_again,
-            "continue": self._carry_on,
+            "regenerate": self._regenerate,
+            "continue": self._continue,
             "stop": self._stop,
             "follow": self._follow_named,
-            "ping": self._pong,
+            "ping": self._ping,
         }
         kind = said.pop("type", None)
         act = acts.get(kind) if isinstance(kind, str) else None
@@ -229,36 +231,36 @@ class ChatConsumer(AsyncWebsocketConsumer):
         question = Question(
             history=serializer.validated_data["chat_history"],
             chat_id=self.chat_id,
-            manner=serializer.manner(self.caller),
+            options=serializer.options(self.caller),
         )
-        await self._run(on_database_thread(begin)(self.caller.user, question))
+        await self._run(on_database_thread(start_answer)(self.caller.user, question))
 
-    async def _ask_again(self, said: dict[str, Any]) -> None:
+    async def _regenerate(self, said: dict[str, Any]) -> None:
         serializer = AgainSerializer(data=said)
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
         assert self.chat_id is not None
         await self._run(
-            on_database_thread(ask_again)(
+            on_database_thread(regenerate)(
                 self.caller.user,
                 self.chat_id,
-                manner_of(asked, self.caller),
+                options_of(asked, self.caller),
                 asked["messageId"],
                 asked["content"],
             )
         )
 
-    async def _carry_on(self, said: dict[str, Any]) -> None:
+    async def _continue(self, said: dict[str, Any]) -> None:
         serializer = ContinueSerializer(data=said)
         serializer.is_valid(raise_exception=True)
         message_id = serializer.validated_data["messageId"]
-        manner = manner_of({}, self.caller)
+        manner = options_of({}, self.caller)
         assert self.chat_id is not None
         await self._run(
-            on_database_thread(carry_on)(self.caller.user, self.chat_id, manner, message_id)
+            on_database_thread(continue_answer)(self.caller.user, self.chat_id, manner, message_id)
         )
 
-    async def _run(self, beginning: Coroutine[Any, Any, Begun]) -> None:
+    async def _run(self, beginning: Coroutine[Any, Any, StartedAnswer]) -> None:
         runner.refuse_if_draining()
         begun = await beginning
         await runner.start(begun)
@@ -275,20 +277,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise BadQuestion("'after' must be the id of an event.")
         await self._follow(id_in(str(said.get("replaySessionID", ""))), after)
 
-    async def _pong(self, said: dict[str, Any]) -> None:
-        await self._tell({"type": "pong"})
+    async def _ping(self, said: dict[str, Any]) -> None:
+        await self._send({"type": "pong"})
 
     # ---- how it speaks
 
-    async def _tell(self, told: dict[str, Any]) -> None:
+    async def _send(self, told: dict[str, Any]) -> None:
         await self.send(msgspec.json.encode(told).decode())
 
-    async def _tell_fault(self, error: ProxyError | APIException) -> None:
-        made: ProxyError = self.scope["fault_of"](error)
+    async def _send_error(self, error: ApiError | APIException) -> None:
+        made: ApiError = self.scope["to_api_error"](error)
         told = {"message": made.message, "type": made.type, "code": made.code}
         if made.details:
             told["details"] = made.details  # type: ignore[assignment]
-        await self._tell({"type": "error", "error": told})
+        await self._send({"type": "error", "error": told})
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

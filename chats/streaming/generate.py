@@ -13,14 +13,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from chats.answers import context_texts, finish, run, runner
-from chats.answers.admission import Place, admit
-from chats.answers.prompt import Part, Prompt, in_turns, mode_of, model_of
-from chats.answers.request import Begun, Manner, Said
-from chats.answers.start import ask_again, begin, carry_on, check_scope
+from chats.answers.admission import Lease, admit
+from chats.answers.prompt import Part, Prompt, mode_of, model_of, turns_of
+from chats.answers.request import AnswerOptions, HistoryMessage, StartedAnswer
+from chats.answers.start import check_scope, continue_answer, regenerate, start_answer
 from chats.answers.start import persona_version as version_of
 from chats.errors import ChatError, NoSuchAnswer, NoSuchChat
 from chats.eventlog import log, sse
-from chats.eventlog.event import Entry, Type
+from chats.eventlog.event import LogEvent, Type
 from chats.models import Generation
 from chats.serializers.questions import (
     AgainSerializer,
@@ -29,19 +29,19 @@ from chats.serializers.questions import (
     GenerateQuery,
     GenerateSerializer,
     id_in,
-    manner_of,
+    options_of,
 )
 from chats.streaming.call import Call
 from proxy.common.access import User
 from proxy.common.runtime.threads import on_database_thread
-from proxy.common.web.asgi import ClientGone
+from proxy.common.web.asgi import ClientDisconnected
 from proxy.completions.completion import Completion
-from proxy.completions.request import source_of
-from proxy.errors import ProxyError
-from proxy.filtering.cpu_threads import beside
+from proxy.completions.request import provider_from
+from proxy.errors import ApiError
+from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.options import options
-from proxy.upstream.deadline import Watch
-from proxy.wire.stream_events import Piece
+from proxy.upstream.deadline import CallDeadline
+from proxy.wire.stream_events import StreamEvent
 
 LOST = "The answer can't be read on just now. Replay it in a moment."
 
@@ -57,21 +57,23 @@ async def answered(call: Call) -> None:
     slug, prompt, place = await _unsaved(call.user, manner, asked.validated_data["chat_history"])
     said = []
 
-    def take(piece: Piece) -> None:
+    def take(piece: StreamEvent) -> None:
         said.append(piece.text)
 
     try:
-        if prompt.given:
-            size = sum(len(text.content) for text in prompt.given)
-            work = (prompt.given, prompt.question, prompt.room)
-            prompt.choices = await beside(size, context_texts.choose, *work)
-        completion = Completion(prompt.asked())
+        if prompt.context_texts:
+            size = sum(len(text.content) for text in prompt.context_texts)
+            work = (prompt.context_texts, prompt.question, prompt.token_budget)
+            prompt.selected_texts = await run_in_thread_if_large(
+                size, context_texts.select_passages, *work
+            )
+        completion = Completion(prompt.completion_request())
         await completion.prepare()
-        await completion.told(take, call.receive)
+        await completion.stream(take, call.receive)
     finally:
-        await place.aleave()
+        await place.arelease()
     counts = completion.counts
-    context = prompt.told(completion.context, completion.offset)
+    context = prompt.context_summary(completion.filter_result, completion.offset)
     del context["messages"], context["instructions"]
     metadata = {
         "timeTaken": round((time.perf_counter() - began) * 1000),
@@ -86,24 +88,26 @@ async def answered(call: Call) -> None:
 
 
 @on_database_thread
-def _unsaved(user: User, manner: Manner, history: list[Said]) -> tuple[str, Prompt, Place]:
+def _unsaved(
+    user: User, manner: AnswerOptions, history: list[HistoryMessage]
+) -> tuple[str, Prompt, Lease]:
     version = version_of(user, manner.persona)
     check_scope(version, manner.scope or "internal", manner.scopes)
-    instructions, turns = in_turns((said.role, Part(said.content)) for said in history)
+    instructions, turns = turns_of((said.role, Part(said.content)) for said in history)
     prompt = Prompt(
         generation_id=uuid4(),
         chat_id=uuid4(),
         user_id=user.pk,
         persona=version.name,
         instructions="\n\n".join(filter(None, [version.system_prompt, *instructions])),
-        source=source_of(version.provider),
+        source=provider_from(version.provider),
         model=model_of(version),
         temperature=version.temperature,
         max_tokens=version.max_tokens,
         mode=mode_of(None, version, manner.relevance),
         cost=manner.cost,
         turns=turns,
-        given=[context_texts.Text(**text) for text in manner.given],
+        context_texts=[context_texts.ContextText(**text) for text in manner.context_texts],
         is_voice=manner.voice,
         is_research=False,
         kept="",
@@ -136,7 +140,7 @@ async def _generate(call: Call, *, is_stream: bool) -> None:
         query["chatId"] = None
     asked = await call.asked(GenerateSerializer)
     question = asked.question(call.access, query, key)
-    begun = await on_database_thread(begin)(call.user, question)
+    begun = await on_database_thread(start_answer)(call.user, question)
     await _begun(call, begun, is_stream or asked.validated_data["stream"], after)
 
 
@@ -144,10 +148,10 @@ async def regenerated(call: Call, chat_id: str) -> None:
     """POST /api/v1/chat/{chatId}/regenerate: another answer, or an edited question's."""
     runner.refuse_if_draining()
     asked = (await call.asked(AgainSerializer)).validated_data
-    begun = await on_database_thread(ask_again)(
+    begun = await on_database_thread(regenerate)(
         call.user,
         _chat_id(chat_id),
-        manner_of(asked, call.access),
+        options_of(asked, call.access),
         asked["messageId"],
         asked["content"],
     )
@@ -158,8 +162,8 @@ async def continued(call: Call, chat_id: str) -> None:
     """POST /api/v1/chat/{chatId}/continue: the rest of an answer that broke off."""
     runner.refuse_if_draining()
     asked = (await call.asked(ContinueSerializer)).validated_data
-    manner = manner_of({}, call.access)
-    begun = await on_database_thread(carry_on)(
+    manner = options_of({}, call.access)
+    begun = await on_database_thread(continue_answer)(
         call.user, _chat_id(chat_id), manner, asked["messageId"]
     )
     await _begun(call, begun, asked["stream"])
@@ -200,7 +204,7 @@ def _found(user: User, generation_id: UUID) -> Generation | None:
     return Generation.objects.of(user).filter(pk=generation_id).first()
 
 
-async def _begun(call: Call, begun: Begun, is_stream: bool, after: int = 0) -> None:
+async def _begun(call: Call, begun: StartedAnswer, is_stream: bool, after: int = 0) -> None:
     await runner.start(begun)
     if is_stream:
         await _stream(call, begun.generation, after)
@@ -214,16 +218,16 @@ async def _stream(call: Call, generation: Generation, after: int) -> None:
         (b"x-alchemyst-replay-session-id", str(generation.pk).encode()),
     ]
     start = {"type": "http.response.start", "status": 200, "headers": sse.HEADERS + named}
-    with suppress(ClientGone), Watch(call.receive, options().bounds):
+    with suppress(ClientDisconnected), CallDeadline(call.receive, options().bounds):
         await call.send(start)
         try:
             async with aclosing(
-                log.follow(generation.pk, after, on_abandoned=finish.abandon)
+                log.follow(generation.pk, after, on_abandoned=finish.expire)
             ) as followed:
                 async for entries in followed:
-                    await call.send(_more(sse.told(entries)))
-        except log.LogLost:
-            await call.send(_more(sse.lost(LOST)))
+                    await call.send(_more(sse.format_event(entries)))
+        except log.LogUnavailable:
+            await call.send(_more(sse.format_unavailable(LOST)))
         await call.send({"type": "http.response.body", "body": b""})
 
 
@@ -233,19 +237,19 @@ def _more(body: bytes) -> dict[str, Any]:
 
 async def _whole(call: Call, generation: Generation) -> None:
     """Answer once the answer has ended; who leaves meanwhile changes nothing."""
-    with suppress(ClientGone):
-        with Watch(call.receive, options().bounds):
+    with suppress(ClientDisconnected):
+        with CallDeadline(call.receive, options().bounds):
             entries = await _to_its_end(generation.pk)
         await call.answer(201, _result(entries, generation))
 
 
-async def _to_its_end(generation_id: UUID) -> list[Entry]:
-    found: list[Entry] = []
+async def _to_its_end(generation_id: UUID) -> list[LogEvent]:
+    found: list[LogEvent] = []
     try:
-        async with aclosing(log.follow(generation_id, on_abandoned=finish.abandon)) as followed:
+        async with aclosing(log.follow(generation_id, on_abandoned=finish.expire)) as followed:
             async for entries in followed:
                 found += entries
-    except log.LogLost:
+    except log.LogUnavailable:
         raise ChatUnavailable from None
     if not found:
         raise ChatUnavailable
@@ -257,7 +261,7 @@ class ChatUnavailable(ChatError):
     headers = (("retry-after", "2"),)
 
 
-def _result(entries: list[Entry], generation: Generation) -> dict[str, Any]:
+def _result(entries: list[LogEvent], generation: Generation) -> dict[str, Any]:
     """Return the body of a whole answer; raises what its last events tell went wrong."""
     last = {entry.type: entry for entry in entries}
     metadata = last[Type.METADATA].data or {}
@@ -273,7 +277,7 @@ def _result(entries: list[Entry], generation: Generation) -> dict[str, Any]:
     }
 
 
-def _failed(error: dict[str, Any], metadata: dict[str, Any]) -> ProxyError:
+def _failed(error: dict[str, Any], metadata: dict[str, Any]) -> ApiError:
     names = ("chatId", "replaySessionID", "messageId", "questionId", "state")
     details = {name: metadata[name] for name in names} | {"code": error["code"]}
     made = ChatError(error["message"], details=details)

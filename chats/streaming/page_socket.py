@@ -20,9 +20,9 @@ from rest_framework.exceptions import APIException
 
 from chats.answers import finish
 from chats.eventlog import log, notify
-from chats.eventlog.event import Entry
+from chats.eventlog.event import LogEvent
 from chats.models import Chat, Event
-from chats.pages.fingerprint import Look, look_at
+from chats.pages.fingerprint import ChatFingerprint, fingerprint_of
 from chats.rendering import blocks_of, sketched
 from chats.streaming.chat_socket import CHECK_SECONDS, INTERNAL, NOT_AUTHENTICATED, NOT_FOUND
 from proxy.common.access import Identity
@@ -43,12 +43,12 @@ class PageConsumer(AsyncWebsocketConsumer):
         self.chat_id: UUID = self.scope["url_route"]["kwargs"]["chat_id"]
         self.identity: Identity = self.scope["identity"]
         await self.accept()
-        self.watching = asyncio.create_task(self._watched())
+        self.watching = asyncio.create_task(self._watch_or_close())
 
     async def disconnect(self, code: int) -> None:
         await _ended(self.watching)
 
-    async def _watched(self) -> None:
+    async def _watch_or_close(self) -> None:
         try:
             await self._watch()
         except APIException:
@@ -65,21 +65,21 @@ class PageConsumer(AsyncWebsocketConsumer):
         if not self.identity.may_have_session:
             return await self.close(NOT_AUTHENTICATED)
         telling: asyncio.Task[None] | None = None
-        known: Look | None = None
-        with notify.listening(str(self.chat_id)) as listener:
+        known: ChatFingerprint | None = None
+        with notify.subscribed(str(self.chat_id)) as listener:
             try:
                 while True:
                     access = await self.identity.again()
-                    look = await _look(access.user.pk, self.chat_id)
+                    look = await _fingerprint(access.user.pk, self.chat_id)
                     if look is None:
                         return await self.close(NOT_FOUND)
-                    if look != known if known else look.mark != self.shown():
-                        await self.tell(op="changed")
+                    if look != known if known else look.etag != self.shown():
+                        await self.push(op="changed")
                     if look.running and (known is None or look.running != known.running):
                         await _ended(telling)
-                        telling = asyncio.create_task(self._tell_answer(*look.running))
+                        telling = asyncio.create_task(self._send_answer(*look.running))
                     known = look
-                    await listener.wait(notify.poll_seconds(CHECK_SECONDS))
+                    await listener.wait(notify.poll_interval(CHECK_SECONDS))
             finally:
                 await _ended(telling)
 
@@ -88,15 +88,15 @@ class PageConsumer(AsyncWebsocketConsumer):
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         return query.get("look", [""])[-1]
 
-    async def _tell_answer(self, generation_id: UUID, message_id: UUID) -> None:
+    async def _send_answer(self, generation_id: UUID, message_id: UUID) -> None:
         """Tell an answer from its beginning, then that it has ended."""
         message = str(message_id)
         text, final = "", 0
-        with suppress(log.LogLost, OSError):
-            async with aclosing(log.follow(generation_id, on_abandoned=finish.abandon)) as followed:
+        with suppress(log.LogUnavailable, OSError):
+            async with aclosing(log.follow(generation_id, on_abandoned=finish.expire)) as followed:
                 async for entries in followed:
                     for step in _steps_in(entries):
-                        await self.tell(op="step", message=message, text=step)
+                        await self.push(op="step", message=message, text=step)
                     news = _text_in(entries)
                     if not news:
                         continue
@@ -105,14 +105,14 @@ class PageConsumer(AsyncWebsocketConsumer):
                     blocks, tail = await asyncio.to_thread(_drawn, text, final)
                     if blocks:
                         html, end = blocks
-                        await self.tell(op="blocks", message=message, html=html, at=final, to=end)
+                        await self.push(op="blocks", message=message, html=html, at=final, to=end)
                         final = end
-                    await self.tell(op="tail", message=message, html=tail)
+                    await self.push(op="tail", message=message, html=tail)
                     # A tail that takes long to draw, such as a giant table, is drawn less often.
                     await asyncio.sleep(REST * (time.perf_counter() - began))
-            await self.tell(op="changed")
+            await self.push(op="changed")
 
-    async def tell(self, **said: Any) -> None:
+    async def push(self, **said: Any) -> None:
         await self.send(text_data=json.dumps(said))
 
 
@@ -125,7 +125,7 @@ async def _ended(task: asyncio.Task[None] | None) -> None:
             task.result()
 
 
-def _steps_in(entries: list[Entry]) -> list[str]:
+def _steps_in(entries: list[LogEvent]) -> list[str]:
     """Return what the answer tells of its way, without a model's own reasoning."""
     return [
         each.content
@@ -134,7 +134,7 @@ def _steps_in(entries: list[Entry]) -> list[str]:
     ]
 
 
-def _text_in(entries: list[Entry]) -> str:
+def _text_in(entries: list[LogEvent]) -> str:
     return "".join(each.content for each in entries if each.type == Event.Type.DELTA)
 
 
@@ -146,7 +146,7 @@ def _drawn(text: str, final: int) -> tuple[tuple[str, int] | None, str]:
 
 
 @on_database_thread
-def _look(user_id: int, chat_id: UUID) -> Look | None:
+def _fingerprint(user_id: int, chat_id: UUID) -> ChatFingerprint | None:
     """Return how a chat is now; None if its user has no such chat."""
     chat = Chat.objects.of(user_id).filter(pk=chat_id).first()
-    return look_at(chat) if chat else None
+    return fingerprint_of(chat) if chat else None

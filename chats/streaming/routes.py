@@ -9,7 +9,7 @@ import re
 
 from chats.streaming import generate
 from chats.streaming.generate import Call, Endpoint
-from proxy.common.web.asgi import ClientGone, Receive, Scope, Send
+from proxy.common.web.asgi import ClientDisconnected, Receive, Scope, Send
 from proxy.errors import MethodNotAllowed
 
 PREFIX = "/api/v1/chat"
@@ -46,7 +46,7 @@ async def chat_application(scope: Scope, receive: Receive, send: Send) -> None:
                 raise MethodNotAllowed(f"Use {method} here.", headers=(("allow", method),))
             try:
                 await endpoint(Call(scope, receive, send), *found.groups())
-            except ClientGone:
+            except ClientDisconnected:
                 # Nobody is left to answer.
                 return
             return

@@ -14,7 +14,7 @@ CHATS_AT_ONCE = 100
 MESSAGES_AT_ONCE = 200
 
 
-def each_chat(chats: ChatQuerySet) -> Iterator[Chat]:
+def iterate_chats(chats: ChatQuerySet) -> Iterator[Chat]:
     """Yield the chats, oldest first; one that comes meanwhile comes too."""
     chats = chats.select_related("persona_version__persona").order_by("pk")
     batch = list(chats[:CHATS_AT_ONCE])
@@ -23,7 +23,7 @@ def each_chat(chats: ChatQuerySet) -> Iterator[Chat]:
         batch = list(chats.filter(pk__gt=batch[-1].pk)[:CHATS_AT_ONCE])
 
 
-def each_message(messages: MessageQuerySet) -> Iterator[Message]:
+def iterate_messages(messages: MessageQuerySet) -> Iterator[Message]:
     """Yield a chat's messages by position, so that each comes after what it answers."""
     messages = messages.select_related("persona_version__persona").order_by("position", "pk")
     batch = list(messages[:MESSAGES_AT_ONCE])

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from chats.models import Chat, Generation, Message
 from chats.models.chat import ChatQuerySet
-from chats.transfer.batches import each_chat, each_message
+from chats.transfer.batches import iterate_chats, iterate_messages
 
 FORMAT = "alchemyst-chats"
 VERSION = 1
@@ -56,18 +56,18 @@ def as_json(chats: ChatQuerySet) -> Iterator[str]:
     head = {"format": FORMAT, "version": VERSION, "exportedAt": timezone.now().isoformat()}
     yield f'{_json(head)[:-1]}, "chats": ['
     before = "\n"
-    for chat in each_chat(chats):
-        yield f'{before}{_json(told(chat))[:-1]}, "messages": ['
+    for chat in iterate_chats(chats):
+        yield f'{before}{_json(chat_to_json(chat))[:-1]}, "messages": ['
         between = "\n"
-        for message in each_message(chat.messages.all()):
-            yield f"{between}{_json(told_message(message))}"
+        for message in iterate_messages(chat.messages.all()):
+            yield f"{between}{_json(message_to_json(message))}"
             between = ",\n"
         yield "]}"
         before = ",\n"
     yield "\n]}\n"
 
 
-def told(chat: Chat) -> dict[str, Any]:
+def chat_to_json(chat: Chat) -> dict[str, Any]:
     """Return what our own format says of a chat, but for its messages."""
     shown = chat.last_message()
     version = chat.persona_version
@@ -89,7 +89,7 @@ def told(chat: Chat) -> dict[str, Any]:
     }
 
 
-def told_message(message: Message) -> dict[str, Any]:
+def message_to_json(message: Message) -> dict[str, Any]:
     version = message.persona_version
     return {
         "id": str(message.pk),
@@ -107,7 +107,7 @@ def told_message(message: Message) -> dict[str, Any]:
 def as_markdown(chats: ChatQuerySet) -> Iterator[str]:
     """The shown branches, to be read."""
     before = ""
-    for chat in each_chat(chats):
+    for chat in iterate_chats(chats):
         version = chat.persona_version
         name = version.name if version else "Assistant"
         yield f"{before}# {_line(chat.title) or 'Untitled chat'}\n\n{chat.created:%Y-%m-%d}\n"
@@ -119,7 +119,7 @@ def as_markdown(chats: ChatQuerySet) -> Iterator[str]:
 
 def as_openai(chats: ChatQuerySet) -> Iterator[str]:
     """The shown branches, a line each, as OpenAI's API takes messages."""
-    for chat in each_chat(chats):
+    for chat in iterate_chats(chats):
         yield '{"messages": ['
         between = ""
         for message in _said(chat):
@@ -131,7 +131,7 @@ def as_openai(chats: ChatQuerySet) -> Iterator[str]:
 def _said(chat: Chat) -> Iterator[Message]:
     """Yield the messages of the shown branch, without answers of which nothing came."""
     failed = Generation.State.FAILED
-    for message in each_message(chat.messages_on().exclude(generation__state=failed)):
+    for message in iterate_messages(chat.messages_on().exclude(generation__state=failed)):
         if message.content:
             yield message
 

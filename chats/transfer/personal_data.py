@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from chats.models import Chat
-from chats.transfer.batches import each_chat, each_message
-from chats.transfer.exports import told, told_message
+from chats.transfer.batches import iterate_chats, iterate_messages
+from chats.transfer.exports import chat_to_json, message_to_json
 
 
 def chats(user_id: int) -> Iterator[dict[str, Any]]:
-    for chat in each_chat(Chat.objects.filter(owner=user_id)):
-        yield told(chat) | {"deletedAt": chat.deleted_at}
+    for chat in iterate_chats(Chat.objects.filter(owner=user_id)):
+        yield chat_to_json(chat) | {"deletedAt": chat.deleted_at}
 
 
 def messages(user_id: int) -> Iterator[dict[str, Any]]:
-    for chat in each_chat(Chat.objects.filter(owner=user_id)):
-        for message in each_message(chat.messages.all()):
-            yield {"chatId": str(chat.pk), **told_message(message)}
+    for chat in iterate_chats(Chat.objects.filter(owner=user_id)):
+        for message in iterate_messages(chat.messages.all()):
+            yield {"chatId": str(chat.pk), **message_to_json(message)}

@@ -17,9 +17,9 @@ from django.db import DatabaseError, transaction
 from chats.answers.titles import first_words
 from chats.models import Chat, Message
 from personas.models import DEFAULT, Persona
-from proxy.accounting.conversation_capture import Conversed
+from proxy.accounting.conversation_capture import CapturedConversation
 
-Said = tuple[str, str]
+CapturedMessage = tuple[str, str]
 """A role and a text."""
 
 SOURCE = "proxy"
@@ -28,14 +28,14 @@ MOST_MESSAGES = 5_000
 logger = logging.getLogger(__name__)
 
 
-def keep(batch: list[Conversed]) -> None:
+def import_captured(batch: list[CapturedConversation]) -> None:
     """Keep conversations; a batch that comes twice adds nothing the second time."""
     owners = {conversed.owner_id for conversed in batch}
     there = get_user_model().objects.in_bulk(owners)
     for conversed in batch:
         if owner := there.get(conversed.owner_id):
             try:
-                _keep(conversed, owner)
+                _import_captured(conversed, owner)
             except DatabaseError:
                 raise
             except Exception:
@@ -43,8 +43,8 @@ def keep(batch: list[Conversed]) -> None:
                 logger.exception("A proxied conversation was not kept")
 
 
-def _keep(conversed: Conversed, owner: Any) -> None:
-    said = [(role, _writable(text)) for role, text in conversed.said()]
+def _import_captured(conversed: CapturedConversation, owner: Any) -> None:
+    said = [(role, _writable(text)) for role, text in conversed.messages()]
     if answer := _writable(conversed.answered()):
         said.append(("assistant", answer))
     origin = _origin(conversed, said)
@@ -60,9 +60,9 @@ def _keep(conversed: Conversed, owner: Any) -> None:
             _add(chat, said, conversed)
 
 
-def _defaults(owner: Any, said: list[Said]) -> dict[str, Any]:
+def _defaults(owner: Any, said: list[CapturedMessage]) -> dict[str, Any]:
     first = next(text for role, text in said if role == "user")
-    persona = Persona.objects.meant(owner, DEFAULT)
+    persona = Persona.objects.resolve(owner, DEFAULT)
     return {
         "title": first_words(first),
         "source": SOURCE,
@@ -70,7 +70,7 @@ def _defaults(owner: Any, said: list[Said]) -> dict[str, Any]:
     }
 
 
-def _origin(conversed: Conversed, said: list[Said]) -> str | None:
+def _origin(conversed: CapturedConversation, said: list[CapturedMessage]) -> str | None:
     """Return what the conversation is known by; None before it has an answer."""
     roles = [role for role, _ in said]
     if "user" not in roles or "assistant" not in roles[roles.index("user") :]:
@@ -82,7 +82,7 @@ def _origin(conversed: Conversed, said: list[Said]) -> str | None:
     return f"proxy:{conversed.key_id}:{digest}"
 
 
-def _add(chat: Chat, said: list[Said], conversed: Conversed) -> None:
+def _add(chat: Chat, said: list[CapturedMessage], conversed: CapturedConversation) -> None:
     """Add what the chat has not; where the two part, a branch begins.
 
     Instructions are kept as they were at first: many have a date in them, and are no other talk.
@@ -91,12 +91,12 @@ def _add(chat: Chat, said: list[Said], conversed: Conversed) -> None:
     talk = [each for each in said if each[0] != "system"]
     while True:
         shown = list(chat.messages_on().exclude(role="system"))
-        same = _same(shown, talk)
+        same = _is_same_message(shown, talk)
         if same == len(talk):
             return
         if same == len(shown):
             break
-        other = _other_way(shown[same], talk[same])
+        other = _matching_sibling(shown[same], talk[same])
         if other is None:
             chat.branch_at(shown[same])
             break
@@ -113,7 +113,7 @@ def _add(chat: Chat, said: list[Said], conversed: Conversed) -> None:
     )
 
 
-def _same(shown: list[Message], said: list[Said]) -> int:
+def _is_same_message(shown: list[Message], said: list[CapturedMessage]) -> int:
     """Return how many messages from the beginning are the same."""
     count = 0
     for message, (role, text) in zip(shown, said, strict=False):
@@ -123,7 +123,7 @@ def _same(shown: list[Message], said: list[Said]) -> int:
     return count
 
 
-def _other_way(message: Message, said: Said) -> Message | None:
+def _matching_sibling(message: Message, said: CapturedMessage) -> Message | None:
     """Return what stands in the message's place on another branch and is what was said."""
     for other in message.alternatives():
         if (other.role, _folded(other.content)) == (said[0], _folded(said[1])):

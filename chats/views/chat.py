@@ -33,7 +33,7 @@ from chats.serializers.history import (
 )
 from chats.views import TOKEN_OR_SESSION
 from proxy.common.access import access_of_request, user_of
-from proxy.common.web.drf import Conflict, answers, caller_id
+from proxy.common.web.drf import Conflict, caller_id, responses
 
 BEING_ANSWERED = "This chat is being answered. Wait, or stop the answer."
 # What changes each field of a chat that a caller may change.
@@ -78,7 +78,7 @@ class FetchView(ChatBase):
     @extend_schema(
         operation_id="fetch",
         parameters=[WindowQuery],
-        responses=answers(400, 401, 403, 404, _200=FetchedSerializer),
+        responses=responses(400, 401, 403, 404, _200=FetchedSerializer),
     )
     def get(self, request: Request, chat_id: str) -> Response:
         """Show a chat with the last messages of its shown branch, or those around a position."""
@@ -95,7 +95,7 @@ class NewView(ChatBase):
     serializer_class = NewChatSerializer
 
     @extend_schema(
-        operation_id="new_chat", responses=answers(400, 401, 403, 413, _201=ChatSerializer)
+        operation_id="new_chat", responses=responses(400, 401, 403, 413, _201=ChatSerializer)
     )
     def post(self, request: Request) -> Response:
         """Keep messages as a new chat. Nobody answers them."""
@@ -110,7 +110,7 @@ class NewView(ChatBase):
                 has_own_title=bool(asked["title"]),
                 **asked,
             )
-            chat.fill(Message(**each) for each in said)
+            chat.bulk_append(Message(**each) for each in said)
         return self.told(request, chat.pk, status.HTTP_201_CREATED)
 
 
@@ -120,7 +120,7 @@ class ForkView(ChatBase):
     serializer_class = ForkSerializer
 
     @extend_schema(
-        operation_id="fork", responses=answers(400, 401, 403, 404, 409, _201=ChatSerializer)
+        operation_id="fork", responses=responses(400, 401, 403, 404, 409, _201=ChatSerializer)
     )
     def post(self, request: Request) -> Response:
         """Copy a chat, up to and including a message, into a new one. The original stays."""
@@ -148,7 +148,8 @@ class ChatView(ChatBase):
     serializer_class = ChangeSerializer
 
     @extend_schema(
-        operation_id="change_chat", responses=answers(400, 401, 403, 404, 409, _200=ChatSerializer)
+        operation_id="change_chat",
+        responses=responses(400, 401, 403, 404, 409, _200=ChatSerializer),
     )
     def patch(self, request: Request, chat_id: str) -> Response:
         """Change a chat. Its place in the history stays, but for the pin."""
@@ -168,7 +169,7 @@ class ChatView(ChatBase):
             raise Conflict({"messageId": [BEING_ANSWERED]})
 
     @extend_schema(
-        operation_id="delete_chat", request=None, responses=answers(401, 403, 404, _204=None)
+        operation_id="delete_chat", request=None, responses=responses(401, 403, 404, _204=None)
     )
     def delete(self, request: Request, chat_id: str) -> Response:
         """Put a chat into the trash, from where it can be restored for 30 days."""
@@ -185,7 +186,7 @@ class PinView(ChatBase):
         """For OPTIONS, which looks whether a PUT would find something."""
         return self.found(self.request, self.kwargs["chat_id"])
 
-    @extend_schema(operation_id="pin", responses=answers(400, 401, 403, 404, _200=ChatSerializer))
+    @extend_schema(operation_id="pin", responses=responses(400, 401, 403, 404, _200=ChatSerializer))
     def put(self, request: Request, chat_id: str) -> Response:
         """Pin a chat or take the pin off; without a body, whichever it is not."""
         self.found(request, chat_id).pin(self.asked(request)["pinned"])
@@ -200,7 +201,7 @@ class RestoreView(ChatBase):
     @extend_schema(
         operation_id="restore_chat",
         request=None,
-        responses=answers(401, 403, 404, _200=ChatSerializer),
+        responses=responses(401, 403, 404, _200=ChatSerializer),
     )
     def post(self, request: Request, chat_id: str) -> Response:
         """Take a chat out of the trash."""
@@ -214,7 +215,8 @@ class MessageView(ChatBase):
     serializer_class = FateSerializer
 
     @extend_schema(
-        operation_id="change_message", responses=answers(400, 401, 403, 404, _200=MessageSerializer)
+        operation_id="change_message",
+        responses=responses(400, 401, 403, 404, _200=MessageSerializer),
     )
     def patch(self, request: Request, chat_id: str, message_id: str) -> Response:
         """Pin a message to all that the model is given, or exclude it from that."""

@@ -15,7 +15,7 @@ from chats.transfer.exports import FORMS, streamed
 from chats.views import TOKEN_OR_SESSION
 from chats.views.chat import found_among
 from proxy.common.access import user_of
-from proxy.common.web.drf import answers
+from proxy.common.web.drf import responses
 
 
 class ExportView(GenericAPIView[Chat]):
@@ -29,7 +29,7 @@ class ExportView(GenericAPIView[Chat]):
         operation_id="export_chats",
         parameters=[ExportQuery],
         responses={
-            **answers(400, 401, 403, 404, _200=OpenApiTypes.OBJECT),
+            **responses(400, 401, 403, 404, _200=OpenApiTypes.OBJECT),
             (200, "text/markdown"): OpenApiTypes.STR,
             (200, "application/jsonl"): OpenApiTypes.STR,
         },

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from chats.models import Chat
 from chats.models.chat import ChatQuerySet
 from chats.reading.cursor import page
-from chats.reading.search_matches import add_matches
+from chats.reading.search_matches import attach_matches
 from chats.search.query import Query
 from chats.serializers.history import (
     HistoryQuery,
@@ -24,7 +24,7 @@ from chats.serializers.history import (
 from chats.views import TOKEN_OR_SESSION
 from chats.views.chat import found_among
 from proxy.common.access import user_of
-from proxy.common.web.drf import answers
+from proxy.common.web.drf import responses
 
 
 class HistoryView(GenericAPIView[Chat]):
@@ -37,7 +37,7 @@ class HistoryView(GenericAPIView[Chat]):
     @extend_schema(
         operation_id="history",
         parameters=[HistoryQuery],
-        responses=answers(400, 401, 403, _200=HistorySerializer),
+        responses=responses(400, 401, 403, _200=HistorySerializer),
     )
     def get(self, request: Request) -> Response:
         """List the caller's chats without messages: pinned first, then newest first."""
@@ -45,7 +45,7 @@ class HistoryView(GenericAPIView[Chat]):
         chats = _wanted(Chat.objects.of(user_of(request)), asked)
         found, cursor = page(chats.with_state(), asked["cursor"], asked["limit"])
         if asked["q"]:
-            add_matches(found, Query.of(asked["q"]))
+            attach_matches(found, Query.of(asked["q"]))
         return Response(HistorySerializer({"chats": found, "nextCursor": cursor}).data)
 
 
@@ -59,7 +59,7 @@ class TrashView(GenericAPIView[Chat]):
     @extend_schema(
         operation_id="trash",
         parameters=[PageQuery],
-        responses=answers(400, 401, 403, _200=TrashSerializer),
+        responses=responses(400, 401, 403, _200=TrashSerializer),
     )
     def get(self, request: Request) -> Response:
         """List the deleted chats that can be restored."""
@@ -68,7 +68,7 @@ class TrashView(GenericAPIView[Chat]):
         found, cursor = page(chats, asked["cursor"], asked["limit"])
         return Response(TrashSerializer({"chats": found, "nextCursor": cursor}).data)
 
-    @extend_schema(operation_id="empty_trash", responses=answers(401, 403, _204=None))
+    @extend_schema(operation_id="empty_trash", responses=responses(401, 403, _204=None))
     def delete(self, request: Request) -> Response:
         """Delete for good what is in the trash."""
         Chat.objects.trash_of(user_of(request)).empty()
@@ -82,7 +82,7 @@ class TrashedView(GenericAPIView[Chat]):
     required_scope = "chat"
     authentication_classes = TOKEN_OR_SESSION
 
-    @extend_schema(operation_id="delete_for_good", responses=answers(401, 403, 404, _204=None))
+    @extend_schema(operation_id="delete_for_good", responses=responses(401, 403, 404, _204=None))
     def delete(self, request: Request, chat_id: str) -> Response:
         """Delete a chat in the trash for good."""
         chat = found_among(Chat.objects.trash_of(user_of(request)), chat_id)

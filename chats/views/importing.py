@@ -23,7 +23,7 @@ from chats.serializers.importing import ImportSerializer
 from chats.tasks import import_chats
 from chats.views import TOKEN_OR_SESSION
 from proxy.common.access import user_of
-from proxy.common.web.drf import Conflict, answers, caller_id
+from proxy.common.web.drf import Conflict, caller_id, responses
 
 MOST_SHOWN = 20
 _MULTIPART = {
@@ -43,7 +43,7 @@ class ImportsView(GenericAPIView[ImportJob]):
     authentication_classes = TOKEN_OR_SESSION
 
     @extend_schema(
-        operation_id="imports", responses=answers(401, 403, _200=ImportSerializer(many=True))
+        operation_id="imports", responses=responses(401, 403, _200=ImportSerializer(many=True))
     )
     def get(self, request: Request) -> Response:
         """List the caller's last imports, newest first."""
@@ -56,7 +56,7 @@ class ImportsView(GenericAPIView[ImportJob]):
             "application/octet-stream": OpenApiTypes.BINARY,
             "multipart/form-data": _MULTIPART,
         },
-        responses=answers(400, 401, 403, 409, 413, _202=ImportSerializer),
+        responses=responses(400, 401, 403, 409, 413, _202=ImportSerializer),
     )
     def post(self, request: Request) -> Response:
         """Import a file of ChatGPT, Open WebUI, LibreChat or ours: JSON, JSON lines, or a zip.
@@ -79,7 +79,7 @@ class ImportView(GenericAPIView[ImportJob]):
     required_scope = "chat"
     authentication_classes = TOKEN_OR_SESSION
 
-    @extend_schema(operation_id="import", responses=answers(401, 403, 404, _200=ImportSerializer))
+    @extend_schema(operation_id="import", responses=responses(401, 403, 404, _200=ImportSerializer))
     def get(self, request: Request, job_id: str) -> Response:
         """Show how far an import is, and what was left out and why."""
         job = get_object_or_404(ImportJob.objects.of(user_of(request)), pk=job_id)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.cost.prices import Tariff, Used
-from proxy.filtering.cost_gate import Gated
+from proxy.filtering.cost_gate import CostDecision
 
 
-def money(row: dict[str, Any], tariff: Tariff | None, gated: Gated | None) -> dict[str, Any]:
+def columns(
+    row: dict[str, Any], tariff: Tariff | None, gated: CostDecision | None
+) -> dict[str, Any]:
     """Return the columns of a usage row that are about money; `row` has the provider's counts."""
     told: dict[str, Any] = {}
     if gated:
@@ -48,7 +50,7 @@ def money(row: dict[str, Any], tariff: Tariff | None, gated: Gated | None) -> di
     return told
 
 
-def found(row: dict[str, Any], gated: Gated) -> int | None:
+def cached_tokens(row: dict[str, Any], gated: CostDecision) -> int | None:
     """Return how much of the request was cached, in the gate's tokens; None if that is unknown."""
     if row["cached_tokens"] is None or not row["prompt_tokens"]:
         return None

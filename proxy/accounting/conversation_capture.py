@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from proxy.common.runtime.batch_writer import Batches
-from proxy.errors import ProxyError
+from proxy.common.runtime.batch_writer import BatchWriter
+from proxy.errors import ApiError
 from proxy.wire import gemini, stream_events
 from proxy.wire.dialect import Dialect, Request
 from proxy.wire.sse import EventReader
@@ -23,7 +23,7 @@ MOST_WAITING_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Conversed:
+class CapturedConversation:
     """A call that was answered: what was said before, and the answer as it came."""
 
     owner_id: int
@@ -37,7 +37,7 @@ class Conversed:
     def size(self) -> int:
         return len(self.request.body) + len(self.answer)
 
-    def said(self) -> list[tuple[str, str]]:
+    def messages(self) -> list[tuple[str, str]]:
         """Return role and text of each message before the answer, without tools and their results.
 
         The roles are `system`, `user` and `assistant`.
@@ -53,7 +53,11 @@ class Conversed:
 
     def answered(self) -> str:
         """Return the answer's text; empty if it calls tools, or can't be read."""
-        read = stream_events.of_gemini if self.dialect is gemini else stream_events.of_openai
+        read = (
+            stream_events.parse_gemini_event
+            if self.dialect is gemini
+            else stream_events.parse_openai_event
+        )
         texts = []
         try:
             for data in self._events():
@@ -61,7 +65,7 @@ class Conversed:
                     return ""
                 if data != stream_events.DONE:
                     texts.append(read(data).text)
-        except (ProxyError, ValueError, RecursionError):
+        except (ApiError, ValueError, RecursionError):
             return ""
         return "".join(texts)
 
@@ -76,21 +80,21 @@ class Conversed:
         return [*reader.read(self.answer), *reader.end()]
 
 
-_keepers: list[Callable[[list[Conversed]], None]] = []
+_sinks: list[Callable[[list[CapturedConversation]], None]] = []
 
 
-def keep_by(keeper: Callable[[list[Conversed]], None]) -> None:
+def register_sink(keeper: Callable[[list[CapturedConversation]], None]) -> None:
     """Have conversations given to `keeper`, in batches, on a thread that may use the database."""
-    if keeper not in _keepers:
-        _keepers.append(keeper)
+    if keeper not in _sinks:
+        _sinks.append(keeper)
 
 
-def _hand_over(batch: list[Conversed]) -> None:
-    for keeper in _keepers:
+def _hand_over(batch: list[CapturedConversation]) -> None:
+    for keeper in _sinks:
         keeper(batch)
 
 
-waiting = Batches(
+queue = BatchWriter(
     "conversations",
     _hand_over,
     at_once=20,

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 from django.contrib.auth import get_user_model
 
-from proxy.common.runtime.batch_writer import Batches
-from proxy.filtering.decisions import decided
-from proxy.filtering.result import Context
+from proxy.common.runtime.batch_writer import BatchWriter
+from proxy.filtering.decisions import decisions_of
+from proxy.filtering.result import FilterResult
 from proxy.models import DecisionRecord
 
 TEXTS = "texts"
@@ -33,7 +33,7 @@ EXPIRE_EVERY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class DecisionEntry:
     """One request of a key that wants records."""
 
     request_id: str
@@ -42,17 +42,17 @@ class Noted:
     setting: str
     created: datetime
     model: str
-    context: Context
+    filter_result: FilterResult
 
     @property
     def size(self) -> int:
-        return len(self.context.request.body)
+        return len(self.filter_result.request.body)
 
 
 _expired_at = 0.0
 
 
-def _insert(batch: list[Noted]) -> None:
+def _insert(batch: list[DecisionEntry]) -> None:
     global _expired_at
     owners = {noted.owner_id for noted in batch}
     there = set(get_user_model().objects.filter(pk__in=owners).values_list("pk", flat=True))
@@ -64,8 +64,8 @@ def _insert(batch: list[Noted]) -> None:
         DecisionRecord.objects.all().expire()
 
 
-def _record(noted: Noted) -> DecisionRecord:
-    context = noted.context
+def _record(noted: DecisionEntry) -> DecisionRecord:
+    context = noted.filter_result
     return DecisionRecord(
         request_id=noted.request_id,
         owner_id=noted.owner_id,
@@ -84,11 +84,11 @@ def _record(noted: Noted) -> DecisionRecord:
     )
 
 
-def _messages(context: Context, with_texts: bool) -> list[dict[str, Any]]:
+def _messages(context: FilterResult, with_texts: bool) -> list[dict[str, Any]]:
     """Return each message's decision, with a digest by which its owner knows it again."""
     request = context.request
     found = []
-    for decision in decided(context):
+    for decision in decisions_of(context):
         raw = request.raw_messages[decision.index]
         known = asdict(decision) | {"digest": hashlib.sha256(raw).hexdigest()}
         if with_texts:
@@ -97,7 +97,7 @@ def _messages(context: Context, with_texts: bool) -> list[dict[str, Any]]:
     return found
 
 
-waiting = Batches(
+queue = BatchWriter(
     "decision records",
     _insert,
     at_once=50,

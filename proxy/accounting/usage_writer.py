@@ -18,10 +18,10 @@ from django.db import IntegrityError, connection, transaction
 
 from proxy.accounting import call_cost, price_table
 from proxy.common.bulk_insert import bulk_insert, columns_of
-from proxy.common.runtime.batch_writer import Batches
+from proxy.common.runtime.batch_writer import BatchWriter
 from proxy.cost.prices import Tariff
 from proxy.filtering import cache_estimates, conversation_state
-from proxy.filtering.cost_gate import Gated
+from proxy.filtering.cost_gate import CostDecision
 from proxy.models import UsageRecord, UsageRollup, rollup
 from proxy.wire.dialect import Counts
 
@@ -39,24 +39,24 @@ observers: list[Callable[[list[dict[str, Any]]], None]] = []
 
 
 @dataclass(slots=True)
-class Noted:
+class UsageEntry:
     """One call: the row's fields, the end of the provider's answer, and what reads usage in it."""
 
     created: datetime
     fields: dict[str, Any]
     tail: list[bytes]
     reported: Callable[[bytes], Counts]
-    gated: Gated | None = None
+    cost_decision: CostDecision | None = None
     """What the cost gate decided of it."""
-    told: Counts | None = None
+    counts: Counts | None = None
     """The provider's usage, if it has been read."""
 
 
-def _size(call: Noted) -> int:
+def _size(call: UsageEntry) -> int:
     return BARE_BYTES + sum(map(len, call.tail))
 
 
-def _insert(batch: list[Noted]) -> None:
+def _insert(batch: list[UsageEntry]) -> None:
     """Write the rows by one statement, in one transaction: the ORM would take ten times as long."""
     global _expired_at
     rows = [_row(call) for call in batch]
@@ -70,7 +70,7 @@ def _insert(batch: list[Noted]) -> None:
         told(rows)
     calls = {call.fields["request_id"]: call for call in batch}
     for row in rows:
-        _learn(calls[row["request_id"]], row)
+        _update_estimates(calls[row["request_id"]], row)
     if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS:
         _expired_at = time.monotonic()
         expire(most=EXPIRED_AT_ONCE)
@@ -109,13 +109,13 @@ def _tariff(known: dict[str, Any]) -> Tariff | None:
     return price_table.kept().of(known.get("target", ""), known.get("model", ""))
 
 
-def _learn(call: Noted, row: dict[str, Any]) -> None:
+def _update_estimates(call: UsageEntry, row: dict[str, Any]) -> None:
     """Let what a provider had cached correct what is believed of it."""
-    cache_estimates.show(row["target"], row["model"], row["cached_tokens"] or 0)
-    if call.gated and row["filtering"] in ("filtered", "unchanged"):
-        found = call_cost.found(row, call.gated)
+    cache_estimates.record_hit(row["target"], row["model"], row["cached_tokens"] or 0)
+    if call.cost_decision and row["filtering"] in ("filtered", "unchanged"):
+        found = call_cost.cached_tokens(row, call.cost_decision)
         if found is not None:
-            conversation_state.learn(call.gated, found)
+            conversation_state.record_cache_result(call.cost_decision, found)
 
 
 def expire(*, most: int | None = None) -> int:
@@ -123,11 +123,11 @@ def expire(*, most: int | None = None) -> int:
     return UsageRecord.objects.expire(most=most) + UsageRollup.objects.expire(most=most)
 
 
-def _row(call: Noted) -> dict[str, Any]:
-    told = call.told or call.reported(b"".join(call.tail))
+def _row(call: UsageEntry) -> dict[str, Any]:
+    told = call.counts or call.reported(b"".join(call.tail))
     known = {"filtering": "", **call.fields, **told, "created": call.created}
-    tariff = call.gated.tariff if call.gated else _tariff(known)
-    known |= call_cost.money(known, tariff, call.gated)
+    tariff = call.cost_decision.tariff if call.cost_decision else _tariff(known)
+    known |= call_cost.columns(known, tariff, call.cost_decision)
     # In the columns' order, whatever order the fields have.
     return {**_columns(), **known}
 
@@ -139,5 +139,5 @@ def _columns() -> dict[str, Any]:
     return {field.attname: field.get_default() for field in fields}
 
 
-waiting = Batches("usage rows", _insert, at_once=1000, most=MOST_WAITING_BYTES, weight=_size)
+queue = BatchWriter("usage rows", _insert, at_once=1000, most=MOST_WAITING_BYTES, weight=_size)
 """Takes a row for each call."""

@@ -14,13 +14,13 @@ from rest_framework.response import Response
 
 from proxy.api.serializers import ProviderSerializer
 from proxy.common.access import access_of_request
-from proxy.common.web.drf import Conflict, answers, caller_id
+from proxy.common.web.drf import Conflict, caller_id, responses
 from proxy.limits import allowlists
 from proxy.models import Provider
 from proxy.models.provider import MOST_PROVIDERS
 
 
-def permitted_hosts(request: Request) -> allowlists.Permitted:
+def permitted_hosts(request: Request) -> allowlists.AllowList:
     """Return the hosts that the caller's API key is limited to, if it is."""
     return access_of_request(request).allowed_hosts
 
@@ -33,7 +33,7 @@ class ProvidersView(GenericAPIView[Provider]):
     required_scope = "proxy"
 
     @extend_schema(
-        operation_id="providers", responses=answers(401, 403, _200=ProviderSerializer(many=True))
+        operation_id="providers", responses=responses(401, 403, _200=ProviderSerializer(many=True))
     )
     def get(self, request: Request) -> Response:
         """List the caller's own providers and the shared ones, without their keys."""
@@ -41,7 +41,8 @@ class ProvidersView(GenericAPIView[Provider]):
         return Response(self.get_serializer(visible, many=True).data)
 
     @extend_schema(
-        operation_id="new_provider", responses=answers(400, 401, 403, 409, _201=ProviderSerializer)
+        operation_id="new_provider",
+        responses=responses(400, 401, 403, 409, _201=ProviderSerializer),
     )
     def post(self, request: Request) -> Response:
         """Store a provider. Its key is encrypted, and never shown again."""
@@ -75,13 +76,13 @@ class ProviderView(GenericAPIView[Provider]):
         return get_object_or_404(Provider.objects.visible_to(caller_id(request)), pk=provider_id)
 
     @extend_schema(
-        operation_id="provider", responses=answers(401, 403, 404, _200=ProviderSerializer)
+        operation_id="provider", responses=responses(401, 403, 404, _200=ProviderSerializer)
     )
     def get(self, request: Request, provider_id: str) -> Response:
         """Show a provider, without its key."""
         return Response(self.get_serializer(self.found(request, provider_id)).data)
 
-    @extend_schema(operation_id="delete_provider", responses=answers(401, 403, 404, _204=None))
+    @extend_schema(operation_id="delete_provider", responses=responses(401, 403, 404, _204=None))
     def delete(self, request: Request, provider_id: str) -> Response:
         """Delete a provider of the caller's: its name is unknown from now on."""
         provider = self.found(request, provider_id)

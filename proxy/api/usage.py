@@ -15,7 +15,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from proxy.api.providers import answers, caller_id
+from proxy.api.providers import caller_id, responses
 from proxy.common.access import access_of_request
 from proxy.common.web import csv_export
 from proxy.models import UsageRollup
@@ -178,7 +178,7 @@ class UsageView(GenericAPIView[UsageRollup]):
         operation_id="usage",
         parameters=_parameters(),
         responses={
-            **answers(400, 401, _200=UsageSerializer),
+            **responses(400, 401, _200=UsageSerializer),
             (200, "text/csv"): OpenApiTypes.STR,
         },
     )
@@ -222,7 +222,7 @@ def as_csv(groups: list[str], rows: Any) -> HttpResponse:
         for row in rows[:MOST_LINES].iterator(chunk_size=1000)
     )
     answer = HttpResponse(
-        "".join(csv_export.lines([*groups, *(_NAMES.get(n, n) for n in NUMBERS)], cells)),
+        "".join(csv_export.csv_lines([*groups, *(_NAMES.get(n, n) for n in NUMBERS)], cells)),
         content_type="text/csv; charset=utf-8",
     )
     answer["Content-Disposition"] = 'attachment; filename="usage.csv"'

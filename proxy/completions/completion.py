@@ -16,15 +16,15 @@ from functools import partial
 from typing import Any
 
 from proxy.accounting import price_table, usage_writer
-from proxy.common.web.asgi import ClientGone, Receive
-from proxy.completions.request import Asked, written
-from proxy.completions.upstream_errors import pause_of, refusal, words_of
-from proxy.errors import ProxyError, UpstreamBroken
+from proxy.common.web.asgi import ClientDisconnected, Receive
+from proxy.completions.request import CompletionRequest, written
+from proxy.completions.upstream_errors import error_for, error_message, retry_after
+from proxy.errors import ApiError, UpstreamBroken
 from proxy.filtering import kill_switch, result
-from proxy.filtering.cost_gate import Gate
-from proxy.filtering.cpu_threads import beside
-from proxy.filtering.pipeline import Pending, weighed
-from proxy.filtering.result import Context, Wish
+from proxy.filtering.cost_gate import CostGateConfig
+from proxy.filtering.cpu_threads import run_in_thread_if_large
+from proxy.filtering.pipeline import PendingDecision, start_filtering
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.limits import budgets
 from proxy.limits.budgets import Reservation
 from proxy.models import UsageRecord
@@ -32,21 +32,21 @@ from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import relay
 from proxy.upstream.builtin_server import CONTEXT as BUILTIN_WINDOW
-from proxy.upstream.deadline import Watch
+from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider, permitted_provider
 from proxy.upstream.transport import Answer, RawHeaders
 from proxy.wire import gemini, openai, stream_events
 from proxy.wire.dialect import Counts, Dialect, Request
 from proxy.wire.sse import EventReader
-from proxy.wire.stream_events import Piece
+from proxy.wire.stream_events import StreamEvent
 
 Outcome = UsageRecord.Outcome
-Take = Callable[[Piece], None]
+OnEvent = Callable[[StreamEvent], None]
 
 # A whole answer, where a provider does not stream, is no longer than this.
 LONGEST_WHOLE = 10 * 1024 * 1024
 # What fails for a moment, and is asked once more: after so many seconds, or as it says itself.
-PASSING = (500, 502, 503, 529)
+TRANSIENT_STATUSES = (500, 502, 503, 529)
 PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 2.0
 # Of the built-in model's window, so much is left for its answer.
@@ -63,11 +63,13 @@ async def never() -> dict[str, Any]:
 class Completion:
     """One answer: `prepare` it, then have it `told`."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
-        is_gemini = asked.source is not None and asked.source.dialect == gemini.NAME
+    def __init__(self, asked: CompletionRequest) -> None:
+        self.request = asked
+        is_gemini = asked.provider is not None and asked.provider.dialect == gemini.NAME
         self.dialect: Dialect = gemini if is_gemini else openai
-        self._read_piece = stream_events.of_gemini if is_gemini else stream_events.of_openai
+        self._parse_event = (
+            stream_events.parse_gemini_event if is_gemini else stream_events.parse_openai_event
+        )
         self.target = ""
         self.finish = ""
         self.counts: Counts | None = None
@@ -81,95 +83,95 @@ class Completion:
     @property
     def offset(self) -> int:
         """How many messages of the request stand before the first of `asked.messages`."""
-        return 1 if self.asked.system and self.dialect is openai else 0
+        return 1 if self.request.system and self.dialect is openai else 0
 
-    async def prepare(self) -> Context:
+    async def prepare(self) -> FilterResult:
         """Write the request and filter it; no provider is asked yet."""
-        body, route = written(self.asked)
+        body, route = written(self.request)
         self._route = route
-        made = await beside(len(body), self._filtered, body, await self._gate())
-        self.context = await made.settled() if isinstance(made, Pending) else made
-        return self.context
+        made = await run_in_thread_if_large(len(body), self._filtered, body, await self._gate())
+        self.filter_result = await made.resolve() if isinstance(made, PendingDecision) else made
+        return self.filter_result
 
-    async def told(self, take: Take, receive: Receive = never) -> None:
+    async def stream(self, take: OnEvent, receive: Receive = never) -> None:
         """Ask, and hand each piece of the answer to `take`, to its end.
 
         Raises UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamBroken, InvalidTarget
         or ModelUnavailable; and ClientGone when `receive` tells that the caller left.
         """
-        self._take = take
+        self._on_event = take
         status, outcome = 200, Outcome.BROKEN
         held: Reservation | None = None
         try:
             provider = await self._provider()
             self.target = provider.name
-            asked = self.asked
-            held = await budgets.reserved(
+            asked = self.request
+            held = await budgets.reserve(
                 asked.user_id,
                 asked.key_id,
                 asked.request_id,
-                self.context,
+                self.filter_result,
                 provider.name,
                 asked.model,
             )
             limits = options().bounds
-            limits = replace(limits, total=min(limits.total, self.asked.seconds))
-            with Watch(receive, limits) as watch:
+            limits = replace(limits, total=min(limits.total, self.request.seconds))
+            with CallDeadline(receive, limits) as watch:
                 await self._ask(provider, watch)
             outcome = Outcome.COMPLETE
-        except ProxyError as error:
+        except ApiError as error:
             status = error.status
             outcome = Outcome.BROKEN if self._first else Outcome.REFUSED
             raise
-        except (ClientGone, asyncio.CancelledError):
+        except (ClientDisconnected, asyncio.CancelledError):
             outcome = Outcome.CLIENT_CLOSED
             raise
         finally:
-            self._note(status, outcome)
+            self._record(status, outcome)
             if held:
                 await held.settle(self.counts)
 
     async def _provider(self) -> Provider:
-        source = self.asked.source
+        source = self.request.provider
         if source is None:
             return await builtin_provider()
         return permitted_provider(source.base, source.key)
 
-    async def _gate(self) -> Gate | None:
+    async def _gate(self) -> CostGateConfig | None:
         """Return what looks at the cost, by the preset of caller, provider or operator."""
-        source = self.asked.source
+        source = self.request.provider
         if source is None:
             return None
-        preset = self.asked.cost or source.cost or options().cost
+        preset = self.request.cost or source.cost or options().cost
         if preset == "off":
             return None
         host, table = source.base.authority, await price_table.table()
-        user_id, may_move = self.asked.user_id, options().may_move
-        return Gate(preset, host, user_id, source.key, table, may_move)
+        user_id, may_move = self.request.user_id, options().may_move
+        return CostGateConfig(preset, host, user_id, source.key, table, may_move)
 
-    def _filtered(self, body: bytes, gate: Gate | None) -> Context | Pending:
+    def _filtered(self, body: bytes, gate: CostGateConfig | None) -> FilterResult | PendingDecision:
         request = self.dialect.read(body, self._route, most_messages=2 * options().max_messages)
-        wish = self._shifted(self.asked.wish)
-        if kill_switch.is_off():
+        wish = self._shifted(self.request.filter_options)
+        if kill_switch.is_active():
             wish = replace(wish, mode=modes.OFF)
-        if self.asked.source:
-            return weighed(request, self.dialect, wish, gate)
+        if self.request.provider:
+            return start_filtering(request, self.dialect, wish, gate)
         made = result.filtered(request, self.dialect, wish)
         if options().c1_base_url:
             return made
-        room = BUILTIN_WINDOW - (self.asked.max_tokens or ANSWER_TOKENS)
+        room = BUILTIN_WINDOW - (self.request.max_tokens or ANSWER_TOKENS)
         if made.tokens_after <= room:
             return made
         return result.filtered(request, self.dialect, _fitting(request, made, wish, room))
 
-    def _shifted(self, wish: Wish) -> Wish:
+    def _shifted(self, wish: FilterOptions) -> FilterOptions:
         return replace(
             wish,
             pinned=frozenset(place + self.offset for place in wish.pinned),
             excluded=frozenset(place + self.offset for place in wish.excluded),
         )
 
-    async def _ask(self, provider: Provider, watch: Watch) -> None:
+    async def _ask(self, provider: Provider, watch: CallDeadline) -> None:
         """Ask once; and once more unfiltered, or where the provider fails for a moment."""
         has_retried = False
         while True:
@@ -180,24 +182,24 @@ class Completion:
                 if answer.status < 300:
                     await self._read(answer, watch)
                     return
-                status, pause = answer.status, pause_of(answer)
-                said = await words_of(answer, watch, provider.key) if status < 500 else ""
+                status, pause = answer.status, retry_after(answer)
+                said = await error_message(answer, watch, provider.key) if status < 500 else ""
             finally:
                 relay.release(provider, answer)
-            if status == 400 and self.context.filtering == "filtered":
-                made, now = self.context, time.perf_counter()
-                undone = result.whole(made.request, made.mode, "undone", now)
-                self.context = replace(undone, milliseconds=made.milliseconds)
+            if status == 400 and self.filter_result.filtering == "filtered":
+                made, now = self.filter_result, time.perf_counter()
+                undone = result.unfiltered(made.request, made.mode, "undone", now)
+                self.filter_result = replace(undone, milliseconds=made.milliseconds)
                 continue
-            if has_retried or status not in PASSING or pause > LONGEST_PAUSE_SECONDS:
+            if has_retried or status not in TRANSIENT_STATUSES or pause > LONGEST_PAUSE_SECONDS:
                 logger.warning("A provider answered %d to a chat", status)
-                raise refusal(status, pause, said)
+                raise error_for(status, pause, said)
             has_retried = True
-            watch.allow(2 * LONGEST_PAUSE_SECONDS)
+            watch.extend(2 * LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause or PAUSE_SECONDS)
 
-    async def _opened(self, provider: Provider, watch: Watch) -> Answer:
-        body = self.context.body
+    async def _opened(self, provider: Provider, watch: CallDeadline) -> Answer:
+        body = self.filter_result.body
         if provider.model:
             body = openai.with_model(body, provider.model)
         sent: RawHeaders = [
@@ -209,9 +211,9 @@ class Completion:
         if provider.key:
             name, value = self.dialect.credential(provider.key)
             sent.append((name.encode(), value.encode()))
-        return await relay.opened(provider, "POST", self._route.endpoint, sent, body, watch)
+        return await relay.send(provider, "POST", self._route.endpoint, sent, body, watch)
 
-    async def _read(self, answer: Answer, watch: Watch) -> None:
+    async def _read(self, answer: Answer, watch: CallDeadline) -> None:
         """Read an answer to its end; raises UpstreamBroken for one that is none, or breaks off."""
         kind = relay.kind_of(answer)
         if kind not in (b"text/event-stream", b"application/json"):
@@ -229,7 +231,7 @@ class Completion:
 
         try:
             await _each_piece(answer, watch, take)
-        except ProxyError:
+        except ApiError:
             # What has said its finish is complete, however the connection ends.
             if not self.finish:
                 raise
@@ -246,7 +248,7 @@ class Completion:
             self._is_whole = True
             return
         try:
-            piece = self._read_piece(data)
+            piece = self._parse_event(data)
         except (ValueError, RecursionError):
             self.ignored += 1
             return
@@ -257,19 +259,19 @@ class Completion:
         if piece.text or piece.reasoning:
             if self._first is None:
                 self._first = time.perf_counter()
-            self._take(piece)
+            self._on_event(piece)
 
-    def _note(self, status: int, outcome: str) -> None:
+    def _record(self, status: int, outcome: str) -> None:
         """Hand the call's row to the ledger."""
-        made = self.context
+        made = self.filter_result
         fields = {
-            "request_id": self.asked.request_id,
-            "caller_id": self.asked.user_id,
-            "key_id": self.asked.key_id,
-            "endpoint": self.asked.endpoint,
+            "request_id": self.request.request_id,
+            "caller_id": self.request.user_id,
+            "key_id": self.request.key_id,
+            "endpoint": self.request.endpoint,
             "target": self.target,
-            "model": self.asked.model[:200],
-            "persona": self.asked.persona[:100],
+            "model": self.request.model[:200],
+            "persona": self.request.persona[:100],
             "status": status,
             "outcome": outcome,
             "milliseconds": round((time.perf_counter() - self._began) * 1000),
@@ -282,7 +284,9 @@ class Completion:
             "tokens_after": made.tokens_after,
         }
         counts = partial(_counts, self.counts)
-        usage_writer.waiting.add(usage_writer.Noted(self._created, fields, [], counts, made.gated))
+        usage_writer.queue.add(
+            usage_writer.UsageEntry(self._created, fields, [], counts, made.cost_decision)
+        )
 
 
 def _counts(counts: Counts | None, tail: bytes) -> Counts:
@@ -294,7 +298,7 @@ def _counts(counts: Counts | None, tail: bytes) -> Counts:
     }
 
 
-def _fitting(request: Request, made: Context, wish: Wish, room: int) -> Wish:
+def _fitting(request: Request, made: FilterResult, wish: FilterOptions, room: int) -> FilterOptions:
     """Return a wish that leaves out the oldest exchanges besides, until the rest has room."""
     dropped = {v.index for v in made.verdicts or () if v.fate == "dropped"}
     excluded, left = set(wish.excluded), made.tokens_after
@@ -309,7 +313,7 @@ def _fitting(request: Request, made: Context, wish: Wish, room: int) -> Wish:
     return replace(wish, mode=mode, excluded=frozenset(excluded))
 
 
-async def _each_piece(answer: Answer, watch: Watch, take: Callable[[bytes], None]) -> None:
+async def _each_piece(answer: Answer, watch: CallDeadline, take: Callable[[bytes], None]) -> None:
     left = watch.bounds.most_bytes
     is_whole = False
     while not is_whole:

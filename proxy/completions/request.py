@@ -8,19 +8,19 @@ from typing import Any
 import msgspec
 
 from proxy.common import vault
-from proxy.filtering.result import Wish
-from proxy.models import Provider as StoredProvider
-from proxy.providers.cache import Stored
+from proxy.filtering.result import FilterOptions
+from proxy.models import Provider
+from proxy.providers.cache import StoredProvider
 from proxy.upstream import builtin
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Route
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CompletionRequest:
     """What a model is to answer, and on whose account."""
 
-    source: Stored | None
+    provider: StoredProvider | None
     """A stored provider; None for the built-in model."""
     model: str
     system: str
@@ -34,22 +34,24 @@ class Asked:
     """Who answers, for the account of usage."""
     temperature: float | None = None
     max_tokens: int | None = None
-    wish: Wish = field(default_factory=lambda: Wish("off"))
+    filter_options: FilterOptions = field(default_factory=lambda: FilterOptions("off"))
     cost: str = ""
     """The cost preset that the caller's key or account asks for; empty where neither does."""
     seconds: float = 1800
 
 
-def source_of(provider: StoredProvider | None) -> Stored | None:
-    """Return a stored provider with its key, for `Asked`; raises KeyUnreadable."""
+def provider_from(provider: Provider | None) -> StoredProvider | None:
+    """Return a stored provider with its key, for a CompletionRequest; raises KeyUnreadable."""
     if provider is None:
         return None
-    return Stored(provider.base, provider.dialect, vault.opened(provider.sealed_key), provider.cost)
+    return StoredProvider(
+        provider.base, provider.dialect, vault.opened(provider.sealed_key), provider.cost
+    )
 
 
-def written(asked: Asked) -> tuple[bytes, Route]:
+def written(asked: CompletionRequest) -> tuple[bytes, Route]:
     """Return the body of a request, in the dialect of who is asked, and where it goes."""
-    if asked.source and asked.source.dialect == gemini.NAME:
+    if asked.provider and asked.provider.dialect == gemini.NAME:
         endpoint = f"/v1beta/models/{asked.model}:streamGenerateContent"
         route = Route("", f"{endpoint}?alt=sse", "streamGenerateContent", "POST", True, asked.model)
         return msgspec.json.encode(_for_gemini(asked)), route
@@ -57,12 +59,12 @@ def written(asked: Asked) -> tuple[bytes, Route]:
     return msgspec.json.encode(_for_openai(asked)), route
 
 
-def _for_openai(asked: Asked) -> dict[str, Any]:
+def _for_openai(asked: CompletionRequest) -> dict[str, Any]:
     said = [{"role": role, "content": text} for role, text in asked.messages]
     if asked.system:
         said.insert(0, {"role": "system", "content": asked.system})
     body: dict[str, Any] = {
-        "model": asked.model if asked.source else builtin.MODEL,
+        "model": asked.model if asked.provider else builtin.MODEL,
         "messages": said,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -71,12 +73,12 @@ def _for_openai(asked: Asked) -> dict[str, Any]:
         body["temperature"] = asked.temperature
     if asked.max_tokens:
         # OpenAI's reasoning models refuse the older name, other servers don't know the newer one.
-        is_openai = asked.source and asked.source.base.host == "api.openai.com"
+        is_openai = asked.provider and asked.provider.base.host == "api.openai.com"
         body["max_completion_tokens" if is_openai else "max_tokens"] = asked.max_tokens
     return body
 
 
-def _for_gemini(asked: Asked) -> dict[str, Any]:
+def _for_gemini(asked: CompletionRequest) -> dict[str, Any]:
     roles = {"assistant": "model"}
     body: dict[str, Any] = {
         "contents": [

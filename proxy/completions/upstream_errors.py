@@ -7,20 +7,20 @@ from typing import Any
 
 import msgspec
 
-from proxy.errors import ProxyError, UpstreamRefused
+from proxy.errors import ApiError, UpstreamRefused
 from proxy.upstream import relay
-from proxy.upstream.deadline import Watch
+from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.transport import Answer
 
 # Bounds of reading a refusal: bytes, seconds, and characters of its message passed on.
 MOST_BYTES = 64 * 1024
 SECONDS = 2.0
-LONGEST_WORDS = 300
+MAX_MESSAGE_LENGTH = 300
 # Used for a Retry-After that is a date or cannot be read.
 UNKNOWN_PAUSE_SECONDS = 3.0
 
 
-def pause_of(answer: Answer) -> float:
+def retry_after(answer: Answer) -> float:
     """Return for how many seconds a provider asks to be left alone; 0 if it does not say."""
     try:
         return max(0.0, float(answer.get(b"retry-after") or b"0"))
@@ -28,7 +28,7 @@ def pause_of(answer: Answer) -> float:
         return UNKNOWN_PAUSE_SECONDS
 
 
-async def words_of(answer: Answer, watch: Watch, key: str) -> str:
+async def error_message(answer: Answer, watch: CallDeadline, key: str) -> str:
     """Return what a provider says of its refusal, without its key; empty where nothing is read."""
     body, is_whole = bytearray(), False
     try:
@@ -37,15 +37,15 @@ async def words_of(answer: Answer, watch: Watch, key: str) -> str:
             while not is_whole and len(body) < MOST_BYTES:
                 body += await relay.read(answer, watch)
                 is_whole = answer.is_complete
-    except (ProxyError, TimeoutError):
+    except (ApiError, TimeoutError):
         return ""
     said = " ".join(_message_in(bytes(body)).split())
     if len(key) >= relay.SHORTEST_MASKED_KEY:
         said = said.replace(key, "***")
-    return said if len(said) <= LONGEST_WORDS else f"{said[:LONGEST_WORDS]}…"
+    return said if len(said) <= MAX_MESSAGE_LENGTH else f"{said[:MAX_MESSAGE_LENGTH]}…"
 
 
-def refusal(status: int, pause: float, said: str) -> ProxyError:
+def error_for(status: int, pause: float, said: str) -> ApiError:
     """Return the fault for a status, with the provider's own words where it has some."""
     if status in (429, 503):
         usual = "The model's provider has too much to do. Wait a moment, then try again."

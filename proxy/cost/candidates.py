@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import message_set
-from .cache import Draft, Sent
-from .message_set import Places
+from .cache import Candidate, Sent
+from .message_set import MessageSet
 from .rates import Rates
 from .turn import Turn
 
@@ -22,10 +22,10 @@ class Candidates:
 
     turn: Turn
     rates: Rates
-    stay: int
+    keep_latest: int
     """How many of the latest exchanges a cut leaves whatever they score."""
 
-    def beside(self, last: Sent | None, alive: Sequence[Sent]) -> Iterator[tuple[Places, str]]:
+    def beside(self, last: Sent | None, alive: Sequence[Sent]) -> Iterator[tuple[MessageSet, str]]:
         """Yield requests, with what they are beside those sent before.
 
         Everything; a fresh start, once as it is and once long enough to be cached; the last
@@ -37,29 +37,29 @@ class Candidates:
         yield kept, "fresh"
         yield self._grown(kept), "fresh"
         if last:
-            yield turn.going_on(last) | turn.need, "recall"
+            yield turn.continued(last) | turn.need, "recall"
         for each in reversed(alive):
             yield turn.completed(each) | turn.need, "back"
         for each in reversed(alive):
             for start in self._cuts(each, kept):
                 yield turn.completed(each) & message_set.below(start) | kept, "cut"
 
-    def with_moved(self, last: Sent) -> Draft | None:
+    def with_moved(self, last: Sent) -> Candidate | None:
         """Return the last request gone on with, what the question needs besides right before it.
 
         None where nothing is missing, where not all of it may be moved, or where something newer
         that is like the question would come to stand before something older.
         """
         turn = self.turn
-        here = turn.going_on(last)
+        here = turn.continued(last)
         missing = turn.need & ~here
         if not missing or missing & ~turn.movable or turn.tied(here) != here:
             return None
         newer = here & turn.on_topic & ~message_set.below(message_set.first(missing))
         messages = here | missing
-        return None if newer or messages == turn.everything else Draft(messages, missing)
+        return None if newer or messages == turn.everything else Candidate(messages, missing)
 
-    def _cuts(self, sent: Sent, kept: Places) -> list[int]:
+    def _cuts(self, sent: Sent, kept: MessageSet) -> list[int]:
         """Return where a request is tried to be cut.
 
         Behind the first message that it lacks, nothing of it would be read from the cache.
@@ -69,21 +69,21 @@ class Candidates:
         cuts = [start for start in self.turn.starts if start <= end]
         return cuts[:: 1 + len(cuts) // MOST_CUTS]
 
-    def _kept(self) -> Places:
+    def _kept(self) -> MessageSet:
         """Return what a cut leaves: what the question needs or may need, and what was said last."""
         turn = self.turn
-        start = turn.starts[-1 - self.stay :][0] if turn.starts else 0
+        start = turn.starts[-1 - self.keep_latest :][0] if turn.starts else 0
         latest = turn.everything & ~message_set.below(start) & ~turn.copies
         return turn.need | turn.keep | latest
 
-    def _grown(self, kept: Places) -> Places:
+    def _grown(self, kept: MessageSet) -> MessageSet:
         """Return `kept` with older messages, the newest first, until it is long enough to cache."""
         turn, rates = self.turn, self.rates
         if not rates.has_cache:
             return kept
         total = turn.front + turn.size(kept)
         for start, end in zip(turn.starts[-2::-1], turn.starts[:0:-1], strict=True):
-            if total >= rates.least + rates.step:
+            if total >= rates.min_prefix + rates.step:
                 break
             exchange = (
                 turn.everything & message_set.below(end) & ~message_set.below(start) & ~turn.copies

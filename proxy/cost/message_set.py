@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-Places = int
+MessageSet = int
 
 
-def of(places: Iterable[int]) -> Places:
+def of(places: Iterable[int]) -> MessageSet:
     """Return the set of these places."""
     found = 0
     for place in places:
@@ -18,16 +18,16 @@ def of(places: Iterable[int]) -> Places:
     return found
 
 
-def listed(places: Places) -> list[int]:
+def listed(places: MessageSet) -> list[int]:
     """Return the places of a set, in order."""
     return [place for place, bit in enumerate(reversed(f"{places:b}")) if bit == "1"]
 
 
-def below(place: int) -> Places:
+def below(place: int) -> MessageSet:
     """Return the set of all places before `place`."""
     return (1 << place) - 1
 
 
-def first(places: Places) -> int:
+def first(places: MessageSet) -> int:
     """Return the lowest place of a set that is not empty."""
     return (places & -places).bit_length() - 1

@@ -13,9 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from .cache import Draft, Sent, Sums, alive, begins_with, cached, common, price
+from .cache import Candidate, PrefixSums, Sent, alive, begins_with, cached, common, price
 from .candidates import Candidates
-from .message_set import Places
+from .message_set import MessageSet
 from .rates import Rates
 from .state import State
 from .turn import Turn
@@ -23,7 +23,7 @@ from .turn import Turn
 REST: Final = 3
 """For how many turns more a request is expected to be read from the cache."""
 
-QUIET: Final = 1536
+MIN_TOKENS: Final = 1536
 """Tokens below which everything is sent: there is nothing to win, and caches begin near there."""
 
 MOST_FIXED: Final = 0.7
@@ -39,7 +39,7 @@ NAMES: Final = ("balanced", "guaranteed", "bold", "off")
 class Preset:
     """How much risk the caller takes for how much gain."""
 
-    stay: int = 4
+    keep_latest: int = 4
     """How many of the latest exchanges a cut leaves whatever they score."""
 
     never_dearer: bool = False
@@ -49,7 +49,7 @@ class Preset:
 PRESETS: Final = {
     "balanced": Preset(),
     "guaranteed": Preset(never_dearer=True),
-    "bold": Preset(stay=2),
+    "bold": Preset(keep_latest=2),
 }
 
 
@@ -80,7 +80,7 @@ def widths(rates: Rates, share: float) -> Widths:
 class Decision:
     """The request that is sent, and why; prices in units of the normal price of an input token."""
 
-    messages: Places
+    messages: MessageSet
     mode: str
     """full, continue, recall, moved, back, cut or fresh."""
 
@@ -93,10 +93,10 @@ class Decision:
     price_of_everything: float
     """An estimate: what this turn would cost if everything had been sent at every turn."""
 
-    bank: float
+    savings_balance: float
     """The sum of these differences so far, this turn included."""
 
-    moved: Places = 0
+    moved: MessageSet = 0
     """The messages that are sent right before the question, and not in their places."""
 
 
@@ -105,8 +105,8 @@ def decide(
 ) -> tuple[Decision, State]:
     """Return what to send, and what to remember of it."""
     choice = _Choice(turn, state, rates, now, preset)
-    draft, kind, reason = choice.made()
-    return choice.decided(draft, kind, reason)
+    draft, kind, reason = choice.choose()
+    return choice.decide(draft, kind, reason)
 
 
 class _Choice:
@@ -124,18 +124,18 @@ class _Choice:
         self.last = self.state.sent[-1] if self.state.sent else None
         self.alive = alive(self.state.sent, rates, now)
         self.tokens = np.array(turn.tokens, np.int64)
-        self.sums: dict[Places, Sums] = {}
+        self.sums: dict[MessageSet, PrefixSums] = {}
         self.everything = self._summed(turn.everything)
         self.price_of_everything = self._price_of_everything()
 
-    def made(self) -> tuple[Draft, str, str]:
+    def choose(self) -> tuple[Candidate, str, str]:
         """Return the request, its kind and the reason."""
         turn = self.turn
         if reason := self._hands_off():
-            return Draft(turn.everything), "full", reason
-        if turn.goes_on and self.last and self.last in self.alive:
-            messages = turn.tied(turn.going_on(self.last) | turn.need)
-            return Draft(messages), "continue", "answering"
+            return Candidate(turn.everything), "full", reason
+        if turn.is_continuation and self.last and self.last in self.alive:
+            messages = turn.tied(turn.continued(self.last) | turn.need)
+            return Candidate(messages), "continue", "answering"
         candidates = self._candidates()
         priced = [(draft, *self._priced(draft)) for draft in candidates]
         allowed = [each for each in priced if self._is_allowed(*each)]
@@ -146,26 +146,26 @@ class _Choice:
             draft, *_ = min(allowed, key=lambda each: (self._value(*each), -each[1]))
         return draft, candidates[draft], "no-state" if self.is_new else reason
 
-    def _candidates(self) -> dict[Draft, str]:
+    def _candidates(self) -> dict[Candidate, str]:
         """Return what may be sent, with what it is beside the requests before."""
         turn, last = self.turn, self.last
-        listed = Candidates(turn, self.rates, self.preset.stay)
-        found: dict[Draft, str] = {}
+        listed = Candidates(turn, self.rates, self.preset.keep_latest)
+        found: dict[Candidate, str] = {}
         for messages, kind in listed.beside(last, self.alive):
-            found.setdefault(Draft(turn.tied(messages)), kind)
+            found.setdefault(Candidate(turn.tied(messages)), kind)
         # A provider that finds whole requests again finds none that ends in what was moved.
-        if last and last in self.alive and not self.rates.is_whole:
+        if last and last in self.alive and not self.rates.exact_match_only:
             moved = listed.with_moved(last)
             return found if moved is None else found | {moved: "moved"}
         return found
 
-    def decided(self, draft: Draft, kind: str, reason: str) -> tuple[Decision, State]:
+    def decide(self, draft: Candidate, kind: str, reason: str) -> tuple[Decision, State]:
         """Return the decision for `draft`, and the state with it."""
         total, cost = self._priced(draft)
         lasting = self.turn.lasting(draft)
         hit, relied_on = self._hit(self._summed(lasting))
         mode = self._mode(draft, kind, hit)
-        bank = self.state.bank + self.price_of_everything - cost
+        savings_balance = self.state.savings_balance + self.price_of_everything - cost
         decision = Decision(
             draft.messages,
             mode,
@@ -174,14 +174,14 @@ class _Choice:
             hit,
             cost,
             self.price_of_everything,
-            bank,
+            savings_balance,
             draft.moved,
         )
         after = replace(
             self.state,
             sent=self.state.after(Sent(lasting, self.now)),
             at=self.now,
-            bank=bank,
+            savings_balance=savings_balance,
             turns=self.state.turns + 1,
             relied_on=relied_on,
             expected=hit,
@@ -191,7 +191,7 @@ class _Choice:
     def _hands_off(self) -> str:
         """Return why everything is sent without a choice; empty where there is one."""
         turn, rates, total = self.turn, self.rates, self.everything.total
-        if rates.has_cache and total < QUIET:
+        if rates.has_cache and total < MIN_TOKENS:
             return "quiet"
         fixed = turn.front + turn.size(turn.fixed)
         if fixed > MOST_FIXED * total:
@@ -201,14 +201,14 @@ class _Choice:
             return "nearly-free"
         return ""
 
-    def _is_allowed(self, draft: Draft, total: int, cost: float) -> bool:
+    def _is_allowed(self, draft: Candidate, total: int, cost: float) -> bool:
         """Tell whether what was saved so far pays for it, where that is asked."""
-        limit = self.price_of_everything + self.state.bank + 1e-6
+        limit = self.price_of_everything + self.state.savings_balance + 1e-6
         if self.preset.never_dearer:
             return cost + self._way_back(draft) <= limit
         return self.rates.is_cheap or cost <= limit
 
-    def _way_back(self, draft: Draft) -> float:
+    def _way_back(self, draft: Candidate) -> float:
         """Return what it would add to the next turn to send everything again, after this."""
         rates = self.rates
         if not rates.has_cache:
@@ -219,20 +219,20 @@ class _Choice:
         lost = cached(self.everything.total, rates) - cached(found, rates)
         return rates.factor(self.everything.total) * (rates.write - rates.read) * lost
 
-    def _value(self, draft: Draft, total: int, cost: float) -> float:
+    def _value(self, draft: Candidate, total: int, cost: float) -> float:
         """Return the price now and that of reading it again at the next turns."""
         rates = self.rates
-        again = rates.read if rates.has_cache and total >= rates.least else 1.0
+        again = rates.read if rates.has_cache and total >= rates.min_prefix else 1.0
         return cost + min(REST, self.state.turns + 1) * again * rates.factor(total) * total
 
-    def _priced(self, draft: Draft) -> tuple[int, float]:
+    def _priced(self, draft: Candidate) -> tuple[int, float]:
         total = self._summed(draft.messages).total
         hit, _ = self._hit(self._summed(self.turn.lasting(draft)))
         return total, price(total, hit, self.rates)
 
-    def _hit(self, request: Sums) -> tuple[int, float]:
+    def _hit(self, request: PrefixSums) -> tuple[int, float]:
         """Return the tokens read from the cache, and the time of the request that brought them."""
-        found = [(common(request, each, self.rates), each.at) for each in self.alive]
+        found = [(common(request, each, self.rates), each.sent_at) for each in self.alive]
         tokens, at = max(found, default=(0, 0.0))
         hit = cached(tokens, self.rates)
         return hit, at if hit else 0.0
@@ -240,11 +240,11 @@ class _Choice:
     def _price_of_everything(self) -> float:
         rates, before = self.rates, 0
         is_warm = rates.has_cache and self.now - self.state.at <= rates.lifetime
-        if self.seen and is_warm and not (rates.is_whole and self.is_edited):
-            before = self.everything.upto(self.seen)
+        if self.seen and is_warm and not (rates.exact_match_only and self.is_edited):
+            before = self.everything.up_to(self.seen)
         return price(self.everything.total, cached(before, rates), rates)
 
-    def _mode(self, draft: Draft, kind: str, hit: int) -> str:
+    def _mode(self, draft: Candidate, kind: str, hit: int) -> str:
         """Return what the request is beside the last one, whatever candidate it came from."""
         if draft.moved:
             return "moved"
@@ -257,10 +257,10 @@ class _Choice:
             return "back"
         return kind if hit else "fresh"
 
-    def _summed(self, messages: Places) -> Sums:
+    def _summed(self, messages: MessageSet) -> PrefixSums:
         found = self.sums.get(messages)
         if found is None:
-            found = Sums(messages, self.tokens, self.turn.front)
+            found = PrefixSums(messages, self.tokens, self.turn.front)
             self.sums[messages] = found
         return found
 

@@ -62,7 +62,7 @@ class Tariff:
     long_write: Decimal | None = None
     long_output: Decimal | None = None
     lifetime: float = SAFE.lifetime
-    least: int = SAFE.least
+    least: int = SAFE.min_prefix
     step: int = SAFE.step
     is_whole: bool = False
     since: date = date.min

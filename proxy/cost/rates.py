@@ -22,13 +22,13 @@ class Rates:
     lifetime: float = 300.0
     """Seconds for which a prompt stays cached after its last use; 0 where nothing is cached."""
 
-    least: int = 1024
+    min_prefix: int = 1024
     """Tokens of the shortest beginning that is cached."""
 
     step: int = 128
     """A cached beginning is a multiple of so many tokens."""
 
-    is_whole: bool = False
+    exact_match_only: bool = False
     """Whether only an earlier request as a whole is found again, never a part of one."""
 
     long_above: int = 0

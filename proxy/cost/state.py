@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from . import message_set
 from .cache import Sent, begins_with
-from .message_set import Places
+from .message_set import MessageSet
 
 MOST_SENT: Final = 6
 """How many forwarded requests are remembered; the provider's cache holds several as well."""
@@ -39,7 +39,7 @@ class State:
     at: float = 0.0
     """When the last turn was."""
 
-    bank: float = 0.0
+    savings_balance: float = 0.0
     """What sending everything would have cost so far, minus what was paid; both estimated."""
 
     turns: int = 0
@@ -65,7 +65,7 @@ class State:
         for each in self.sent:
             found = [moved.get(place, -1) for place in message_set.listed(each.messages)]
             if -1 not in found:
-                sent.append(Sent(message_set.of(found), each.at))
+                sent.append(Sent(message_set.of(found), each.sent_at))
         return replace(self, history=history, sent=tuple(sent))
 
     def after(self, sent: Sent) -> tuple[Sent, ...]:
@@ -73,11 +73,11 @@ class State:
         others = [each for each in self.sent if not begins_with(sent.messages, each)]
         return (*others, sent)[-MOST_SENT:]
 
-    def instead(self, sent: Places) -> State:
+    def instead(self, sent: MessageSet) -> State:
         """Return the state where this was forwarded in place of the last request."""
         return replace(self, sent=(*self.sent[:-1], Sent(sent, self.at)))
 
-    def taught(self, found: int, expected: int) -> State:
+    def with_feedback(self, found: int, expected: int) -> State:
         """Return the state after the answer to its last request, of which so much was cached.
 
         Nothing found twice in a row means that the provider has forgotten all; a part of what was
@@ -87,7 +87,7 @@ class State:
             return self
         if found:
             is_gone = 2 * found < expected
-            sent = tuple(s for s in self.sent if not is_gone or s.at != self.relied_on)
+            sent = tuple(s for s in self.sent if not is_gone or s.sent_at != self.relied_on)
             return replace(self, sent=sent, misses=0)
         misses = self.misses + 1
         sent = self.sent if misses < 2 else tuple(Sent(s.messages, NEVER) for s in self.sent)
@@ -102,13 +102,13 @@ class State:
             size,
             len(self.history),
             self.at,
-            self.bank,
+            self.savings_balance,
             self.turns,
             self.relied_on,
             float(self.expected),
             min(self.misses, 255),
         )
-        sent = (_SENT.pack(s.at) + s.messages.to_bytes(size, "little") for s in self.sent)
+        sent = (_SENT.pack(s.sent_at) + s.messages.to_bytes(size, "little") for s in self.sent)
         return b"".join((head, self.history.tobytes(), *sent))
 
     @classmethod

@@ -12,8 +12,8 @@ from proxy.relevance.messages import Message
 from proxy.relevance.thresholds import Widths
 
 from . import message_set
-from .cache import Draft, Sent
-from .message_set import Places
+from .cache import Candidate, Sent
+from .message_set import MessageSet
 
 CODE: Final = "```"
 """Where there is code, an older version of it must not come after a newer one."""
@@ -27,66 +27,66 @@ class Turn:
     """64 bits of each message."""
 
     tokens: Sequence[int]
-    need: Places
+    need: MessageSet
     """What every request must hold."""
 
-    keep: Places
+    keep: MessageSet
     """What a cut leaves, besides the latest exchanges."""
 
     starts: Sequence[int]
     """Where exchanges begin, the current one last; nothing that belongs together is parted there.
     """
 
-    everything: Places
+    everything: MessageSet
     """All messages but those that the caller excluded."""
 
-    copies: Places = 0
+    copies: MessageSet = 0
     """Exchanges that repeat others."""
 
-    ties: Sequence[Places] = ()
+    ties: Sequence[MessageSet] = ()
     """Exchanges with messages of others in between, which only their places keep together."""
 
-    fixed: Places = 0
+    fixed: MessageSet = 0
     """What no filter may drop whatever it scores."""
 
     front: int = 0
     """Tokens that stand before the messages in every request: tools, instructions."""
 
-    movable: Places = 0
+    movable: MessageSet = 0
     """What may be said again right before the question: nothing, unless the operator allows it."""
 
-    on_topic: Places = 0
+    on_topic: MessageSet = 0
     """What is like the question, whether for that or for another reason it stays."""
 
-    goes_on: bool = False
+    is_continuation: bool = False
     """Whether the last message is no question but a step of the answer to one, such as a tool's."""
 
-    def going_on(self, last: Sent) -> Places:
+    def continued(self, last: Sent) -> MessageSet:
         """Return the last request with all that came since."""
         since = self.everything & ~message_set.below(last.messages.bit_length())
         return last.messages & self.everything | since
 
-    def completed(self, sent: Sent) -> Places:
+    def completed(self, sent: Sent) -> MessageSet:
         """Return an earlier request with the answer to its question, where it is past."""
         length = sent.messages.bit_length()
         end = next((start for start in self.starts if start >= length), length)
         answer = message_set.below(end) & ~message_set.below(length)
         return (sent.messages | answer) & self.everything
 
-    def lasting(self, draft: Draft) -> Places:
+    def lasting(self, draft: Candidate) -> MessageSet:
         """Return of a request what a later one can begin with: what stands before the moved."""
         if not draft.moved:
             return draft.messages
         return draft.messages & ~draft.moved & message_set.below(self.starts[-1])
 
-    def tied(self, messages: Places) -> Places:
+    def tied(self, messages: MessageSet) -> MessageSet:
         """Return `messages` with what they may not be parted from."""
         for tie in self.ties:
             if messages & tie:
                 messages |= tie & self.everything
         return messages
 
-    def size(self, messages: Places) -> int:
+    def size(self, messages: MessageSet) -> int:
         """Return the tokens of these messages alone."""
         return sum(self.tokens[place] for place in message_set.listed(messages))
 
@@ -123,7 +123,7 @@ def turn_of(
         front=front,
         movable=0 if likeness is None else _movable(messages, seen),
         on_topic=0 if likeness is None else _like_the_question(seen, likeness),
-        goes_on=messages[-1].role != "user",
+        is_continuation=messages[-1].role != "user",
     )
 
 
@@ -132,7 +132,7 @@ def _starts(seen: Widths, end: int) -> list[int]:
     return sorted(exchange[0] for exchange in seen.exchanges if exchange[0] < end)
 
 
-def _movable(messages: Sequence[Message], seen: Widths) -> Places:
+def _movable(messages: Sequence[Message], seen: Widths) -> MessageSet:
     """Return the plain exchanges, in a chat whose turns alternate and have no code in them.
 
     What stands before the question must be an answer, as an exchange begins with a question and
@@ -155,7 +155,7 @@ def _is_plain(messages: Sequence[Message], exchange: Sequence[int]) -> bool:
     )
 
 
-def _like_the_question(seen: Widths, likeness: float) -> Places:
+def _like_the_question(seen: Widths, likeness: float) -> MessageSet:
     return message_set.of(
         v.index for v in seen.verdicts if v.score is not None and v.score >= likeness
     )

@@ -17,27 +17,27 @@ from proxy.cost.rates import Rates
 
 logger = logging.getLogger("proxy.filtering.cache_estimates")
 
-ANSWERS: Final = 3
+MIN_ANSWERS: Final = 3
 """So many answers must have shown cached tokens, before a provider without a tariff has a cache."""
 
-SHOWN: Final = 64
+MIN_CACHED_TOKENS: Final = 64
 """The cached tokens that count: no provider's cache has smaller pieces."""
 
-NONE_AT_ALL: Final = 4
+MAX_MISSES: Final = 4
 """After so many answers in a row without one of the tokens expected, there is no cache."""
 
-RECENT: Final = 20
+WINDOW: Final = 20
 """Over so many answers the cached tokens are held against those expected."""
 
-ENOUGH: Final = 0.5
+MIN_HIT_RATIO: Final = 0.5
 """The share of them below which everything is sent until it is better."""
 
 SHORTEST, LONGEST = 60.0, 3600.0
-_MOST_SHOWN: Final = 10_000
+_MAX_OBSERVED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class CacheEstimate:
     """What is believed beside the tariff."""
 
     lifetime: float | None = None
@@ -53,36 +53,38 @@ class Belief:
     """(expected, found) of the latest answers for which something was expected."""
 
     @property
-    def is_alarmed(self) -> bool:
+    def is_unreliable(self) -> bool:
         """Whether so little was found that the gate's estimates are worth nothing."""
         expected = sum(e for e, _ in self.recent)
-        return len(self.recent) == RECENT and sum(f for _, f in self.recent) < ENOUGH * expected
+        return (
+            len(self.recent) == WINDOW and sum(f for _, f in self.recent) < MIN_HIT_RATIO * expected
+        )
 
-    def corrected(self, rates: Rates) -> Rates:
+    def adjust(self, rates: Rates) -> Rates:
         """Return the rates as they are believed."""
         if not rates.has_cache:
             return rates
-        if self.misses >= NONE_AT_ALL:
+        if self.misses >= MAX_MISSES:
             return replace(rates, lifetime=0.0)
         return rates if self.lifetime is None else replace(rates, lifetime=self.lifetime)
 
-    def after(self, expected: int, found: int, age: float, rates: Rates) -> Belief:
+    def after(self, expected: int, found: int, age: float, rates: Rates) -> CacheEstimate:
         """Return the belief after an answer; `age` is that of the request it should have found."""
         recent = self.recent
         if expected:
-            recent = (*recent, (expected, min(found, expected)))[-RECENT:]
+            recent = (*recent, (expected, min(found, expected)))[-WINDOW:]
         if found:
             is_longer = age > (self.lifetime or rates.lifetime)
             lifetime = min(age, LONGEST) if is_longer else self.lifetime
-            return Belief(lifetime, recent=recent)
-        if expected < 2 * rates.least:
+            return CacheEstimate(lifetime, recent=recent)
+        if expected < 2 * rates.min_prefix:
             return replace(self, recent=recent)
         late = (*self.late, age)[-2:] if age > SHORTEST else ()
         lifetime = min(late) if len(late) == 2 else self.lifetime
-        return Belief(lifetime, self.misses + 1, late, recent)
+        return CacheEstimate(lifetime, self.misses + 1, late, recent)
 
     @classmethod
-    def of(cls, plain: Sequence[Any]) -> Belief:
+    def of(cls, plain: Sequence[Any]) -> CacheEstimate:
         """Return the belief that these plain values tell."""
         lifetime, misses, late, recent = plain
         return cls(lifetime, misses, tuple(late), tuple((e, f) for e, f in recent))
@@ -92,32 +94,32 @@ class Belief:
         return astuple(self)
 
 
-_shown: OrderedDict[tuple[str, str], int] = OrderedDict()
+_observed: OrderedDict[tuple[str, str], int] = OrderedDict()
 _hosts: set[str] = set()
 
 
-def has_shown(host: str, model: str) -> bool:
+def has_observed_cache(host: str, model: str) -> bool:
     """Tell whether answers of a provider without a tariff have shown a prompt cache."""
-    return _shown.get((host, model), 0) >= ANSWERS
+    return _observed.get((host, model), 0) >= MIN_ANSWERS
 
 
-def may_have_shown(host: str) -> bool:
+def may_have_cache(host: str) -> bool:
     """Tell the same of any model of that host; sometimes wrongly yes."""
     return host in _hosts
 
 
-def show(host: str, model: str, cached: int) -> None:
+def record_hit(host: str, model: str, cached: int) -> None:
     """Take note of an answer's cached tokens."""
-    if cached >= SHOWN:
-        _shown[host, model] = _shown.get((host, model), 0) + 1
-        _shown.move_to_end((host, model))
+    if cached >= MIN_CACHED_TOKENS:
+        _observed[host, model] = _observed.get((host, model), 0) + 1
+        _observed.move_to_end((host, model))
         _hosts.add(host)
-        if len(_shown) > _MOST_SHOWN:
-            _shown.popitem(last=False)
-            _hosts.intersection_update(host for host, _ in _shown)
+        if len(_observed) > _MAX_OBSERVED:
+            _observed.popitem(last=False)
+            _hosts.intersection_update(host for host, _ in _observed)
 
 
 def forget() -> None:
     """Forget which providers have shown a cache."""
-    _shown.clear()
+    _observed.clear()
     _hosts.clear()

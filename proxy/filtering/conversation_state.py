@@ -22,14 +22,14 @@ from proxy.common.redis import CircuitBreaker, client
 from proxy.common.runtime import threads
 from proxy.cost.rates import Rates
 from proxy.cost.state import State, Unreadable
-from proxy.filtering.cache_estimates import Belief
-from proxy.filtering.cost_gate import Gated
+from proxy.filtering.cache_estimates import CacheEstimate
+from proxy.filtering.cost_gate import CostDecision
 
 Result = TypeVar("Result")
 
 logger = logging.getLogger("proxy.filtering.conversation_state")
 
-PATIENCE: Final = 0.02
+REDIS_BUDGET: Final = 0.02
 KEPT_SECONDS: Final = 24 * 3600
 LOCKED_SECONDS: Final = 1
 
@@ -37,17 +37,17 @@ _breaker = CircuitBreaker(failures=1, seconds=5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ConversationState:
     """What is remembered of a conversation, and believed of its provider."""
 
     state: State | None = None
-    belief: Belief = field(default_factory=Belief)
+    cache_estimate: CacheEstimate = field(default_factory=CacheEstimate)
 
 
-async def read(conversation: str, upstream: str, *, hold: bool = True) -> Page:
+async def read(conversation: str, upstream: str, *, hold: bool = True) -> ConversationState:
     """Return the page; the next reader waits for `write` a little while if `hold`."""
     found = await _in_time(lambda: _read(conversation, upstream, hold))
-    return found or Page()
+    return found or ConversationState()
 
 
 async def write(conversation: str, state: State) -> None:
@@ -56,27 +56,27 @@ async def write(conversation: str, state: State) -> None:
     await _in_time(lambda: _write(conversation, packed))
 
 
-def learn(gated: Gated, found: int) -> None:
+def record_cache_result(gated: CostDecision, found: int) -> None:
     """Take note, off the path, of how much of a request its provider had cached."""
     expected = gated.decision.hit
     try:
         told = msgspec.json.encode((gated.turn, found, expected))
-        _shelf().put(_told(gated.conversation), told)
-        _teach(gated.upstream, expected, found, gated.age, gated.tariff.rates)
+        _store().put(_result_key(gated.conversation), told)
+        _update_estimate(gated.upstream, expected, found, gated.age, gated.tariff.rates)
     except Exception as error:
         # Whatever it raises: what is not learnt costs money at worst.
         logger.warning("Nothing was learnt from an answer: %s", type(error).__name__)
 
 
-def _teach(upstream: str, expected: int, found: int, age: float, rates: Rates) -> None:
-    (known,) = _shelf().take([_belief(upstream)])
-    before = _believed(known)
+def _update_estimate(upstream: str, expected: int, found: int, age: float, rates: Rates) -> None:
+    (known,) = _store().get([_estimate_key(upstream)])
+    before = _estimate_from(known)
     after = before.after(expected, found, age, rates)
-    if after.is_alarmed and not before.is_alarmed:
+    if after.is_unreliable and not before.is_unreliable:
         logger.warning(
             "%s caches less than half of what was expected; everything is sent for now", upstream
         )
-    _shelf().put(_belief(upstream), msgspec.json.encode(after.plain()))
+    _store().put(_estimate_key(upstream), msgspec.json.encode(after.plain()))
 
 
 async def _in_time(work: Callable[[], Result]) -> Result | None:
@@ -86,7 +86,7 @@ async def _in_time(work: Callable[[], Result]) -> Result | None:
     if _breaker.is_open:
         return None
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(REDIS_BUDGET):
             return await asyncio.get_running_loop().run_in_executor(threads.NETWORK, work)
     except TimeoutError:
         return None
@@ -96,9 +96,9 @@ async def _in_time(work: Callable[[], Result]) -> Result | None:
         return None
 
 
-def _read(conversation: str, upstream: str, is_locked: bool) -> Page:
-    keys = (_state(conversation), _told(conversation), _belief(upstream))
-    packed, told, belief = _shelf().take(keys, lock=_lock(conversation) if is_locked else "")
+def _read(conversation: str, upstream: str, is_locked: bool) -> ConversationState:
+    keys = (_state_key(conversation), _result_key(conversation), _estimate_key(upstream))
+    packed, told, belief = _store().get(keys, lock=_lock_key(conversation) if is_locked else "")
     try:
         state = State.unpacked(packed) if packed else None
     except Unreadable:
@@ -106,32 +106,32 @@ def _read(conversation: str, upstream: str, is_locked: bool) -> Page:
     if state and told:
         turn, cached, expected = msgspec.json.decode(told)
         if turn == state.turns:
-            state = state.taught(cached, expected)
-    return Page(state, _believed(belief))
+            state = state.with_feedback(cached, expected)
+    return ConversationState(state, _estimate_from(belief))
 
 
-def _believed(told: bytes | None) -> Belief:
-    return Belief.of(msgspec.json.decode(told)) if told else Belief()
+def _estimate_from(told: bytes | None) -> CacheEstimate:
+    return CacheEstimate.of(msgspec.json.decode(told)) if told else CacheEstimate()
 
 
 def _write(conversation: str, packed: bytes) -> None:
-    _shelf().put(_state(conversation), packed, lock=_lock(conversation))
+    _store().put(_state_key(conversation), packed, lock=_lock_key(conversation))
 
 
-class _Shelf(Protocol):
+class _Store(Protocol):
     """Where bytes are kept by their keys for a day."""
 
-    def take(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
+    def get(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
         """Return what is kept; with a lock, once nobody else has it or has had it too long."""
 
     def put(self, key: str, value: bytes, *, lock: str = "") -> None:
         """Keep a value, and give back the lock."""
 
 
-class _InProcess:
+class _ProcessStore:
     """The shelf of a process by itself, which needs no lock: one call at a time has its thread."""
 
-    def take(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
+    def get(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
         found = django_cache.cache.get_many(keys)
         return [found.get(key) for key in keys]
 
@@ -139,14 +139,14 @@ class _InProcess:
         django_cache.cache.set(key, value, KEPT_SECONDS)
 
 
-class _InRedis:
+class _RedisStore:
     """The shelf of all processes; each step is one round trip, as these are what it costs."""
 
     def __init__(self) -> None:
         self._redis = client(settings.REDIS_URL)
 
-    def take(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
-        give_up = time.monotonic() + PATIENCE / 2
+    def get(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
+        give_up = time.monotonic() + REDIS_BUDGET / 2
         while True:
             step = self._redis.pipeline(transaction=False)
             if lock:
@@ -155,7 +155,7 @@ class _InRedis:
             *locked, found = step.execute()
             if all(locked) or time.monotonic() > give_up:
                 return list(found)
-            time.sleep(PATIENCE / 10)
+            time.sleep(REDIS_BUDGET / 10)
 
     def put(self, key: str, value: bytes, *, lock: str = "") -> None:
         step = self._redis.pipeline(transaction=False)
@@ -166,26 +166,26 @@ class _InRedis:
 
 
 @cache
-def _shelf() -> _Shelf:
-    return _InRedis() if settings.REDIS_URL else _InProcess()
+def _store() -> _Store:
+    return _RedisStore() if settings.REDIS_URL else _ProcessStore()
 
 
 def on_setting_changed(**kwargs: Any) -> None:
     """Choose again where conversations are kept."""
-    _shelf.cache_clear()
+    _store.cache_clear()
 
 
-def _state(conversation: str) -> str:
+def _state_key(conversation: str) -> str:
     return f"cost:state:{conversation}"
 
 
-def _told(conversation: str) -> str:
+def _result_key(conversation: str) -> str:
     return f"cost:told:{conversation}"
 
 
-def _lock(conversation: str) -> str:
+def _lock_key(conversation: str) -> str:
     return f"cost:lock:{conversation}"
 
 
-def _belief(upstream: str) -> str:
+def _estimate_key(upstream: str) -> str:
     return f"cost:belief:{upstream}"

@@ -23,7 +23,7 @@ from proxy.cost.rates import Rates
 from proxy.cost.state import State
 from proxy.cost.turn import Turn, turn_of
 from proxy.filtering import cache_estimates
-from proxy.filtering.cache_estimates import Belief
+from proxy.filtering.cache_estimates import CacheEstimate
 from proxy.relevance import modes
 from proxy.relevance.filter import Verdict
 from proxy.relevance.thresholds import Widths, at_widths
@@ -41,7 +41,7 @@ _counted: LRUCache[int] = LRUCache(size=1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class CostGateConfig:
     """What decides, before a body is read, whether and how its cost is looked at."""
 
     preset: str
@@ -57,13 +57,13 @@ class Gate:
     def tariff(self, model: str) -> Tariff | None:
         """Return the tariff to go by; None where relevance alone decides."""
         found = self.table.of(self.host, model)
-        if found is None and cache_estimates.has_shown(self.host, model):
+        if found is None and cache_estimates.has_observed_cache(self.host, model):
             return Tariff(self.host)
         return found
 
 
 @dataclass(frozen=True, slots=True)
-class Gated:
+class CostDecision:
     """What the gate decided of a request, and by which tariff."""
 
     preset: str
@@ -87,35 +87,37 @@ class Gated:
         return (
             f"cost={self.preset}; cache={made.mode}; {moved}reason={made.reason}; "
             f"est-cost={made.price:.0f}; est-cost-whole={made.price_of_everything:.0f}; "
-            f"bank={made.bank:.0f}"
+            f"bank={made.savings_balance:.0f}"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CostAssessment:
     """A request of which it is known what matters, and not yet what it pays to send."""
 
-    gate: Gate
+    gate: CostGateConfig
     tariff: Tariff
     turn: Turn
-    seen: Widths
+    widths: Widths
     conversation: str
     upstream: str
     is_marked: bool
 
-    def chosen(self, state: State | None, belief: Belief, now: float) -> tuple[Gated, State]:
+    def decide(
+        self, state: State | None, belief: CacheEstimate, now: float
+    ) -> tuple[CostDecision, State]:
         """Return the gate's decision, and what is to be remembered of the conversation."""
-        rates = belief.corrected(self.tariff.rates)
+        rates = belief.adjust(self.tariff.rates)
         turn = self.turn
-        if self.is_marked or belief.is_alarmed:
+        if self.is_marked or belief.is_unreliable:
             # Everything is needed: so the books are kept, and nothing is dropped.
             turn = replace(turn, need=turn.everything)
         decision, after = policy.decide(turn, state, rates, now, policy.PRESETS[self.gate.preset])
-        if self.is_marked or belief.is_alarmed:
+        if self.is_marked or belief.is_unreliable:
             reason = "client-marks" if self.is_marked else "alarm"
             decision = replace(decision, reason=reason)
         age = now - (after.relied_on or (state.at if state else now))
-        gated = Gated(
+        gated = CostDecision(
             self.gate.preset,
             self.tariff,
             rates,
@@ -130,19 +132,19 @@ class Judged:
 
     def verdicts(self, made: Decision) -> list[Verdict]:
         """Return what became of each message."""
-        return [_beside_the_answer(verdict, made) for verdict in self.seen.verdicts]
+        return [_merge_verdict(verdict, made) for verdict in self.widths.verdicts]
 
 
-def judged(
+def assess(
     request: Request,
-    gate: Gate,
+    gate: CostGateConfig,
     mode: str,
     *,
     pinned: frozenset[int],
     excluded: frozenset[int],
     deadline: float,
     is_shadow: bool,
-) -> Judged | None:
+) -> CostAssessment | None:
     """Return what matters of a request; None where the gate is off. Raises `TooSlow`."""
     tariff = gate.tariff(request.model)
     if tariff is None:
@@ -163,10 +165,10 @@ def judged(
     owner = f"{gate.user_id}|{gate.key}|{upstream}|{is_shadow}"
     conversation = _conversation(request, owner)
     is_marked = _MARK in request.body
-    return Judged(gate, tariff, turn, seen, conversation, upstream, is_marked)
+    return CostAssessment(gate, tariff, turn, seen, conversation, upstream, is_marked)
 
 
-def _beside_the_answer(verdict: Verdict, made: Decision) -> Verdict:
+def _merge_verdict(verdict: Verdict, made: Decision) -> Verdict:
     is_sent = made.messages >> verdict.index & 1
     if made.moved >> verdict.index & 1:
         return replace(verdict, fate="kept", reason=MOVED)

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 INLINE_BYTES = 2 * 1024
 
 
-async def beside(size: int, work: Callable[..., Result], *args: Any) -> Result:
+async def run_in_thread_if_large(size: int, work: Callable[..., Result], *args: Any) -> Result:
     """Do work on a body of that size: on a thread, or here if it is small and words alone count."""
     if size <= INLINE_BYTES and embeddings.vectors() is None:
         return work(*args)

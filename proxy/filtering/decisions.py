@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.filtering.result import Context, ordered
+from proxy.filtering.result import FilterResult, ordered
 from proxy.relevance.filter import Verdict
 from proxy.relevance.merge_turns import joins
 
@@ -43,20 +43,20 @@ class Decision:
     tokens: int
 
 
-class _Said(msgspec.Struct):
+class _RoleOnly(msgspec.Struct):
     role: str | None = None
 
 
-_said = msgspec.json.Decoder(_Said)
+_role_decoder = msgspec.json.Decoder(_RoleOnly)
 
 
-def decided(context: Context) -> list[Decision]:
+def decisions_of(context: FilterResult) -> list[Decision]:
     """Return the decision on each message of the request, in order."""
     request, verdicts = context.request, context.verdicts
     if verdicts is None:
-        why = why_whole(context)
+        why = unfiltered_reason(context)
         verdicts = [Verdict(index, "kept", why) for index in range(len(request.messages))]
-    moved = context.gated.decision.moved if context.gated else 0
+    moved = context.cost_decision.decision.moved if context.cost_decision else 0
     partners = {
         index: [other for other in run if other != index]
         for run in joins(request.messages, ordered(request, verdicts, moved))
@@ -65,34 +65,34 @@ def decided(context: Context) -> list[Decision]:
     return [_decision(context, verdict, partners.get(verdict.index, [])) for verdict in verdicts]
 
 
-def why_whole(context: Context) -> str:
+def unfiltered_reason(context: FilterResult) -> str:
     """Return why a request was forwarded whole, where there is no verdict on its messages."""
     return _WHOLE.get(context.filtering, _NOT_WRITABLE)
 
 
-def told(context: Context) -> dict[str, Any]:
+def to_json(context: FilterResult) -> dict[str, Any]:
     """Return the whole account of a request, for JSON."""
-    return summary(context) | {"cost": cost(context), "messages": decided(context)}
+    return summary(context) | {"cost": cost(context), "messages": decisions_of(context)}
 
 
-def cost(context: Context) -> dict[str, Any] | None:
+def cost(context: FilterResult) -> dict[str, Any] | None:
     """Return what the cost gate decided, for JSON; costs in tokens of input at its normal price."""
-    if context.gated is None:
+    if context.cost_decision is None:
         return None
-    made = context.gated.decision
+    made = context.cost_decision.decision
     return {
-        "preset": context.gated.preset,
+        "preset": context.cost_decision.preset,
         "mode": made.mode,
         "moved": made.moved.bit_count(),
         "reason": made.reason,
         "estimated": round(made.price),
         "estimated_whole": round(made.price_of_everything),
         "expected_cached": made.hit,
-        "bank": round(made.bank),
+        "bank": round(made.savings_balance),
     }
 
 
-def summary(context: Context) -> dict[str, Any]:
+def summary(context: FilterResult) -> dict[str, Any]:
     """Return what was done with the request as a whole, for JSON.
 
     The tokens are those of the messages and three of the request itself.
@@ -110,9 +110,9 @@ def summary(context: Context) -> dict[str, Any]:
     }
 
 
-def _decision(context: Context, verdict: Verdict, partners: list[int]) -> Decision:
+def _decision(context: FilterResult, verdict: Verdict, partners: list[int]) -> Decision:
     message = context.request.messages[verdict.index]
-    said = _said.decode(context.request.raw_messages[verdict.index])
+    said = _role_decoder.decode(context.request.raw_messages[verdict.index])
     fate, reason = verdict.fate, verdict.reason
     if partners:
         fate = "joined"

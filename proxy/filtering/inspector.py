@@ -14,10 +14,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from proxy.filtering import decisions
-from proxy.filtering.result import Context
+from proxy.filtering.result import FilterResult
 from proxy.models import DecisionRecord
 
-LONGEST_BEGINNING = 120
+EXCERPT_LENGTH = 120
 LONGEST_SHOWN = 2000
 # Why messages stay that nobody can exclude.
 _FIXED = ("system message", "current turn", "last exchange", "protected exchange")
@@ -78,7 +78,7 @@ class Message:
 
     @property
     def can_be_excluded(self) -> bool:
-        return not self.is_dropped and not self.is_pinned and self.ground not in _FIXED
+        return not self.is_dropped and not self.is_pinned and self.base_reason not in _FIXED
 
     @property
     def shown(self) -> str:
@@ -88,27 +88,27 @@ class Message:
         return f"{self.text[:LONGEST_SHOWN]}…"
 
     @property
-    def ground(self) -> str:
+    def base_reason(self) -> str:
         """The reason in the filter's own word, without what it was joined with."""
         return self.reason.partition(";")[0]
 
     @property
-    def beginning(self) -> str:
+    def excerpt(self) -> str:
         """The first words, on one line."""
-        words = " ".join(self.text[: 4 * LONGEST_BEGINNING].split())
-        return Truncator(words).chars(LONGEST_BEGINNING) or gettext("(no text)")
+        words = " ".join(self.text[: 4 * EXCERPT_LENGTH].split())
+        return Truncator(words).chars(EXCERPT_LENGTH) or gettext("(no text)")
 
     @property
-    def why(self) -> str:
+    def explanation(self) -> str:
         """The reason, and the score where it was what decided."""
-        told = _told(self.ground)
-        if self.score is None or self.ground not in ("relevant", "below threshold"):
+        told = _in_words(self.base_reason)
+        if self.score is None or self.base_reason not in ("relevant", "below threshold"):
             return told
         return f"{told}, {number_format(self.score, 2)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class InspectorView:
     """The messages of a request and the tokens of what was sent of them."""
 
     messages: list[Message]
@@ -129,9 +129,9 @@ class Given:
         return round(100 * self.tokens_sent / self.tokens_before) if self.tokens_before else 100
 
 
-def given(
-    context: Context, *, pinned: Collection[int] = (), excluded: Collection[int] = ()
-) -> Given:
+def inspector_view(
+    context: FilterResult, *, pinned: Collection[int] = (), excluded: Collection[int] = ()
+) -> InspectorView:
     """Return what becomes of a request, for people."""
     messages = [
         Message(
@@ -145,12 +145,12 @@ def given(
             is_pinned=decision.index in pinned,
             is_excluded=decision.index in excluded,
         )
-        for decision in decisions.decided(context)
+        for decision in decisions.decisions_of(context)
     ]
-    return Given(messages, context.tokens_before, context.tokens_after)
+    return InspectorView(messages, context.tokens_before, context.tokens_after)
 
 
-def recorded(record: DecisionRecord, *, with_texts: bool = True) -> Given:
+def recorded_view(record: DecisionRecord, *, with_texts: bool = True) -> InspectorView:
     """Return what became of a recorded request, with its texts as far as they were kept."""
     messages = [
         Message(
@@ -164,10 +164,10 @@ def recorded(record: DecisionRecord, *, with_texts: bool = True) -> Given:
         )
         for kept in record.decisions()
     ]
-    return Given(messages, record.tokens_before, record.tokens_after)
+    return InspectorView(messages, record.tokens_before, record.tokens_after)
 
 
-def _told(reason: str) -> str:
+def _in_words(reason: str) -> str:
     if reason in _WORDS:
         return gettext(_WORDS[reason])
     for begin, words in _WITH_PLACE.items():

@@ -19,28 +19,28 @@ logger = logging.getLogger("proxy.filtering.kill_switch")
 
 FRESH_SECONDS = 3.0
 
-_is_off = False
+_is_active = False
 _read_at = float("-inf")
 
 
-def is_off() -> bool:
+def is_active() -> bool:
     """Whether everything passes unfiltered now. On an event loop this never waits."""
     if time.monotonic() - _read_at > FRESH_SECONDS and not _on_a_loop():
-        read()
-    return _is_off
+        refresh()
+    return _is_active
 
 
-def read() -> None:
+def refresh() -> None:
     """Look at the switch."""
-    global _is_off, _read_at
+    global _is_active, _read_at
     try:
         found = bool(FilterSwitch.objects.filter(is_off=True).exists())
     except DatabaseError as error:
         logger.warning("The filter's switch could not be read: %s", type(error).__name__)
         return
     _read_at = time.monotonic()
-    if found != _is_off:
-        _is_off = found
+    if found != _is_active:
+        _is_active = found
         logger.warning("The filter is switched %s", "off" if found else "on")
 
 

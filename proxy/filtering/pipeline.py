@@ -8,57 +8,63 @@ from dataclasses import dataclass, replace
 from proxy.cost import message_set
 from proxy.cost.state import State
 from proxy.filtering import conversation_state, result
-from proxy.filtering.cache_estimates import Belief
-from proxy.filtering.cost_gate import Gate, Judged, judged
-from proxy.filtering.cpu_threads import beside
-from proxy.filtering.result import Context, Wish
+from proxy.filtering.cache_estimates import CacheEstimate
+from proxy.filtering.cost_gate import CostAssessment, CostGateConfig, assess
+from proxy.filtering.cpu_threads import run_in_thread_if_large
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.wire.dialect import Dialect, Request
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingDecision:
     """A request of which it is known what matters; what is sent depends on what was before."""
 
-    judged: Judged
+    assessment: CostAssessment
     request: Request
     dialect: Dialect
-    wish: Wish
+    options: FilterOptions
     milliseconds: float
 
-    async def settled(self, *, is_kept: bool = True) -> Context:
+    async def resolve(self, *, is_kept: bool = True) -> FilterResult:
         """Return what is forwarded, and remember it; unless `is_kept`, only look."""
-        judged = self.judged
+        judged = self.assessment
         page = await conversation_state.read(judged.conversation, judged.upstream, hold=is_kept)
         size = len(self.request.body)
-        made, after = await beside(size, self._chosen, page.state, page.belief, time.time())
+        made, after = await run_in_thread_if_large(
+            size, self._chosen, page.state, page.cache_estimate, time.time()
+        )
         if after and is_kept:
             await conversation_state.write(judged.conversation, after)
         return made
 
     def _chosen(
-        self, state: State | None, belief: Belief, now: float
-    ) -> tuple[Context, State | None]:
+        self, state: State | None, belief: CacheEstimate, now: float
+    ) -> tuple[FilterResult, State | None]:
         began = time.perf_counter() - self.milliseconds / 1000
         try:
-            gated, after = self.judged.chosen(state, belief, now)
-            verdicts = self.judged.verdicts(gated.decision)
+            gated, after = self.assessment.decide(state, belief, now)
+            verdicts = self.assessment.verdicts(gated.decision)
             moved = gated.decision.moved
-            made = result.decided(self.request, self.dialect, self.wish, verdicts, began, moved)
+            made = result.apply_verdicts(
+                self.request, self.dialect, self.options, verdicts, began, moved
+            )
             if made.verdicts is None:
                 # The dialect has no body for it, so everything goes out.
                 after = after.instead(message_set.below(len(self.request.messages)))
-            return replace(made, gated=gated), after
+            return replace(made, cost_decision=gated), after
         except Exception as error:
-            return result.whole_after(error, self.request, self.wish, began), None
+            return result.whole_after(error, self.request, self.options, began), None
 
 
-def weighed(request: Request, dialect: Dialect, wish: Wish, gate: Gate | None) -> Context | Pending:
+def start_filtering(
+    request: Request, dialect: Dialect, wish: FilterOptions, gate: CostGateConfig | None
+) -> FilterResult | PendingDecision:
     """Return what is forwarded of `request`, or what is pending where its cost is looked at."""
     began = time.perf_counter()
     if gate is None or wish.mode == "off" or not request.may_be_filtered:
         return result.filtered(request, dialect, wish)
     try:
-        found = judged(
+        found = assess(
             request,
             gate,
             wish.mode,
@@ -69,6 +75,6 @@ def weighed(request: Request, dialect: Dialect, wish: Wish, gate: Gate | None) -
         )
         if found is None:
             return result.filtered(request, dialect, wish)
-        return Pending(found, request, dialect, wish, result.since(began))
+        return PendingDecision(found, request, dialect, wish, result.since(began))
     except Exception as error:
         return result.whole_after(error, request, wish, began)

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 from proxy.cost import message_set
-from proxy.cost.message_set import Places
-from proxy.filtering.cost_gate import Gated
+from proxy.cost.message_set import MessageSet
+from proxy.filtering.cost_gate import CostDecision
 from proxy.relevance import filter as relevance
 from proxy.relevance.assessment import TooSlow
 from proxy.relevance.filter import Verdict
@@ -23,7 +23,7 @@ logger = logging.getLogger("proxy.filtering.result")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class FilterOptions:
     """How a request is to be filtered."""
 
     mode: str
@@ -35,7 +35,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class FilterResult:
     """What is forwarded of a request, in numbers and bytes."""
 
     body: bytes
@@ -52,7 +52,7 @@ class Context:
     verdicts: list[Verdict] | None = field(default=None, repr=False)
     """What the filter decided of each message; None where that is not what was done."""
 
-    gated: Gated | None = field(default=None, repr=False)
+    cost_decision: CostDecision | None = field(default=None, repr=False)
     """What the cost gate decided; None where it was off."""
 
     @property
@@ -64,17 +64,17 @@ class Context:
             f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
             f"ms={self.milliseconds:.2f}"
         )
-        return f"{told}; {self.gated.header}" if self.gated else told
+        return f"{told}; {self.cost_decision.header}" if self.cost_decision else told
 
 
-def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
+def filtered(request: Request, dialect: Dialect, wish: FilterOptions) -> FilterResult:
     """Return what is forwarded of `request`.
 
     Its own bytes are, where nothing was dropped or may be, and in shadow.
     """
     began = time.perf_counter()
     if wish.mode == "off" or not request.may_be_filtered:
-        return whole(request, wish.mode, "off", began)
+        return unfiltered(request, wish.mode, "off", began)
     try:
         verdicts = relevance.decide(
             request.messages,
@@ -83,38 +83,40 @@ def filtered(request: Request, dialect: Dialect, wish: Wish) -> Context:
             excluded=wish.excluded,
             deadline=time.monotonic() + wish.seconds,
         )
-        return decided(request, dialect, wish, verdicts, began)
+        return apply_verdicts(request, dialect, wish, verdicts, began)
     except Exception as error:
         # Whatever it is, the request goes on.
         return whole_after(error, request, wish, began)
 
 
-def whole_after(error: Exception, request: Request, wish: Wish, began: float) -> Context:
+def whole_after(
+    error: Exception, request: Request, wish: FilterOptions, began: float
+) -> FilterResult:
     """Return `request` as it came, after the filter failed or took too long."""
     if isinstance(error, TooSlow):
         logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
-        return whole(request, wish.mode, "too_slow", began)
+        return unfiltered(request, wish.mode, "too_slow", began)
     logger.error("The filter failed; forwarded whole", exc_info=error)
-    return whole(request, wish.mode, "failed", began)
+    return unfiltered(request, wish.mode, "failed", began)
 
 
-def decided(
+def apply_verdicts(
     request: Request,
     dialect: Dialect,
-    wish: Wish,
+    wish: FilterOptions,
     verdicts: list[Verdict],
     began: float,
-    moved: Places = 0,
-) -> Context:
+    moved: MessageSet = 0,
+) -> FilterResult:
     """Return what is forwarded by these verdicts; without them where no body could be written."""
     shadow = "shadow" if wish.is_shadow else ""
     kept = ordered(request, verdicts, moved)
     if len(kept) == len(request.messages):
-        return whole(request, wish.mode, shadow or "unchanged", began, verdicts)
+        return unfiltered(request, wish.mode, shadow or "unchanged", began, verdicts)
     body = dialect.written(request, relevance.joins(request.messages, kept))
     if body is None:
-        return whole(request, wish.mode, shadow or "unchanged", began)
-    return Context(
+        return unfiltered(request, wish.mode, shadow or "unchanged", began)
+    return FilterResult(
         body=request.body if shadow else body,
         mode=wish.mode,
         filtering=shadow or "filtered",
@@ -128,7 +130,7 @@ def decided(
     )
 
 
-def ordered(request: Request, verdicts: list[Verdict], moved: Places = 0) -> list[int]:
+def ordered(request: Request, verdicts: list[Verdict], moved: MessageSet = 0) -> list[int]:
     """Return the places that go out, in their order: what is moved, right before the question."""
     kept = relevance.kept(verdicts)
     if not moved:
@@ -138,17 +140,17 @@ def ordered(request: Request, verdicts: list[Verdict], moved: Places = 0) -> lis
     return [*stays, *message_set.listed(moved), *(place for place in kept if place >= question)]
 
 
-def whole(
+def unfiltered(
     request: Request,
     mode: str,
     filtering: str,
     began: float,
     verdicts: list[Verdict] | None = None,
-) -> Context:
+) -> FilterResult:
     """Return `request` as it came."""
     count = len(request.messages)
     total = _tokens(request, range(count))
-    return Context(
+    return FilterResult(
         body=request.body,
         mode=mode,
         filtering=filtering,

@@ -44,4 +44,4 @@ async def send_models(call: Call, send: Send) -> None:
     """Answer with the list of the built-in model."""
     call.target = DEFAULT
     call.status, call.outcome = 200, Outcome.COMPLETE
-    await send_json(send, msgspec.json.encode(builtin.models()), headers=call.own_headers())
+    await send_json(send, msgspec.json.encode(builtin.models()), headers=call.response_headers())

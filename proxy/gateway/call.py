@@ -11,18 +11,18 @@ from proxy.accounting import conversation_capture, decision_writer, usage_writer
 from proxy.common.access import access_of
 from proxy.common.web.asgi import Scope, header
 from proxy.errors import InvalidTarget
-from proxy.filtering.result import Context
+from proxy.filtering.result import FilterResult
 from proxy.limits import allowlists, budgets, token_quota
 from proxy.limits.budgets import Reservation
-from proxy.limits.token_quota import Allowance
+from proxy.limits.token_quota import QuotaReservation
 from proxy.models import UsageRecord
 from proxy.options import Bounds, options
 from proxy.providers import lookup
 from proxy.upstream import target
-from proxy.upstream.deadline import Watch
+from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
 from proxy.upstream.headers import RawHeaders
-from proxy.upstream.relay import Relayed
+from proxy.upstream.relay import RelayState
 from proxy.wire.dialect import Counts, Dialect, Route
 
 Outcome = UsageRecord.Outcome
@@ -32,7 +32,7 @@ Outcome = UsageRecord.Outcome
 class Call:
     """One call on its way: what its usage row and its response headers are made of."""
 
-    watch: Watch = field(init=False)
+    deadline: CallDeadline = field(init=False)
     """Set as soon as the provider is asked."""
     scope: Scope
     dialect: Dialect
@@ -41,43 +41,43 @@ class Call:
     began: float = field(default_factory=time.perf_counter)
     target: str = ""
     model: str = ""
-    context: Context | None = None
+    filter_result: FilterResult | None = None
     reservation: Reservation | None = None
     """What it holds of budgets in money."""
     status: int = 0
     outcome: str = Outcome.REFUSED
     answered: float | None = None
     bounds: Bounds = field(default_factory=lambda: options().bounds)
-    relayed: Relayed = field(default_factory=Relayed)
+    relay_state: RelayState = field(default_factory=RelayState)
 
-    told: Counts | None = None
+    counts: Counts | None = None
     """What the provider counted, if somebody could not wait for the usage row."""
 
-    is_ended: bool = False
+    is_aborted: bool = False
     """Whether the caller's access ended since it was let in."""
 
-    def end(self) -> None:
+    def abort(self) -> None:
         """End the call, whether it waits for its provider already or will; from any thread."""
-        self.is_ended = True
-        watch: Watch | None = getattr(self, "watch", None)
+        self.is_aborted = True
+        watch: CallDeadline | None = getattr(self, "watch", None)
         if watch:
-            watch.end()
+            watch.abort()
 
-    def own_headers(self) -> RawHeaders:
+    def response_headers(self) -> RawHeaders:
         """What we tell the caller of what was done, on streamed and whole answers alike."""
         self.answered = time.perf_counter()
         auth = (self.began - self.scope["began"]) * 1000
-        filter_ms = self.context.milliseconds if self.context else 0.0
+        filter_ms = self.filter_result.milliseconds if self.filter_result else 0.0
         upstream = (self.answered - self.began) * 1000 - filter_ms
         timing = b"auth;dur=%.2f, filter;dur=%.2f, upstream;dur=%.2f" % (auth, filter_ms, upstream)
         told = [(b"server-timing", timing)]
-        if self.context:
-            told.append((b"x-alchemyst-context", self.context.header.encode()))
+        if self.filter_result:
+            told.append((b"x-alchemyst-context", self.filter_result.header.encode()))
         return told
 
-    def note(self) -> None:
+    def record(self) -> None:
         """Hand the call's row to the ledger."""
-        access, context = access_of(self.scope), self.context
+        access, context = access_of(self.scope), self.filter_result
         fields = {
             "request_id": self.scope["request_id"],
             "caller_id": access.user.pk,
@@ -101,74 +101,76 @@ class Call:
                 "tokens_after": context.tokens_after,
             }
         if access.records and context:
-            self._record(context)
-        if self.relayed.whole is not None and self.outcome == Outcome.COMPLETE:
-            self._keep(self.relayed.whole)
+            self._record_decision(context)
+        if self.relay_state.whole is not None and self.outcome == Outcome.COMPLETE:
+            self._capture(self.relay_state.whole)
         self._settle()
-        gated = context.gated if context else None
-        tail, reported = self.relayed.end(), self.dialect.reported
-        usage_writer.waiting.add(
-            usage_writer.Noted(self.created, fields, tail, reported, gated, self.told)
+        gated = context.cost_decision if context else None
+        tail, reported = self.relay_state.tail(), self.dialect.reported
+        usage_writer.queue.add(
+            usage_writer.UsageEntry(self.created, fields, tail, reported, gated, self.counts)
         )
 
     async def reserve(self, host: str) -> None:
         """Hold what the call may take of its caller's tokens and money, where these are limited."""
-        assert self.context is not None
-        limited: Allowance | None = self.scope.get("allowance")
+        assert self.filter_result is not None
+        limited: QuotaReservation | None = self.scope.get("allowance")
         if limited and limited.counts_tokens:
-            await limited.reserve(token_quota.needed(self.context))
-        if budgets.are_none():
+            await limited.reserve(token_quota.tokens_needed(self.filter_result))
+        if budgets.none_exist():
             return
         access, request_id = access_of(self.scope), self.scope["request_id"]
         key_id = str(access.key_id or "")
-        self.reservation = await budgets.reserved(
-            access.user.pk, key_id, request_id, self.context, host, self.model
+        self.reservation = await budgets.reserve(
+            access.user.pk, key_id, request_id, self.filter_result, host, self.model
         )
 
     async def settle(self) -> None:
         """Pay what the call did cost, and give back what else it holds."""
         assert self.reservation is not None
-        was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
-        counts = token_quota.completed(self.context, self.relayed, self._reported())
+        was_answered = self.relay_state.size and self.status < HTTPStatus.BAD_REQUEST
+        counts = token_quota.completed(self.filter_result, self.relay_state, self._reported())
         await self.reservation.settle(counts if was_answered else None)
 
     def _settle(self) -> None:
-        limited: Allowance | None = self.scope.get("allowance")
-        was_answered = self.relayed.size and self.status < HTTPStatus.BAD_REQUEST
+        limited: QuotaReservation | None = self.scope.get("allowance")
+        was_answered = self.relay_state.size and self.status < HTTPStatus.BAD_REQUEST
         if limited and limited.counts_tokens and was_answered:
-            limited.settle(token_quota.used(self.context, self.relayed, self._reported()))
+            limited.settle(
+                token_quota.tokens_used(self.filter_result, self.relay_state, self._reported())
+            )
 
     def _reported(self) -> Counts:
-        if self.told is None:
-            self.told = self.dialect.reported(b"".join(self.relayed.end()))
-        return self.told
+        if self.counts is None:
+            self.counts = self.dialect.reported(b"".join(self.relay_state.tail()))
+        return self.counts
 
-    def _keep(self, answer: list[bytes]) -> None:
+    def _capture(self, answer: list[bytes]) -> None:
         access = access_of(self.scope)
-        if self.status != HTTPStatus.OK or self.context is None or access.key_id is None:
+        if self.status != HTTPStatus.OK or self.filter_result is None or access.key_id is None:
             return
-        conversation_capture.waiting.add(
-            conversation_capture.Conversed(
+        conversation_capture.queue.add(
+            conversation_capture.CapturedConversation(
                 owner_id=access.user.pk,
                 key_id=access.key_id,
                 created=self.created,
                 dialect=self.dialect,
-                request=self.context.request,
+                request=self.filter_result.request,
                 answer=b"".join(answer),
             )
         )
 
-    def _record(self, context: Context) -> None:
+    def _record_decision(self, context: FilterResult) -> None:
         access = access_of(self.scope)
-        decision_writer.waiting.add(
-            decision_writer.Noted(
+        decision_writer.queue.add(
+            decision_writer.DecisionEntry(
                 request_id=self.scope["request_id"],
                 owner_id=access.user.pk,
                 key_id=str(access.key_id),
                 setting=access.records,
                 created=self.created,
                 model=self.model,
-                context=context,
+                filter_result=context,
             )
         )
 
@@ -188,7 +190,7 @@ async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider 
         allowlists.check_builtin(permitted)
         return None
     cost = ""
-    if lookup.is_name(path):
+    if lookup.is_provider_name(path):
         base, key, cost = await _stored(path, scope, dialect.NAME)
     else:
         named = target.read(path, header(scope, b"x-upstream-api-key") or dialect.key(scope))
@@ -199,7 +201,7 @@ async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider 
 
 
 async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, str, str]:
-    found = await lookup.find(access_of(scope).user.pk, name)
+    found = await lookup.get(access_of(scope).user.pk, name)
     if found is None:
         # What stands here may be a key whose URL was forgotten, so it is not repeated.
         raise InvalidTarget(

@@ -8,21 +8,21 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from proxy.common.access import access_of
-from proxy.common.web.asgi import ClientGone, Receive, Send, header, read_body
-from proxy.errors import AccessEnded, InvalidRequest, ProxyError, UpstreamUnreachable
+from proxy.common.web.asgi import ClientDisconnected, Receive, Send, header, read_body
+from proxy.errors import AccessEnded, ApiError, InvalidRequest, UpstreamUnreachable
 from proxy.filtering import kill_switch, pins
-from proxy.filtering.cost_gate import Gate
-from proxy.filtering.cpu_threads import beside
-from proxy.filtering.pipeline import Pending, weighed
-from proxy.filtering.result import Context, Wish, whole
+from proxy.filtering.cost_gate import CostGateConfig
+from proxy.filtering.cpu_threads import run_in_thread_if_large
+from proxy.filtering.pipeline import PendingDecision, start_filtering
+from proxy.filtering.result import FilterOptions, FilterResult, unfiltered
 from proxy.gateway import builtin, model_list
 from proxy.gateway.call import Call, Outcome, provider_of
-from proxy.gateway.cost_preset import gate_for
+from proxy.gateway.cost_preset import cost_gate_for
 from proxy.limits import active_calls, allowlists
 from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import headers, relay, transport
-from proxy.upstream.deadline import Watch
+from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider
 from proxy.wire.dialect import Dialect, Request, Route
 
@@ -33,28 +33,28 @@ SHADOW = "shadow"
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
-async def accounted(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
+async def with_usage_row(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
     """Answer a call and note its row, whatever becomes of it; who left needs no answer."""
     user_id = access_of(call.scope).user.pk
-    active_calls.begun(user_id, call)
+    active_calls.add(user_id, call)
     try:
         await answer(call, receive, send)
-    except ClientGone:
+    except ClientDisconnected:
         call.status, call.outcome = call.status or 499, Outcome.CLIENT_CLOSED
-    except ProxyError as error:
+    except ApiError as error:
         call.status = error.status
         raise
     except Exception as error:
         call.status = getattr(error, "status_code", 500)
         raise
     finally:
-        active_calls.ended(user_id, call)
-        call.note()
+        active_calls.remove(user_id, call)
+        call.record()
         if call.reservation:
             await call.settle()
 
 
-async def completed(call: Call, receive: Receive, send: Send) -> None:
+async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     """Answer a call whose body holds a conversation: what matters of it goes to the provider."""
     scope, route = call.scope, call.route
     # The cheap refusals first: a bad target needs no body, a bad body no model that starts.
@@ -62,22 +62,22 @@ async def completed(call: Call, receive: Receive, send: Send) -> None:
     if named is None:
         builtin.check_dialect(call.dialect)
     body = await read_body(scope, receive, options().max_body)
-    gate = await gate_for(scope, named)
-    request, sent = await prepared(body, call, gate)
-    call.model, call.context = request.model, sent
+    gate = await cost_gate_for(scope, named)
+    request, sent = await filter_body(body, call, gate)
+    call.model, call.filter_result = request.model, sent
     if access_of(scope).keeps_chats:
-        call.relayed.whole = []
+        call.relay_state.whole = []
     allowlists.check_model(request.model, access_of(scope).allowed_models)
     if named is None:
         builtin.check_for_builtin(request)
     await call.reserve(named.name if named else "")
-    with Watch(receive, call.bounds) as call.watch:
+    with CallDeadline(receive, call.bounds) as call.deadline:
         provider = named or await builtin_provider()
         call.target = provider.name
         await _forward_completion(call, provider, request, send)
 
 
-async def passed(call: Call, receive: Receive, send: Send) -> None:
+async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     """Answer any other call: its body goes to the provider as it came."""
     call.model = call.route.model
     provider = await provider_of(call.route.target, call.scope, dialect=call.dialect)
@@ -92,24 +92,24 @@ async def passed(call: Call, receive: Receive, send: Send) -> None:
     body = None
     if call.route.method == "POST":
         body = await read_body(call.scope, receive, options().max_body)
-    with Watch(receive, call.bounds) as call.watch:
+    with CallDeadline(receive, call.bounds) as call.deadline:
         await _relay(call, provider, await _opened(call, provider, body), send)
     if not call.scope["has_begun"]:
         # A list that was held back for its end, which did not come.
         raise UpstreamUnreachable
 
 
-async def prepared(
-    body: bytes, call: Call, gate: Gate | None = None, *, is_kept: bool = True
-) -> tuple[Request, Context]:
+async def filter_body(
+    body: bytes, call: Call, gate: CostGateConfig | None = None, *, is_kept: bool = True
+) -> tuple[Request, FilterResult]:
     """Return the request, checked, and what of it goes to the provider.
 
     What the gate decides is remembered for the conversation's next turn if `is_kept`.
     """
     job = _filter_job(body, call, gate)
-    request, sent = await beside(len(body), _read_and_filtered, job)
-    if isinstance(sent, Pending):
-        sent = await sent.settled(is_kept=is_kept)
+    request, sent = await run_in_thread_if_large(len(body), _read_and_filtered, job)
+    if isinstance(sent, PendingDecision):
+        sent = await sent.resolve(is_kept=is_kept)
     return request, sent
 
 
@@ -122,7 +122,7 @@ class FilterJob(NamedTuple):
     body: bytes
     dialect: Dialect
     route: Route
-    gate: Gate | None
+    gate: CostGateConfig | None
     mode: str
     is_shadow: bool
     pinned: str
@@ -130,7 +130,7 @@ class FilterJob(NamedTuple):
     excluded: str
 
 
-def _filter_job(body: bytes, call: Call, gate: Gate | None) -> FilterJob:
+def _filter_job(body: bytes, call: Call, gate: CostGateConfig | None) -> FilterJob:
     """Return what a caller's headers ask for.
 
     The mode comes from the header, else from the key or the user, else from the operator.
@@ -145,64 +145,64 @@ def _filter_job(body: bytes, call: Call, gate: Gate | None) -> FilterJob:
         )
     if mode is None or is_shadow:
         mode = access_of(scope).relevance or options().relevance
-    if kill_switch.is_off():
+    if kill_switch.is_active():
         mode = modes.OFF
     pinned = header(scope, b"x-alchemyst-pin") or ""
     excluded = header(scope, b"x-alchemyst-exclude") or ""
     return FilterJob(body, call.dialect, call.route, gate, mode, is_shadow, pinned, excluded)
 
 
-def _read_and_filtered(job: FilterJob) -> tuple[Request, Context | Pending]:
+def _read_and_filtered(job: FilterJob) -> tuple[Request, FilterResult | PendingDecision]:
     request = job.dialect.read(job.body, job.route, most_messages=options().max_messages)
     count = len(request.messages)
-    wish = Wish(
+    wish = FilterOptions(
         job.mode,
         pins.places(job.pinned, count, header="X-Alchemyst-Pin"),
         pins.places(job.excluded, count, header="X-Alchemyst-Exclude"),
         options().filter_seconds,
         job.is_shadow,
     )
-    return request, weighed(request, job.dialect, wish, job.gate)
+    return request, start_filtering(request, job.dialect, wish, job.gate)
 
 
 async def _forward_completion(call: Call, provider: Provider, request: Request, send: Send) -> None:
     """Ask the provider and relay its answer; what it refuses filtered, it gets once as it came."""
-    context = call.context
+    context = call.filter_result
     assert context is not None
     answer = await _opened(call, provider, context.body)
     if answer.status == 400 and context.filtering == "filtered":
         relay.release(provider, answer)
-        undone = whole(request, context.mode, "undone", time.perf_counter())
-        call.context = replace(undone, milliseconds=context.milliseconds)
+        undone = unfiltered(request, context.mode, "undone", time.perf_counter())
+        call.filter_result = replace(undone, milliseconds=context.milliseconds)
         answer = await _opened(call, provider, request.body)
     await _relay(call, provider, answer, send)
 
 
 async def _opened(call: Call, provider: Provider, body: bytes | None) -> transport.Answer:
     """Open the provider on the call's endpoint, if its caller may still ask it."""
-    if call.is_ended:
+    if call.is_aborted:
         raise AccessEnded
     route = call.route
-    sent = headers.upward(call.scope["headers"], options().pass_headers)
+    sent = headers.request_headers(call.scope["headers"], options().pass_headers)
     name, value = call.dialect.credential(provider.key)
     sent.append((name.encode(), value.encode()))
     if body is not None and provider.model and provider.model != call.model:
         body = builtin.with_model(body, provider.model)
-    return await relay.opened(provider, route.method, route.endpoint, sent, body, call.watch)
+    return await relay.send(provider, route.method, route.endpoint, sent, body, call.deadline)
 
 
 async def _relay(call: Call, provider: Provider, answer: transport.Answer, send: Send) -> None:
     """Pass an answer on to its end, and let go of the provider whatever happens."""
     if answer.status >= 400:
-        send = relay.masking(send, provider.key.encode())
+        send = relay.mask_key(send, provider.key.encode())
     try:
-        told = relay.downward(answer, call.bounds) + call.own_headers()
+        told = relay.downward(answer, call.bounds) + call.response_headers()
         # Until the relay has ended well, it is broken: a client that leaves says otherwise.
         call.status, call.outcome = answer.status, Outcome.BROKEN
-        await relay.relay(answer, told, send, call.dialect, call.relayed, call.watch)
+        await relay.relay(answer, told, send, call.dialect, call.relay_state, call.deadline)
     finally:
         relay.release(provider, answer)
-    if call.relayed.broke is None:
+    if call.relay_state.broke is None:
         call.outcome = Outcome.COMPLETE
     else:
         await _close_readably(call, answer, send)
@@ -210,10 +210,10 @@ async def _relay(call: Call, provider: Provider, answer: transport.Answer, send:
 
 async def _close_readably(call: Call, answer: transport.Answer, send: Send) -> None:
     """End an answer that broke, and that is no event stream, so that a client can read why."""
-    broke = call.relayed.broke
+    broke = call.relay_state.broke
     is_json = answer.status == 200 and relay.kind_of(answer) == b"application/json"
     if broke is None or not is_json or answer.get(b"content-length") is not None:
         return
-    end = call.dialect.closing(b"".join(call.relayed.tail), broke)
+    end = call.dialect.closing(b"".join(call.relay_state._tail), broke)
     if end is not None:
         await send({"type": "http.response.body", "body": end})

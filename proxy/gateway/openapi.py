@@ -73,7 +73,7 @@ _UPSTREAM = {
 _EITHER_ERROR = {
     "anyOf": [
         {"$ref": "#/components/schemas/GeminiError"},
-        {"$ref": "#/components/schemas/ProxyError"},
+        {"$ref": "#/components/schemas/ApiError"},
     ]
 }
 _TARGET = in_path(

@@ -6,14 +6,14 @@ from contextlib import suppress
 
 import msgspec
 
-from proxy.common.web.asgi import ClientGone, Receive, Send, read_body, send_json
+from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body, send_json
 from proxy.errors import NotFound
-from proxy.filtering.cpu_threads import beside
-from proxy.filtering.decisions import told
-from proxy.filtering.result import Context
+from proxy.filtering.cpu_threads import run_in_thread_if_large
+from proxy.filtering.decisions import to_json
+from proxy.filtering.result import FilterResult
 from proxy.gateway.call import Call
-from proxy.gateway.cost_preset import gate_like
-from proxy.gateway.flow import prepared
+from proxy.gateway.cost_preset import cost_gate_like
+from proxy.gateway.flow import filter_body
 from proxy.options import options
 from proxy.wire import openai
 
@@ -33,14 +33,14 @@ async def previewed(call: Call, receive: Receive, send: Send) -> None:
             "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, or "
             "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
         )
-    with suppress(ClientGone):
+    with suppress(ClientDisconnected):
         body = await read_body(call.scope, receive, options().max_body)
-        gate = await gate_like(call.scope, call.dialect)
-        _, call.context = await prepared(body, call, gate, is_kept=False)
-        answer = await beside(len(body), _answer, call.context)
-        named = (b"x-alchemyst-context", call.context.header.encode())
+        gate = await cost_gate_like(call.scope, call.dialect)
+        _, call.filter_result = await filter_body(body, call, gate, is_kept=False)
+        answer = await run_in_thread_if_large(len(body), _answer, call.filter_result)
+        named = (b"x-alchemyst-context", call.filter_result.header.encode())
         await send_json(send, answer, headers=[named])
 
 
-def _answer(context: Context) -> bytes:
-    return msgspec.json.encode(told(context))
+def _answer(context: FilterResult) -> bytes:
+    return msgspec.json.encode(to_json(context))

@@ -33,5 +33,5 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     if route.target == preview.NAME:
         await preview.previewed(call, receive, send)
     else:
-        answer = flow.completed if route.is_filtered else flow.passed
-        await flow.accounted(answer, call, receive, send)
+        answer = flow.handle_completion if route.is_filtered else flow.pass_through
+        await flow.with_usage_row(answer, call, receive, send)

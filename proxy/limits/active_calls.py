@@ -8,21 +8,21 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Endable(Protocol):
+class Abortable(Protocol):
     """What can be told, from any thread, to end soon."""
 
-    def end(self) -> None: ...
+    def abort(self) -> None: ...
 
 
-_calls: dict[int, set[Endable]] = {}
+_calls: dict[int, set[Abortable]] = {}
 
 
-def begun(user_id: int, call: Endable) -> None:
+def add(user_id: int, call: Abortable) -> None:
     """Note that a call is under way for this user."""
     _calls.setdefault(user_id, set()).add(call)
 
 
-def ended(user_id: int, call: Endable) -> None:
+def remove(user_id: int, call: Abortable) -> None:
     """Forget it again."""
     calls = _calls[user_id]
     calls.discard(call)
@@ -30,10 +30,10 @@ def ended(user_id: int, call: Endable) -> None:
         del _calls[user_id]
 
 
-def end(user_id: int) -> None:
+def abort(user_id: int) -> None:
     """End all calls of this user; from any thread."""
     for call in tuple(_calls.get(user_id, ())):
-        call.end()
+        call.abort()
 
 
 def count() -> int:

@@ -10,18 +10,18 @@ from proxy.common.host_patterns import covers
 from proxy.errors import ModelNotAllowed, TargetNotAllowed
 from proxy.upstream.target import Base
 
-Permitted = tuple[str, ...] | None
+AllowList = tuple[str, ...] | None
 
 BUILTIN_HOST = "default"
 
 
-def check_model(model: str, permitted: Permitted) -> None:
+def check_model(model: str, permitted: AllowList) -> None:
     """Raise ModelNotAllowed unless the list names `model`."""
     if not may_use(model, permitted):
         raise ModelNotAllowed(param="model")
 
 
-def may_use(model: str, permitted: Permitted) -> bool:
+def may_use(model: str, permitted: AllowList) -> bool:
     """Whether the list names `model`."""
     return permitted is None or any(
         model.startswith(entry[:-1]) if entry.endswith("*") else model == entry
@@ -29,7 +29,7 @@ def may_use(model: str, permitted: Permitted) -> bool:
     )
 
 
-def check_host(base: Base, permitted: Permitted) -> None:
+def check_host(base: Base, permitted: AllowList) -> None:
     """Raise TargetNotAllowed unless the list names the host of `base`."""
     if permitted is None:
         return
@@ -38,7 +38,7 @@ def check_host(base: Base, permitted: Permitted) -> None:
         raise TargetNotAllowed
 
 
-def check_builtin(permitted: Permitted) -> None:
+def check_builtin(permitted: AllowList) -> None:
     """Raise TargetNotAllowed unless the list of hosts names the built-in model."""
     if permitted is not None and BUILTIN_HOST not in permitted:
         raise TargetNotAllowed

@@ -20,7 +20,7 @@ from proxy.common.runtime.threads import on_database_thread
 from proxy.common.ttl_cache import CachedValue
 from proxy.cost.prices import Tariff, Used
 from proxy.errors import BudgetSpent
-from proxy.filtering.result import Context
+from proxy.filtering.result import FilterResult
 from proxy.limits import token_quota
 from proxy.models import Budget
 from proxy.models.budget import COUNTED
@@ -35,7 +35,7 @@ GRACE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class BudgetIndex:
     """Who has which budgets, by their ids."""
 
     users: dict[int, set[int]] = field(default_factory=dict)
@@ -46,10 +46,10 @@ class Who:
         return frozenset(self.users.get(user_id, set()) | self.keys.get(key_id, set()))
 
 
-def _read() -> Who:
+def _read() -> BudgetIndex:
     from proxy.models import Budget
 
-    who = Who(defaultdict(set), defaultdict(set))
+    who = BudgetIndex(defaultdict(set), defaultdict(set))
     groups = defaultdict(set)
     for budget in Budget.objects.only("pk", "user_id", "group_id", "key_id"):
         if budget.user_id:
@@ -61,12 +61,12 @@ def _read() -> Who:
     members = get_user_model().objects.filter(groups__in=groups).values_list("pk", "groups")
     for user_id, group_id in members:
         who.users[user_id] |= groups.get(group_id, set())
-    return Who(dict(who.users), dict(who.keys))
+    return BudgetIndex(dict(who.users), dict(who.keys))
 
 
-_who = CachedValue(_read, seconds=lambda: options().memory_seconds)
+_index = CachedValue(_read, seconds=lambda: options().memory_seconds)
 
-forget = _who.invalidate
+forget = _index.invalidate
 """Look for budgets again before the next request."""
 
 
@@ -76,14 +76,14 @@ def on_budget_changed(update_fields: frozenset[str] | None = None, **kwargs: Any
         forget()
 
 
-def are_none() -> bool:
+def none_exist() -> bool:
     """Tell whether it is known that nobody has a budget."""
-    who = _who.fresh()
+    who = _index.fresh()
     return who is not None and not who.users and not who.keys
 
 
-async def reserved(
-    user_id: int, key_id: str, holder: str, context: Context, host: str, model: str
+async def reserve(
+    user_id: int, key_id: str, holder: str, context: FilterResult, host: str, model: str
 ) -> Reservation | None:
     """Hold what a request may cost; None where no budget bounds it. Raises BudgetSpent.
 
@@ -145,9 +145,9 @@ class Reservation:
 _settling: set[asyncio.Task[None]] = set()
 
 
-def _most(tariff: Tariff, context: Context) -> int:
+def _most(tariff: Tariff, context: FilterResult) -> int:
     sent = token_quota.sent(context)
-    bound = token_quota.bound(context)
+    bound = token_quota.max_output(context)
     answer = ANSWER_TOKENS if bound is None else bound
     is_written = tariff.write is not None and tariff.write > (tariff.input or 0)
     used = Used(sent, answer, written=sent if is_written else 0)
@@ -166,13 +166,13 @@ def _cost(tariff: Tariff, counts: Counts | None) -> int:
     return tariff.cost(used) or 0
 
 
-async def _table() -> Who:
+async def _table() -> BudgetIndex:
     """Return who has budgets; without a database, who had them when it was last there."""
     try:
-        return await _who.aget()
+        return await _index.aget()
     except DatabaseError as error:
         logger.error("The budgets could not be read: %s", type(error).__name__)
-        return _who.last() or Who()
+        return _index.last() or BudgetIndex()
 
 
 def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:

@@ -14,7 +14,7 @@ from proxy.options import options
 RETRY_AFTER_SECONDS = "2"
 
 
-class Slots:
+class ConcurrencyLimit:
     """ASGI: lets a user in while a place is free, until the answer ends, fails or the user leaves.
 
     It stands behind what sets `scope["user"]`, and serves one event loop, as a process has.

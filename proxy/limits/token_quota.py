@@ -10,8 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.filtering.result import Context
-from proxy.upstream.relay import Relayed
+from proxy.filtering.result import FilterResult
+from proxy.upstream.relay import RelayState
 from proxy.wire.dialect import Counts
 
 # Bytes of an answer for each token, where the provider does not tell how many it gave: an event of
@@ -20,7 +20,7 @@ BYTES_PER_STREAMED_TOKEN = 200
 BYTES_PER_TOKEN = 4
 
 
-class Allowance(Protocol):
+class QuotaReservation(Protocol):
     """A call's share of its caller's limits."""
 
     @property
@@ -46,12 +46,12 @@ class _Length(msgspec.Struct):
 _length = msgspec.json.Decoder(_Length)
 
 
-def needed(context: Context) -> int:
+def tokens_needed(context: FilterResult) -> int:
     """Return how many tokens a request takes at most, as far as that is known before."""
-    return sent(context) + (bound(context) or 0)
+    return sent(context) + (max_output(context) or 0)
 
 
-def bound(context: Context) -> int | None:
+def max_output(context: FilterResult) -> int | None:
     """Return how many tokens the answer has at most; None where the request does not say."""
     try:
         asked = _length.decode(context.body)
@@ -63,24 +63,24 @@ def bound(context: Context) -> int | None:
     return None if bounded is None else max(bounded, 0)
 
 
-def used(context: Context | None, relayed: Relayed, told: Counts) -> int:
+def tokens_used(context: FilterResult | None, relayed: RelayState, told: Counts) -> int:
     """Return how many tokens a call took: as the provider counted, else by our measure."""
     counts = completed(context, relayed, told)
     return (counts["prompt_tokens"] or 0) + (counts["completion_tokens"] or 0)
 
 
-def completed(context: Context | None, relayed: Relayed, told: Counts) -> Counts:
+def completed(context: FilterResult | None, relayed: RelayState, told: Counts) -> Counts:
     """Return the provider's counts, and our measure in place of those that it did not tell."""
     counts = told.copy()
     if counts["prompt_tokens"] is None:
         counts["prompt_tokens"] = sent(context) if context else 0
     if counts["completion_tokens"] is None:
-        is_stream = any(b"data:" in piece for piece in relayed.tail)
+        is_stream = any(b"data:" in piece for piece in relayed._tail)
         each = BYTES_PER_STREAMED_TOKEN if is_stream else BYTES_PER_TOKEN
         counts["completion_tokens"] = -(-relayed.size // each) if context else 0
     return counts
 
 
-def sent(context: Context) -> int:
+def sent(context: FilterResult) -> int:
     """Return how many tokens go to the provider."""
     return context.tokens_before if context.filtering == "shadow" else context.tokens_after

@@ -54,7 +54,7 @@ class ProviderQuerySet(models.QuerySet["Provider"]):
         """The providers that this user may use: their own and the shared ones."""
         return self.filter(Q(owner=user_id) | Q(is_shared=True))
 
-    def meant(self, user_id: int, name: str) -> Provider | None:
+    def resolve(self, user_id: int, name: str) -> Provider | None:
         """The provider that this user means by `name`: their own goes before a shared one."""
         so_called = self.visible_to(user_id).filter(name=name)
         return min(so_called, key=lambda provider: provider.owner_id != user_id, default=None)

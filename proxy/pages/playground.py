@@ -14,13 +14,13 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from proxy.errors import InvalidRequest, ProxyError
+from proxy.errors import ApiError, InvalidRequest
 from proxy.filtering import pins
 from proxy.filtering.cli import conversation_files
 from proxy.filtering.cli.conversation_files import MOST_MESSAGES, Conversation
 from proxy.filtering.cli.transcripts import messages_in
-from proxy.filtering.inspector import Given, given
-from proxy.filtering.result import Wish, filtered
+from proxy.filtering.inspector import InspectorView, inspector_view
+from proxy.filtering.result import FilterOptions, filtered
 from proxy.relevance import modes
 
 EXAMPLE = """\
@@ -39,7 +39,7 @@ Assistant: Four hours at room temperature, or a night in the fridge.
 User: And if the two lists to merge are sorted the other way round, from large to small?"""
 
 
-def example(text: str) -> Given:
+def example(text: str) -> InspectorView:
     """Return what a model is given of a transcript, in the operator's mode."""
     asked = Asked(text, settings.PROXY_RELEVANCE)
     return _account(_conversation(text), asked, asked.mode)
@@ -65,7 +65,7 @@ def playground(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         try:
             shown |= _tried(_asked(request))
-        except ProxyError as error:
+        except ApiError as error:
             shown |= {"error": error.message, "text": request.POST.get("text", "")}
     tokens = {mode: account.tokens_sent for mode, account in shown.get("accounts", {}).items()}
     shown["modes"] = [(mode, mode.replace("_", " "), tokens.get(mode)) for mode in modes.NAMES]
@@ -127,12 +127,12 @@ def _conversation(text: str) -> Conversation:
     return found[0]
 
 
-def _account(read: Conversation, asked: Asked, mode: str) -> Given:
+def _account(read: Conversation, asked: Asked, mode: str) -> InspectorView:
     places = range(len(read.request.messages))
     pinned, excluded = asked.pinned.intersection(places), asked.excluded.intersection(places)
-    wish = Wish(mode, pinned, excluded, settings.PROXY_FILTER_SECONDS)
+    wish = FilterOptions(mode, pinned, excluded, settings.PROXY_FILTER_SECONDS)
     context = filtered(read.request, read.dialect, wish)
-    return given(context, pinned=pinned, excluded=excluded)
+    return inspector_view(context, pinned=pinned, excluded=excluded)
 
 
 def _listed(places: frozenset[int]) -> str:

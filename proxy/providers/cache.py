@@ -18,7 +18,7 @@ MOST_NAMES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredProvider:
     """A stored provider, its key decrypted."""
 
     base: Base
@@ -27,7 +27,7 @@ class Stored:
     cost: str = ""
 
 
-memory: TTLCache[tuple[int, str], Stored] = TTLCache(MOST_NAMES)
+memory: TTLCache[tuple[int, str], StoredProvider] = TTLCache(MOST_NAMES)
 """What users mean by a name."""
 
 

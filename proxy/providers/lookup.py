@@ -7,23 +7,23 @@ from proxy.common.runtime.threads import on_database_thread
 from proxy.models import Provider
 from proxy.models.provider import NAME
 from proxy.options import options
-from proxy.providers.cache import Stored, memory
+from proxy.providers.cache import StoredProvider, memory
 
-is_name = NAME.fullmatch
+is_provider_name = NAME.fullmatch
 
 
-async def find(user_id: int, name: str) -> Stored | None:
+async def get(user_id: int, name: str) -> StoredProvider | None:
     """Return the provider that the user means by `name`; raises KeyUnreadable."""
     return memory.get((user_id, name)) or await _read(user_id, name)
 
 
-def _looked_up(user_id: int, name: str) -> Stored | None:
+def _looked_up(user_id: int, name: str) -> StoredProvider | None:
     generation = memory.generation
-    provider = Provider.objects.meant(user_id, name)
+    provider = Provider.objects.resolve(user_id, name)
     if provider is None:
         return None
     key = vault.opened(provider.sealed_key)
-    found = Stored(provider.base, provider.dialect, key, provider.cost)
+    found = StoredProvider(provider.base, provider.dialect, key, provider.cost)
     seconds = options().memory_seconds
     memory.put((user_id, name), found, seconds=seconds, generation=generation)
     return found

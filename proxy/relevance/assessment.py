@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .duplicates import repeated
-from .exchanges import taken_apart
-from .keep_rules import raised, reasons
+from .exchanges import split_exchanges
+from .keep_rules import apply_keep_rules, reasons
 from .messages import Message
 from .scoring import OVERHEAD, scored
 from .text.embeddings import Meaning, vectors
@@ -16,7 +16,7 @@ from .text.features import Features, Memory
 from .text.tfidf import History
 from .topics import Topics
 
-WORTH: Final = 0.10
+MIN_SAVING: Final = 0.10
 """The share of the text that must go, or none of it goes: less is not worth a changed prefix."""
 
 MOST_EXCHANGES: Final = 2000
@@ -26,12 +26,12 @@ class TooSlow(Exception):
     """The deadline passed, or there are too many exchanges to compare."""
 
 
-class Look:
+class Assessment:
     """What stands in a conversation, for a question: worked out once, asked for several shares."""
 
     def __init__(self, messages: Sequence[Message], memory: Memory, deadline: float | None) -> None:
         self.messages = messages
-        self.conversation = taken_apart(messages)
+        self.conversation = split_exchanges(messages)
         self._sizes = [len(message.text) + OVERHEAD for message in messages]
         self._deadline = deadline
         self.copies: dict[int, int] = {}
@@ -48,12 +48,12 @@ class Look:
 
     def dropped(self, share: float) -> dict[int, str]:
         """Return the exchanges to drop, with the reason; a larger share never names fewer."""
-        low = self.below(share)
-        if sum(self._size_of(n) for n in low) < WORTH * sum(self._sizes):
+        low = self.under(share)
+        if sum(self._size_of(n) for n in low) < MIN_SAVING * sum(self._sizes):
             low = []
         return dict.fromkeys(low, "below threshold") | dict.fromkeys(self.copies, "duplicate")
 
-    def below(self, share: float) -> list[int]:
+    def under(self, share: float) -> list[int]:
         """Return the exchanges that score less and have no other reason to stay."""
         return [n for n, s in self.shares.items() if s < share and n not in self._stays]
 
@@ -65,7 +65,7 @@ class Look:
             if (named := indices.intersection(exchange)) and number not in self.needed
         }
 
-    def stand(self) -> list[tuple[str, str, float | None]]:
+    def statuses(self) -> list[tuple[str, str, float | None]]:
         """Return fate, reason and score of each message, as long as nothing is dropped."""
         current = self.conversation.current
         standing: list[tuple[str, str, float | None]] = [
@@ -106,7 +106,7 @@ class Look:
         self._check()
         scores = scored(history, topics, self._named(places, query), meaning)
         self._check()
-        shares = raised(scores.exchanges, exchanges, topics)
+        shares = apply_keep_rules(scores.exchanges, exchanges, topics)
         self.shares = dict(zip(judged, shares.tolist(), strict=True))
         self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
         standing = {judged[n]: why for n, why in reasons(exchanges, topics).items()}

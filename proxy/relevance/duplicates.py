@@ -18,13 +18,13 @@ def repeated(
     most. The first one stays, so that a provider's prompt cache keeps its prefix; only where a copy
     is the last exchange of all, which always stays, the earlier ones go.
     """
-    questions = [features[exchange[0]].said for exchange in conversation.exchanges]
+    questions = [features[exchange[0]].text_hash for exchange in conversation.exchanges]
     if len(set(questions)) == len(questions):
         return {}
     alike: dict[tuple[tuple[str, bytes], ...], list[int]] = {}
     for number, exchange in enumerate(conversation.exchanges):
         if _may_be_compared([messages[i] for i in exchange], features[exchange[0]]):
-            said = tuple((messages[i].role, features[i].said) for i in exchange)
+            said = tuple((messages[i].role, features[i].text_hash) for i in exchange)
             alike.setdefault(said, []).append(number)
     copies = {}
     for numbers in alike.values():

@@ -25,7 +25,7 @@ class Conversation:
     """Which exchange is the last before the current turn."""
 
 
-def taken_apart(messages: Sequence[Message]) -> Conversation:
+def split_exchanges(messages: Sequence[Message]) -> Conversation:
     """Group `messages` into exchanges; system messages belong to none.
 
     An exchange begins with each user message. What stands before the first one is an exchange too.

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import modes
-from .assessment import Look
+from .assessment import Assessment
 from .merge_turns import joined, joins
 from .messages import Message
 from .text.features import memory
@@ -53,7 +53,7 @@ def decide(
     if roles.count("user") < 2 and not excluded and not pinned:
         return _with_one_question(roles)
     narrowing = _Narrowing(messages, pinned, excluded, deadline)
-    *_, dropped = narrowing.at([modes.SHARES[name] for name in modes.DOWN_TO[mode]])
+    *_, dropped = narrowing.at_thresholds([modes.SHARES[name] for name in modes.DOWN_TO[mode]])
     return narrowing.verdicts(dropped)
 
 
@@ -76,7 +76,7 @@ def kept(verdicts: Iterable[Verdict]) -> list[int]:
 
 def ranked(messages: Sequence[Message]) -> list[float]:
     """Return a score for each message by itself; copies and the current turn have none: 0."""
-    ranks = Look(messages, memory(), None).ranks
+    ranks = Assessment(messages, memory(), None).ranks
     return [ranks.get(index, 0.0) for index in range(len(messages))]
 
 
@@ -96,16 +96,16 @@ class _Narrowing:
             self._messages[index] = replace(messages[index], is_protected=True)
         self._deadline = deadline
         self._memory = memory()
-        self._whole = self._looked(range(len(messages)))
+        self._whole = self._assess(range(len(messages)))
         self._excluded: dict[int, Verdict] = {}
         unwanted = self._whole.look.excluded(frozenset(excluded)) if excluded else {}
         if unwanted:
             gone = self._gone(self._whole, unwanted)
             named = {i: Verdict(i, "dropped", "excluded") for i in gone if i in excluded}
             self._excluded = gone | named
-            self._whole = self._looked(sorted(self._whole.kept - gone.keys()))
+            self._whole = self._assess(sorted(self._whole.kept - gone.keys()))
 
-    def at(self, shares: Sequence[float]) -> Iterator[dict[int, Verdict]]:
+    def at_thresholds(self, shares: Sequence[float]) -> Iterator[dict[int, Verdict]]:
         """Yield what is dropped at each of the descending `shares`."""
         stricter: frozenset[int] = frozenset()
         for share in shares:
@@ -119,7 +119,7 @@ class _Narrowing:
         """Return a verdict for each message of the whole conversation."""
         found = dict(dropped)
         for run, (fate, reason, score) in zip(
-            self._whole.runs, self._whole.look.stand(), strict=True
+            self._whole.runs, self._whole.look.statuses(), strict=True
         ):
             for index in run:
                 why = "pinned" if index in self._pinned else reason
@@ -132,18 +132,18 @@ class _Narrowing:
         dropped: dict[int, Verdict] = {}
         while gone := seen.look.dropped(share):
             dropped |= self._gone(seen, gone)
-            seen = self._looked(sorted(self._whole.kept - dropped.keys()))
+            seen = self._assess(sorted(self._whole.kept - dropped.keys()))
         return dropped
 
-    def _looked(self, stays: Sequence[int]) -> _Seen:
+    def _assess(self, stays: Sequence[int]) -> _Step:
         runs = joins(self._messages, stays)
         messages = [
             self._messages[run[0]] if len(run) == 1 else joined([self._messages[i] for i in run])
             for run in runs
         ]
-        return _Seen(runs, frozenset(stays), Look(messages, self._memory, self._deadline))
+        return _Step(runs, frozenset(stays), Assessment(messages, self._memory, self._deadline))
 
-    def _gone(self, seen: _Seen, numbers: dict[int, str]) -> dict[int, Verdict]:
+    def _gone(self, seen: _Step, numbers: dict[int, str]) -> dict[int, Verdict]:
         """Return the verdicts on the messages of the exchanges `numbers`."""
         gone = {}
         exchanges = seen.look.conversation.exchanges
@@ -160,9 +160,9 @@ class _Narrowing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Step:
     """What was looked at: the messages that are left, as the runs that they are joined to."""
 
     runs: list[list[int]]
     kept: frozenset[int]
-    look: Look
+    look: Assessment

@@ -37,7 +37,9 @@ def reasons(exchanges: Sequence[Sequence[Features]], topics: Topics) -> dict[int
     return stays
 
 
-def raised(shares: Floats, exchanges: Sequence[Sequence[Features]], topics: Topics) -> Floats:
+def apply_keep_rules(
+    shares: Floats, exchanges: Sequence[Sequence[Features]], topics: Topics
+) -> Floats:
     """Return `shares` so that what is kept is kept with its correction and its latest version."""
     versions = np.tril(topics.likeness >= SAME_THING, -1) * shares
     shares = np.maximum(shares, versions.max(axis=1))

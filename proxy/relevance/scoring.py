@@ -40,8 +40,8 @@ RECENCY: Final = 1.2
 DECAY: Final = 0.7
 """What the last exchange wins if the question goes on with it; each one before it wins less."""
 
-THRIFT: Final = 0.2
-MOST_THRIFT: Final = 1.5
+LENGTH_PENALTY: Final = 0.2
+MAX_LENGTH_PENALTY: Final = 1.5
 """How much a short exchange is preferred to a long one, and the most that it may win by that."""
 
 EVIDENCE: Final = 0.12
@@ -111,16 +111,16 @@ def _shares(history: History, topics: Topics, score: Floats) -> Floats:
     """Return shares of the best score, the steeper the more the question stands by itself."""
     relevance = (score / max(score.max(), EVIDENCE)) ** (2 - topics.gate)
     total = relevance + RECENCY * topics.recency(DECAY)
-    total *= _cheapness(history)
+    total *= _length_discount(history)
     # Rounded, so that no machine's last digit decides about a threshold.
     shares = np.round(total / max(total.max(), 1), 9)
     shares[np.argmax(np.round(score, 9))] = 1
     return shares
 
 
-def _cheapness(history: History) -> Floats:
+def _length_discount(history: History) -> Floats:
     """Return a factor for each exchange: above 1 if it is shorter than most."""
     lengths = np.array([f.length + OVERHEAD for f in history.messages], np.float64)
     lengths = np.add.reduceat(lengths, history.bounds[:-1])
-    factor = (np.median(lengths) / lengths) ** THRIFT
-    return np.clip(factor, 1 / MOST_THRIFT, MOST_THRIFT)
+    factor = (np.median(lengths) / lengths) ** LENGTH_PENALTY
+    return np.clip(factor, 1 / MAX_LENGTH_PENALTY, MAX_LENGTH_PENALTY)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from .assessment import Look
+from .assessment import Assessment
 from .filter import Verdict
 from .messages import Message
 from .text.features import memory
@@ -50,21 +50,21 @@ def at_widths(
     marked = list(messages)
     for place in pinned:
         marked[place] = replace(marked[place], is_protected=True)
-    look = Look(marked, memory(), deadline)
+    look = Assessment(marked, memory(), deadline)
     gone = look.excluded(frozenset(excluded)) if excluded else {}
     without = sorted(i for number in gone for i in look.conversation.exchanges[number])
     places = list(range(len(marked)))
     if without:
         places = sorted(set(places).difference(without))
-        look = Look([marked[i] for i in places], memory(), deadline)
-    return _Seen(look, places, without, frozenset(pinned)).widths(shares)
+        look = Assessment([marked[i] for i in places], memory(), deadline)
+    return _Step(look, places, without, frozenset(pinned)).widths(shares)
 
 
-class _Seen:
+class _Step:
     """A look at what was not excluded, told in the places of the whole."""
 
     def __init__(
-        self, look: Look, places: list[int], without: list[int], pinned: frozenset[int]
+        self, look: Assessment, places: list[int], without: list[int], pinned: frozenset[int]
     ) -> None:
         self.look, self.places, self.without, self.pinned = look, places, without, pinned
         self.exchanges = [
@@ -77,7 +77,7 @@ class _Seen:
         droppable = self._in(n for n in range(len(self.exchanges)) if n not in look.needed)
         query = look.conversation.query
         return Widths(
-            kept=[everything - copies - self._in(look.below(share)) for share in shares],
+            kept=[everything - copies - self._in(look.under(share)) for share in shares],
             fixed=everything - droppable,
             copies=copies,
             excluded=frozenset(self.without),
@@ -91,10 +91,10 @@ class _Seen:
 
     def _verdicts(self, share: float) -> list[Verdict]:
         verdicts = {i: Verdict(i, "dropped", "excluded") for i in self.without}
-        for place, (fate, reason, score) in zip(self.places, self.look.stand(), strict=True):
+        for place, (fate, reason, score) in zip(self.places, self.look.statuses(), strict=True):
             why = "pinned" if place in self.pinned else reason
             verdicts[place] = Verdict(place, fate, why, score)
-        for number in self.look.below(share):
+        for number in self.look.under(share):
             for place in self.exchanges[number]:
                 score = self.look.shares[number]
                 verdicts[place] = Verdict(place, "dropped", "below threshold", score)

@@ -48,7 +48,7 @@ class Topics:
         return float(
             _likely(
                 1.0
-                + 2.0 * asked.points_back
+                + 2.0 * asked.is_anaphoric
                 - 0.65 * min(asked.content, MOST_CONTENT)
                 + 3.0 * near
                 - 3.4 * (cover.max() - near)

@@ -12,7 +12,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Self
 
-from proxy.common.web.asgi import ClientGone, Receive
+from proxy.common.web.asgi import ClientDisconnected, Receive
 from proxy.errors import AccessEnded
 from proxy.options import Bounds
 
@@ -20,7 +20,7 @@ from proxy.options import Bounds
 WATCHED_AFTER = 0.1
 
 
-class Watch:
+class CallDeadline:
     """Runs a block as long as the client is there; raises ClientGone when it leaves.
 
     The request's body must have been read. `allow` sets how long the provider may take from then
@@ -31,9 +31,9 @@ class Watch:
     def __init__(self, receive: Receive, bounds: Bounds) -> None:
         self._receive = receive
         self.bounds = bounds
-        self._is_gone = False
-        self.is_late = False
-        self.is_ended = False
+        self._is_disconnected = False
+        self.is_timed_out = False
+        self.is_aborted = False
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -43,7 +43,7 @@ class Watch:
         now = self._loop.time()
         self._due = self._latest = now + self.bounds.total
         self._leaving: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_at(now + WATCHED_AFTER, self._ring)
+        self._timer = self._loop.call_at(now + WATCHED_AFTER, self._on_timer)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
@@ -54,49 +54,49 @@ class Watch:
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
-        is_ours = self._is_gone or self.is_ended
+        is_ours = self._is_disconnected or self.is_aborted
         if isinstance(error, asyncio.CancelledError) and is_ours and not self._task.uncancel():
-            raise (ClientGone if self._is_gone else AccessEnded) from None
+            raise (ClientDisconnected if self._is_disconnected else AccessEnded) from None
 
-    def allow(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """Give the provider so many seconds from now, in place of what is left."""
         self._due = min(self._loop.time() + seconds, self._latest)
         if self._timer.when() > self._due:
             self._timer.cancel()
-            self._timer = self._loop.call_at(self._due, self._ring)
+            self._timer = self._loop.call_at(self._due, self._on_timer)
 
-    def end(self) -> None:
+    def abort(self) -> None:
         """End the call soon: its caller may go on no longer. From any thread."""
         with suppress(RuntimeError):  # Its loop has ended, and the call with it.
-            self._loop.call_soon_threadsafe(self._end)
+            self._loop.call_soon_threadsafe(self._abort)
 
-    def _end(self) -> None:
-        if not self._is_gone and not self.is_late and not self._task.done():
-            self.is_ended = True
+    def _abort(self) -> None:
+        if not self._is_disconnected and not self.is_timed_out and not self._task.done():
+            self.is_aborted = True
             self._task.cancel()
 
-    def forgive(self) -> None:
+    def uncancel(self) -> None:
         """Take the cancellation back that says that the call may not go on."""
-        self.is_late = False
+        self.is_timed_out = False
         self._task.uncancel()
         self._timer.cancel()
-        self._timer = self._loop.call_at(self._latest, self._ring)
+        self._timer = self._loop.call_at(self._latest, self._on_timer)
 
-    async def _wait_for_leaving(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not self.is_late and not self.is_ended:
-            self._is_gone = True
+        if not self.is_timed_out and not self.is_aborted:
+            self._is_disconnected = True
             self._task.cancel()
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         """Begin to watch the client; end the call if time is up, else ring again when it may be."""
         if self._leaving is None:
-            self._leaving = self._loop.create_task(self._wait_for_leaving())
+            self._leaving = self._loop.create_task(self._wait_for_disconnect())
         now = self._loop.time()
         if now < self._due:
             # Early enough for the bound of the next piece, so that it needs no other timer.
-            self._timer = self._loop.call_at(min(self._due, now + self.bounds.idle), self._ring)
-        elif not self._is_gone and not self.is_ended:
-            self.is_late = True
+            self._timer = self._loop.call_at(min(self._due, now + self.bounds.idle), self._on_timer)
+        elif not self._is_disconnected and not self.is_aborted:
+            self.is_timed_out = True
             self._task.cancel()

@@ -57,7 +57,7 @@ _ALWAYS_DOWN: RawHeaders = [
 ]
 
 
-def upward(received: RawHeaders, passing: frozenset[bytes]) -> RawHeaders:
+def request_headers(received: RawHeaders, passing: frozenset[bytes]) -> RawHeaders:
     """Return what a provider gets of the caller's headers; `passing` are the operator's extras."""
     # One encoding that needs no decoder: what arrives is what is passed on.
     sent = [(b"accept-encoding", b"identity")]
@@ -80,7 +80,7 @@ def upward(received: RawHeaders, passing: frozenset[bytes]) -> RawHeaders:
     return sent
 
 
-def downward(told: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+def response_headers(told: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """Return what of a provider's headers, their names in lower case, the caller gets.
 
     Raises UpstreamUnreachable where they say that the answer is encoded, although asked not to be.

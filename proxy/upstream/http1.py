@@ -15,15 +15,15 @@ import httptools
 from proxy.upstream.transport import RawHeaders
 
 # Stop reading the socket above this many buffered bytes.
-MOST_HELD = 256 * 1024
+READ_HIGH_WATER = 256 * 1024
 # Hang up after this many bytes without a head's end or body data: header fields, 1xx responses,
 # chunk extensions, trailers.
-MOST_BESIDE = 64 * 1024
+MAX_NON_BODY = 64 * 1024
 # Write a larger body in pieces of this size, with flow control between them.
-WRITTEN_AT_ONCE = 512 * 1024
+WRITE_CHUNK = 512 * 1024
 
 
-class Broken(Exception):
+class ProtocolError(Exception):
     """The connection ended before the answer did, or the answer is not valid HTTP/1.1."""
 
 
@@ -46,19 +46,19 @@ class Connection(asyncio.Protocol):
     """A connection, and the answer that comes over it: its status and headers, and `read`."""
 
     __slots__ = (
-        "_beside",
-        "_held",
-        "_is_asked",
+        "_buffered",
         "_is_full",
         "_is_lost",
+        "_is_requested",
         "_is_reusable",
         "_is_sent",
         "_loop",
+        "_non_body_bytes",
         "_parser",
         "_pieces",
         "_transport",
         "_waiter",
-        "has_begun",
+        "has_response_bytes",
         "headers",
         "is_complete",
         "keeps_for",
@@ -71,32 +71,32 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
-        self._is_asked = self._is_lost = self._is_full = False
+        self._is_requested = self._is_lost = self._is_full = False
         self.keeps_for: float | None = None
         """For how many seconds it may wait for the next request, once that is known."""
         self.kept_until = 0.0
 
-    async def ask(self, head: bytes, body: bytes | None) -> None:
+    async def send_request(self, head: bytes, body: bytes | None) -> None:
         """Send a request and wait for the head of its answer; raises Broken."""
         self.status = 0
         self.headers: RawHeaders = []
         self.is_complete = False
         """Whether the answer has come to its end; some of it may still have to be read."""
-        self.has_begun = False
+        self.has_response_bytes = False
         """Whether a byte of the answer has come."""
         self._pieces: list[bytes] = []
-        self._held = self._beside = 0
-        self._is_asked, self._is_sent, self._is_reusable = True, True, False
+        self._buffered = self._non_body_bytes = 0
+        self._is_requested, self._is_sent, self._is_reusable = True, True, False
         if not body:
             self._transport.write(head)
-        elif len(body) <= WRITTEN_AT_ONCE:
+        elif len(body) <= WRITE_CHUNK:
             self._transport.writelines((head, body))
         else:
             await self._write_in_pieces(head, body)
         while not self.status:
             if self._is_lost:
-                raise Broken
-            await self._something()
+                raise ProtocolError
+            await self._wait_for_change()
 
     async def read(self) -> bytes:
         """Return what has come of the body since, or wait for more; empty at its end.
@@ -107,12 +107,12 @@ class Connection(asyncio.Protocol):
             if self.is_complete:
                 return b""
             if self._is_lost:
-                raise Broken
-            await self._something()
+                raise ProtocolError
+            await self._wait_for_change()
         pieces, self._pieces = self._pieces, []
-        if self._held > MOST_HELD and self.is_open:
+        if self._buffered > READ_HIGH_WATER and self.is_open:
             self._transport.resume_reading()
-        self._held = 0
+        self._buffered = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def get(self, name: bytes) -> bytes | None:
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
     def release(self) -> bool:
         """Be done with the answer; say whether another request may follow. Otherwise hang up."""
         if self.is_complete and self._is_reusable and self._is_sent and self.is_open:
-            self._is_asked = False
+            self._is_requested = False
             return True
         self.close()
         return False
@@ -142,15 +142,15 @@ class Connection(asyncio.Protocol):
         self._is_sent = False
         self._transport.write(head)
         whole = memoryview(body)
-        for start in range(0, len(body), WRITTEN_AT_ONCE):
+        for start in range(0, len(body), WRITE_CHUNK):
             while self._is_full and not self.status and not self._is_lost:
-                await self._something()
+                await self._wait_for_change()
             if self.status or self._is_lost:
                 return
-            self._transport.write(whole[start : start + WRITTEN_AT_ONCE])
+            self._transport.write(whole[start : start + WRITE_CHUNK])
         self._is_sent = True
 
-    def _something(self) -> asyncio.Future[None]:
+    def _wait_for_change(self) -> asyncio.Future[None]:
         """Return a future that is done when bytes, room to write or the connection's end come."""
         self._waiter = self._loop.create_future()
         return self._waiter
@@ -166,12 +166,12 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_asked or self._parser is None:
+        if not self._is_requested or self._parser is None:
             # Bytes without a request: the connection cannot be trusted for the next one.
             self.close()
             return
-        self.has_begun = True
-        self._beside += len(data)
+        self.has_response_bytes = True
+        self._non_body_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -179,16 +179,21 @@ class Connection(asyncio.Protocol):
             self._is_reusable = False
             if not self.is_complete:
                 self.close()
-        if self._beside > MOST_BESIDE:
+        if self._non_body_bytes > MAX_NON_BODY:
             self.close()
-        elif self._held > MOST_HELD and self.is_open:
+        elif self._buffered > READ_HIGH_WATER and self.is_open:
             self._transport.pause_reading()
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._is_lost:
             self._is_lost = True
-            if self._is_asked and self.status and error is None and self._ends_with_connection():
+            if (
+                self._is_requested
+                and self.status
+                and error is None
+                and self._ends_with_connection()
+            ):
                 self.is_complete = True
         # The parser refers to this connection: break the reference cycle.
         self._parser = None
@@ -224,13 +229,13 @@ class Connection(asyncio.Protocol):
             self.headers.clear()
         elif not self.status:
             self.status = status
-            self._beside = 0
+            self._non_body_bytes = 0
 
     def on_body(self, piece: bytes) -> None:
         if not self.is_complete:
             self._pieces.append(piece)
-            self._held += len(piece)
-            self._beside = 0
+            self._buffered += len(piece)
+            self._non_body_bytes = 0
 
     def on_message_complete(self) -> None:
         assert self._parser is not None

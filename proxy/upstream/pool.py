@@ -17,7 +17,7 @@ from aiohappyeyeballs import start_connection
 
 from proxy.common.runtime.per_loop import PerLoop
 from proxy.options import options
-from proxy.upstream.http1 import Broken, Connection
+from proxy.upstream.http1 import Connection, ProtocolError
 from proxy.upstream.ssrf_guard import Resolver
 from proxy.upstream.target import Origin
 from proxy.upstream.transport import Answer
@@ -25,12 +25,12 @@ from proxy.upstream.transport import Answer
 # How long an idle connection is kept: less than the server's own keep-alive timeout, so that a
 # request rarely meets a closing connection. Load balancers (TLS) allow a minute or more, servers of
 # local models (plain HTTP) five seconds.
-KEPT_SECONDS = 15.0
-KEPT_SECONDS_IN_THE_CLEAR = 4.0
-MOST_KEPT = 512
-SWEPT_EVERY_SECONDS = 2.0
+KEEPALIVE_SECONDS = 15.0
+PLAINTEXT_KEEPALIVE_SECONDS = 4.0
+MAX_IDLE = 512
+SWEEP_SECONDS = 2.0
 # Delays before retrying ECONNREFUSED or ECONNRESET, jittered.
-WAITS_WHEN_REFUSED = (0.1, 0.3)
+REFUSED_RETRY_DELAYS = (0.1, 0.3)
 # Happy Eyeballs (RFC 8305): the delay before the next address is tried in parallel.
 NEXT_ADDRESS_SECONDS = 0.25
 
@@ -41,7 +41,7 @@ class Pool:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._loop = asyncio.get_running_loop()
-        self._kept: dict[Origin, list[Connection]] = {}
+        self._idle: dict[Origin, list[Connection]] = {}
         self._count = 0
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -49,7 +49,7 @@ class Pool:
         """How many connections are kept that nobody uses."""
         return self._count
 
-    async def ask(
+    async def send(
         self, origin: Origin, head: bytes, body: bytes | None, *, is_safe: bool
     ) -> Connection:
         """Send a request and return the connection that its answer comes by, its head read.
@@ -58,11 +58,11 @@ class Pool:
         sent again where a kept connection ends before a byte of the answer: the provider had hung
         up meanwhile. Raises Broken, OSError, TimeoutError, and what the guard raises.
         """
-        if connection := self._taken(origin):
+        if connection := self._checkout(origin):
             try:
                 return await _asked(connection, head, body)
-            except Broken:
-                if connection.has_begun or not is_safe:
+            except ProtocolError:
+                if connection.has_response_bytes or not is_safe:
                     raise
         return await _asked(await self._connected(origin), head, body)
 
@@ -72,31 +72,31 @@ class Pool:
         assert isinstance(connection, Connection)
         if not connection.release():
             return
-        if self._count >= MOST_KEPT:
+        if self._count >= MAX_IDLE:
             connection.close()
             return
         if connection.keeps_for is None:
-            connection.keeps_for = _patience(origin, connection)
+            connection.keeps_for = _keepalive(origin, connection)
         connection.kept_until = self._loop.time() + connection.keeps_for
-        self._kept.setdefault(origin, []).append(connection)
+        self._idle.setdefault(origin, []).append(connection)
         self._count += 1
         if self._sweeping is None:
-            self._sweeping = self._loop.call_later(SWEPT_EVERY_SECONDS, self._sweep)
+            self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def close(self) -> None:
         """Hang up what nobody uses."""
         if self._sweeping:
             self._sweeping.cancel()
             self._sweeping = None
-        for kept in self._kept.values():
+        for kept in self._idle.values():
             for connection in kept:
                 connection.close()
-        self._kept.clear()
+        self._idle.clear()
         self._count = 0
 
-    def _taken(self, origin: Origin) -> Connection | None:
+    def _checkout(self, origin: Origin) -> Connection | None:
         """Return the connection that was used last, if one is alive."""
-        kept = self._kept.get(origin)
+        kept = self._idle.get(origin)
         while kept:
             connection = kept.pop()
             self._count -= 1
@@ -108,22 +108,22 @@ class Pool:
     def _sweep(self) -> None:
         """Hang up what was not used for too long."""
         self._sweeping, now = None, self._loop.time()
-        for origin, kept in list(self._kept.items()):
+        for origin, kept in list(self._idle.items()):
             alive = [each for each in kept if each.is_open and each.kept_until > now]
             for connection in set(kept).difference(alive):
                 connection.close()
             self._count -= len(kept) - len(alive)
             if alive:
-                self._kept[origin] = alive
+                self._idle[origin] = alive
             else:
-                del self._kept[origin]
-        if self._kept:
-            self._sweeping = self._loop.call_later(SWEPT_EVERY_SECONDS, self._sweep)
+                del self._idle[origin]
+        if self._idle:
+            self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     async def _connected(self, origin: Origin) -> Connection:
         """Return a new connection; whoever refuses it is asked again, within the time for it."""
         async with asyncio.timeout(options().connect_timeout):
-            for wait in WAITS_WHEN_REFUSED:
+            for wait in REFUSED_RETRY_DELAYS:
                 try:
                     return await self._connected_once(origin)
                 except OSError as error:
@@ -150,16 +150,16 @@ class Pool:
 
 async def _asked(connection: Connection, head: bytes, body: bytes | None) -> Connection:
     try:
-        await connection.ask(head, body)
+        await connection.send_request(head, body)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _patience(origin: Origin, connection: Connection) -> float:
+def _keepalive(origin: Origin, connection: Connection) -> float:
     """Return how long a connection may wait: as long as the provider says, less a second."""
-    patience = KEPT_SECONDS if origin.is_tls else KEPT_SECONDS_IN_THE_CLEAR
+    patience = KEEPALIVE_SECONDS if origin.is_tls else PLAINTEXT_KEEPALIVE_SECONDS
     said = (connection.get(b"keep-alive") or b"").partition(b"timeout=")[2].partition(b",")[0]
     return min(patience, max(int(said) - 1, 0)) if said.isdigit() else patience
 

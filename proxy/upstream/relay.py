@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from proxy.common.web.asgi import Message, Send
 from proxy.errors import (
     AccessEnded,
+    ApiError,
     InvalidRequest,
-    ProxyError,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from proxy.options import Bounds
 from proxy.upstream import headers
-from proxy.upstream.deadline import Watch
+from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
-from proxy.upstream.http1 import Broken, head_of
+from proxy.upstream.http1 import ProtocolError, head_of
 from proxy.upstream.transport import Answer
 from proxy.wire.dialect import Dialect
 
@@ -36,20 +36,20 @@ WITHOUT_BODY = (204, 304)
 TOO_LARGE = "The provider's answer is larger than allowed."
 BROKE_OFF = "The provider's answer broke off. Try again."
 # What becomes of a transport's faults, the most specific first: a TimeoutError is an OSError.
-FAULTS: tuple[tuple[type[Exception], Callable[[str], ProxyError]], ...] = (
+FAULTS: tuple[tuple[type[Exception], Callable[[str], ApiError]], ...] = (
     (TimeoutError, lambda message: UpstreamTimeout()),
-    (Broken, UpstreamUnreachable),
+    (ProtocolError, UpstreamUnreachable),
     (OSError, UpstreamUnreachable),
 )
 
 
 @dataclass(slots=True)
-class Relayed:
+class RelayState:
     """What became of an answer on its way down."""
 
-    broke: ProxyError | None = None
+    broke: ApiError | None = None
     """Why it broke off."""
-    tail: deque[bytes] = field(default_factory=deque)
+    _tail: deque[bytes] = field(default_factory=deque)
     """The last pieces of the answer, as many as hold TAIL_BYTES."""
     size: int = 0
     """Of all pieces, in bytes."""
@@ -57,9 +57,9 @@ class Relayed:
     """All pieces, where somebody keeps the conversation; None also for what is too much."""
     _held: int = 0
 
-    def keep(self, piece: bytes) -> None:
+    def append(self, piece: bytes) -> None:
         """Remember a piece, and forget those that are no longer of the end."""
-        tail = self.tail
+        tail = self._tail
         tail.append(piece)
         self.size += len(piece)
         self._held += len(piece)
@@ -70,18 +70,18 @@ class Relayed:
         while self._held - len(tail[0]) >= TAIL_BYTES:
             self._held -= len(tail.popleft())
 
-    def end(self) -> list[bytes]:
+    def tail(self) -> list[bytes]:
         """The last bytes of the answer, in pieces, bounded."""
-        return [piece[-TAIL_BYTES:] for piece in self.tail]
+        return [piece[-TAIL_BYTES:] for piece in self._tail]
 
 
-async def opened(
+async def send(
     provider: Provider,
     method: str,
     endpoint: str,
     sent: headers.RawHeaders,
     body: bytes | None,
-    watch: Watch,
+    watch: CallDeadline,
 ) -> Answer:
     """Send a request and return the provider's answer, its head read and its body not.
 
@@ -95,23 +95,23 @@ async def opened(
         head = head_of(method, path, base.header, sent, length)
     except ValueError:
         raise InvalidRequest("A header or the URL has characters that none may have.") from None
-    watch.allow(watch.bounds.first_byte)
+    watch.extend(watch.bounds.first_byte)
     try:
-        return await provider.pool.ask(base.origin, head, body, is_safe=method == "GET")
+        return await provider.pool.send(base.origin, head, body, is_safe=method == "GET")
     except BaseException as error:
-        raise _told(error, watch) from None
+        raise _map_error(error, watch) from None
 
 
-async def read(answer: Answer, watch: Watch) -> bytes:
+async def read(answer: Answer, watch: CallDeadline) -> bytes:
     """Return the next piece of an answer, empty at its end.
 
     Raises UpstreamTimeout or UpstreamUnreachable.
     """
-    watch.allow(watch.bounds.idle)
+    watch.extend(watch.bounds.idle)
     try:
         return await answer.read()
     except BaseException as error:
-        raise _told(error, watch, BROKE_OFF) from None
+        raise _map_error(error, watch, BROKE_OFF) from None
 
 
 def release(provider: Provider, answer: Answer) -> None:
@@ -119,11 +119,11 @@ def release(provider: Provider, answer: Answer) -> None:
     provider.pool.release(provider.base.origin, answer)
 
 
-def _told(error: BaseException, watch: Watch, message: str = "") -> BaseException:
+def _map_error(error: BaseException, watch: CallDeadline, message: str = "") -> BaseException:
     """Return the fault of ours for one on the way to a provider, with nothing of its text."""
-    if isinstance(error, asyncio.CancelledError) and (watch.is_late or watch.is_ended):
-        is_late = watch.is_late
-        watch.forgive()
+    if isinstance(error, asyncio.CancelledError) and (watch.is_timed_out or watch.is_aborted):
+        is_late = watch.is_timed_out
+        watch.uncancel()
         return UpstreamTimeout() if is_late else AccessEnded()
     for kind, fault in FAULTS:
         if isinstance(error, kind):
@@ -136,8 +136,8 @@ async def relay(
     told: headers.RawHeaders,
     send: Send,
     dialect: Dialect,
-    relayed: Relayed,
-    watch: Watch,
+    relayed: RelayState,
+    watch: CallDeadline,
 ) -> None:
     """Pass a provider's answer on under the headers `told`; note in `relayed` how it ended.
 
@@ -147,7 +147,7 @@ async def relay(
     await send({"type": "http.response.start", "status": answer.status, "headers": told})
     try:
         await _relay_body(answer, send, relayed, watch)
-    except ProxyError as error:
+    except ApiError as error:
         relayed.broke = error
     if relayed.broke and kind_of(answer) == b"text/event-stream":
         event = dialect.broken(relayed.broke)
@@ -170,7 +170,7 @@ def downward(answer: Answer, bounds: Bounds) -> headers.RawHeaders:
         answer.headers = [each for each in answer.headers if each[0] != b"content-length"]
     elif int(answer.get(b"content-length") or 0) > bounds.most_bytes:
         raise UpstreamUnreachable(TOO_LARGE)
-    return headers.downward(answer.headers)
+    return headers.response_headers(answer.headers)
 
 
 def kind_of(answer: Answer) -> bytes:
@@ -178,19 +178,19 @@ def kind_of(answer: Answer) -> bytes:
     return (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
 
 
-async def _relay_body(answer: Answer, send: Send, relayed: Relayed, watch: Watch) -> None:
+async def _relay_body(answer: Answer, send: Send, relayed: RelayState, watch: CallDeadline) -> None:
     most = watch.bounds.most_bytes
     is_whole = False
     while not is_whole:
         piece = await read(answer, watch)
-        relayed.keep(piece)
+        relayed.append(piece)
         if relayed.size > most:
             raise UpstreamUnreachable(TOO_LARGE)
         is_whole = answer.is_complete
         await send({"type": "http.response.body", "body": piece, "more_body": not is_whole})
 
 
-def masking(send: Send, key: bytes) -> Send:
+def mask_key(send: Send, key: bytes) -> Send:
     """Return `send` without the key in what it sends, even where two pieces meet; lengths stay."""
     if len(key) < SHORTEST_MASKED_KEY:
         return send

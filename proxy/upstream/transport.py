@@ -27,7 +27,7 @@ class Answer(Protocol):
 class Transport(Protocol):
     """Sends requests to origins; `http1.Broken`, OSError and TimeoutError are its faults."""
 
-    async def ask(
+    async def send(
         self, origin: Origin, head: bytes, body: bytes | None, *, is_safe: bool
     ) -> Answer:
         """Send a request and return its answer; the caller gives it to `release` in the end."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
 from proxy.common.web.asgi import Scope
-from proxy.errors import ProxyError
+from proxy.errors import ApiError
 from proxy.relevance.messages import Message
 
 
@@ -101,13 +101,13 @@ class Dialect(Protocol):
     def reported(self, tail: bytes) -> Counts:
         """Return the provider's own token counts from the end of its answer."""
 
-    def error(self, made: ProxyError) -> bytes:
+    def error(self, made: ApiError) -> bytes:
         """Return an error's body."""
 
-    def broken(self, made: ProxyError) -> bytes:
+    def broken(self, made: ApiError) -> bytes:
         """Return the event that ends an event stream which broke after it began."""
 
-    def closing(self, tail: bytes, made: ProxyError) -> bytes | None:
+    def closing(self, tail: bytes, made: ApiError) -> bytes | None:
         """Return what ends a broken answer that is no event stream so that it can be read.
 
         None where only a cut tells the client.

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Raw, field
 
 from proxy.common.web.asgi import Scope, header
-from proxy.errors import InvalidRequest, ProxyError
+from proxy.errors import ApiError, InvalidRequest
 from proxy.wire.dialect import Counts, Request, Route
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
 from proxy.wire.model_lists import narrowed
@@ -239,14 +239,14 @@ def counts_in(usage: dict[str, Any]) -> Counts:
     }
 
 
-def error(made: ProxyError) -> bytes:
+def error(made: ApiError) -> bytes:
     """Return an error's body."""
     status = _STATUSES.get(made.status, "INTERNAL" if made.status >= 500 else "INVALID_ARGUMENT")
     said = {"code": made.status, "message": made.message, "status": status}
     return msgspec.json.encode({"error": said})
 
 
-def broken(made: ProxyError) -> bytes:
+def broken(made: ApiError) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
     The blank line before it ends a half-sent event, so that this one is read on its own.
@@ -254,7 +254,7 @@ def broken(made: ProxyError) -> bytes:
     return b"\n\ndata: " + error(made) + b"\n\n"
 
 
-def closing(tail: bytes, made: ProxyError) -> bytes | None:
+def closing(tail: bytes, made: ApiError) -> bytes | None:
     """Return an error as the last element of an array stream, and its end.
 
     None where the stream broke within an element, or is no array: nothing makes that readable.

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from proxy.common.web.asgi import Scope
-from proxy.errors import ProxyError
+from proxy.errors import ApiError
 from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.messages import Message
 from proxy.wire import openai_messages
@@ -177,12 +177,12 @@ def _first_count(
     return None
 
 
-def error(made: ProxyError) -> bytes:
+def error(made: ApiError) -> bytes:
     """Return an error's body."""
     return msgspec.json.encode(_error(made))
 
 
-def broken(made: ProxyError) -> bytes:
+def broken(made: ApiError) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
     The blank line before it ends a half-sent event, so that this one is read on its own.
@@ -190,12 +190,12 @@ def broken(made: ProxyError) -> bytes:
     return b"\n\ndata: " + msgspec.json.encode(_error(made)) + b"\n\n"
 
 
-def closing(tail: bytes, made: ProxyError) -> bytes | None:
+def closing(tail: bytes, made: ApiError) -> bytes | None:
     """Return None: an answer that broke off is cut, which no client takes for success."""
     return None
 
 
-def _error(made: ProxyError) -> dict[str, Any]:
+def _error(made: ApiError) -> dict[str, Any]:
     return {
         "error": {
             "message": made.message,

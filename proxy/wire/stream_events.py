@@ -15,7 +15,7 @@ from proxy.wire import gemini, openai
 from proxy.wire.dialect import Counts
 
 
-class Piece(NamedTuple):
+class StreamEvent(NamedTuple):
     """One event of an answer: a bit of text, of reasoning, the finish, the provider's counts."""
 
     text: str = ""
@@ -24,7 +24,7 @@ class Piece(NamedTuple):
     counts: Counts | None = None
 
 
-NOTHING: Final = Piece()
+NOTHING: Final = StreamEvent()
 DONE: Final = b"[DONE]"
 
 
@@ -76,7 +76,7 @@ _chunks = msgspec.json.Decoder(_Chunk)
 _generated = msgspec.json.Decoder(_Generated)
 
 
-def of_openai(data: bytes) -> Piece:
+def parse_openai_event(data: bytes) -> StreamEvent:
     """Return what an event, or a whole answer, of OpenAI's dialect says.
 
     Raises UpstreamBroken for an error, and ValueError for what is no such event.
@@ -86,10 +86,10 @@ def of_openai(data: bytes) -> Piece:
         raise UpstreamBroken
     counts = openai.counts_in(chunk.usage) if chunk.usage else None
     if not chunk.choices:
-        return Piece(counts=counts) if counts else NOTHING
+        return StreamEvent(counts=counts) if counts else NOTHING
     choice = chunk.choices[0]
     said = choice.delta or choice.message or _Said()
-    return Piece(
+    return StreamEvent(
         _text(said.content) or _text(said.refusal),
         _text(said.reasoning_content) or _text(said.reasoning),
         choice.finish_reason or "",
@@ -97,7 +97,7 @@ def of_openai(data: bytes) -> Piece:
     )
 
 
-def of_gemini(data: bytes) -> Piece:
+def parse_gemini_event(data: bytes) -> StreamEvent:
     """Return what an event of Gemini's says; raises as `of_openai` does."""
     made = _generated.decode(data)
     if made.error:
@@ -105,10 +105,10 @@ def of_gemini(data: bytes) -> Piece:
     counts = gemini.counts_in(made.usage) if made.usage else None
     if not made.candidates:
         blocked = "content_filter" if made.feedback and made.feedback.block else ""
-        return Piece(finish=blocked, counts=counts)
+        return StreamEvent(finish=blocked, counts=counts)
     first = made.candidates[0]
     parts = first.content.parts
-    return Piece(
+    return StreamEvent(
         "".join(part.text for part in parts if not part.thought),
         "".join(part.text for part in parts if part.thought),
         _FINISHES.get(first.finish, first.finish.lower()),

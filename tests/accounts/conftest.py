@@ -12,12 +12,12 @@ from rest_framework.test import APIClient
 
 from alchemyst.accounts.auth import asgi
 from alchemyst.accounts.auth.asgi import Bearer, RateLimited
-from alchemyst.accounts.auth.authentication import checked
+from alchemyst.accounts.auth.authentication import authenticate_uncached
+from alchemyst.accounts.auth.token_cache import memory
 from alchemyst.accounts.limits import rate
 from alchemyst.accounts.models import SCOPES, ApiKey, User
-from alchemyst.accounts.token_cache import memory
-from alchemyst.errors import Answered
-from alchemyst.logs import MaskedPaths
+from alchemyst.errors import ErrorMiddleware
+from alchemyst.logs import RequestIdMiddleware
 from proxy.common.web.asgi import Receive, Scope, Send
 from tests.conftest import PASSWORD
 
@@ -102,8 +102,10 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 def on_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Send a request with these headers through the proxy's layers, as `asgi.py` composes them."""
     # In the test's own thread, so that it sees the test's transaction.
-    monkeypatch.setattr(asgi, "checked_aside", sync_to_async(checked))
-    application = MaskedPaths(Answered(Bearer(RateLimited(who, limit="proxy"), scope="proxy")))
+    monkeypatch.setattr(asgi, "checked_aside", sync_to_async(authenticate_uncached))
+    application = RequestIdMiddleware(
+        ErrorMiddleware(Bearer(RateLimited(who, limit="proxy"), scope="proxy"))
+    )
 
     async def ask(*headers: tuple[bytes, bytes]) -> Answer:
         path = "/api/v1/proxy/default/chat/completions"

@@ -16,10 +16,10 @@ from django.test.utils import CaptureQueriesContext
 
 from alchemyst.accounts.auth import authentication
 from alchemyst.accounts.auth.access import Access
-from alchemyst.accounts.auth.authentication import access_of
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.authentication import authenticate
+from alchemyst.accounts.auth.jwt import issue
+from alchemyst.accounts.auth.token_cache import Memory, memory
 from alchemyst.accounts.models import SCOPES, ApiKey, User
-from alchemyst.accounts.token_cache import Memory, memory
 from tests.accounts.conftest import bearer
 
 KEYS = "/api/v1/auth/keys"
@@ -77,7 +77,7 @@ class TestAForgedToken:
     def test_is_refused_with_one_text(self, ask, alice, token):
         claims = claims_of(token)
         later = int(time.time()) + 600
-        refresh = issued_to(alice).refresh
+        refresh = issue(alice).refresh
         forged = {
             "another key": signed(claims, key="k" * 64),
             "SECRET_KEY": signed(claims, key=settings.SECRET_KEY),
@@ -184,7 +184,7 @@ class TestScopes:
         assert not answer.has_read_body
 
     def test_of_a_jwt_are_all(self, token):
-        assert access_of(token.encode()).scopes == set(SCOPES)
+        assert authenticate(token.encode()).scopes == set(SCOPES)
 
 
 class TestTheRelevanceMode:
@@ -296,7 +296,7 @@ class TestTheMemory:
         of_jwt = authentication._of_jwt
         monkeypatch.setattr(authentication, "_of_jwt", slow)
 
-        access_of(token.encode())
+        authenticate(token.encode())
 
         assert memory.recall(token.encode()) is None
 
@@ -304,10 +304,10 @@ class TestTheMemory:
         self, token, django_assert_num_queries
     ):
         shown = token.encode()
-        access_of(shown)
+        authenticate(shown)
 
         with django_assert_num_queries(0):
-            accesses = [access_of(shown) for _ in range(1000)]
+            accesses = [authenticate(shown) for _ in range(1000)]
 
         assert accesses == [memory.recall(shown)] * 1000
 
@@ -315,11 +315,11 @@ class TestTheMemory:
 class TestTheLastUseOfAKey:
     def test_is_written_once_a_minute(self, make_key):
         text = make_key().encode()
-        access_of(text)
+        authenticate(text)
         first = ApiKey.objects.get().last_used
         memory.forget()
 
-        access_of(text)
+        authenticate(text)
 
         assert first is not None
         assert ApiKey.objects.get().last_used == first
@@ -327,12 +327,12 @@ class TestTheLastUseOfAKey:
     def test_does_not_end_what_is_remembered(self, make_key):
         text = make_key().encode()
 
-        access_of(text)
+        authenticate(text)
 
         assert memory.recall(text) is not None
 
 
 def test_an_access_does_not_show_the_token(token, make_key):
     for shown in (token, make_key()):
-        assert shown not in repr(access_of(shown.encode()))
-    assert "eyJ" not in repr(issued_to(User.objects.get()))
+        assert shown not in repr(authenticate(shown.encode()))
+    assert "eyJ" not in repr(issue(User.objects.get()))

@@ -8,10 +8,10 @@ import pytest
 import requests
 
 from alchemyst.accounts import broadcast
-from alchemyst.accounts.auth.jwt import issued_to
-from alchemyst.accounts.models import AuditEntry, News, User
+from alchemyst.accounts.auth.jwt import issue
+from alchemyst.accounts.auth.token_cache import memory
+from alchemyst.accounts.models import AuditEntry, BroadcastEvent, User
 from alchemyst.accounts.models.audit import AppendOnly
-from alchemyst.accounts.token_cache import memory
 from tests.fakes import FakeProvider
 
 KEYS = "/api/v1/auth/keys"
@@ -55,8 +55,8 @@ class TestABlock:
         assert bearing(token).get(KEYS).status_code == 200
         assert memory.recall(token.encode())
 
-        News.objects.create(topic=broadcast.ENDED, subject=str(alice.pk))
-        broadcast.catch_up()
+        BroadcastEvent.objects.create(topic=broadcast.ACCESS_ENDED, subject=str(alice.pk))
+        broadcast.poll()
 
         assert memory.recall(token.encode()) is None
 
@@ -73,7 +73,7 @@ class TestSigningOutEverywhere:
     def test_leaves_what_is_made_later(self, alice: User, bearing):
         alice.sign_out_everywhere()
 
-        assert bearing(issued_to(alice).access).get(KEYS).status_code == 200
+        assert bearing(issue(alice).access).get(KEYS).status_code == 200
 
 
 def test_a_users_scopes_bound_those_of_tokens_and_keys(alice: User, as_alice, bearing, make_key):
@@ -105,7 +105,7 @@ class TestStreams:
     def test_end_when_another_process_blocked_their_user(self, reading, alice: User):
         """The row that the other process wrote is all that this one can know."""
         time.sleep(1.2)
-        News.objects.create(topic=broadcast.ENDED, subject=str(alice.pk))
+        BroadcastEvent.objects.create(topic=broadcast.ACCESS_ENDED, subject=str(alice.pk))
 
         assert "access_ended" in b"".join(reading).decode()
 

@@ -35,7 +35,7 @@ def url(make_key) -> str:
 
 
 def url_of(text: str) -> str:
-    return f"{KEYS}/{ApiKey.objects.opened_by(text).get().pk}"
+    return f"{KEYS}/{ApiKey.objects.for_secret(text).get().pk}"
 
 
 class TestChanging:

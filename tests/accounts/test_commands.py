@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
-from alchemyst.accounts.auth.authentication import access_of
+from alchemyst.accounts.auth.authentication import authenticate
 from alchemyst.accounts.models import SCOPES, ApiKey, User
 from tests.conftest import PASSWORD
 
@@ -30,7 +30,7 @@ class TestWelcome:
         assert User.objects.get().is_superuser
         keys = set(re.findall(r"alk_[\w-]+", text))
         assert len(keys) == 1
-        assert access_of(keys.pop().encode()).scopes == set(SCOPES)
+        assert authenticate(keys.pop().encode()).scopes == set(SCOPES)
 
     def test_shows_what_to_paste(self):
         text = said("welcome", "--host", "0.0.0.0", "--port", "8001")
@@ -71,7 +71,7 @@ class TestCreateKey:
     def test_prints_a_key_with_the_scopes_asked_for(self, alice):
         text = said("create_key", "alice", "--name", "ci", "--scopes", "proxy", "chat").strip()
 
-        assert access_of(text.encode()).scopes == {"proxy", "chat"}
+        assert authenticate(text.encode()).scopes == {"proxy", "chat"}
         assert ApiKey.objects.of(alice).get().name == "ci"
 
     def test_knows_no_stranger(self):

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.test import RequestFactory
 
 from alchemyst.accounts.limits import rate
-from alchemyst.accounts.limits.rate import Local
+from alchemyst.accounts.limits.rate import MemoryStore
 from alchemyst.accounts.limits.throttles import address_of
 from proxy.common.redis import CircuitBreaker
 from tests.accounts.conftest import bearer
@@ -179,46 +179,46 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 class TestTheSlidingWindow:
     def test_lets_exactly_so_many_through(self, clock):
-        local = Local()
+        local = MemoryStore()
 
-        waits = [local.hit("a", 10, 60) for _ in range(12)]
+        waits = [local.check("a", 10, 60) for _ in range(12)]
 
         assert waits[:10] == [0.0] * 10
         assert all(waits[10:])
 
     def test_lets_no_second_burst_through_where_a_window_of_the_clock_ends(self, clock):
-        local = Local()
+        local = MemoryStore()
         clock[0] += 59
-        assert [local.hit("a", 10, 60) for _ in range(10)] == [0.0] * 10
+        assert [local.check("a", 10, 60) for _ in range(10)] == [0.0] * 10
         clock[0] += 2
 
-        assert local.hit("a", 10, 60) > 0
+        assert local.check("a", 10, 60) > 0
 
     @pytest.mark.parametrize("count", [1, 2, 10, 600])
     @pytest.mark.parametrize("into", [0, 17, 59])
     def test_lets_one_through_after_the_wait_that_it_told(self, clock, count, into):
-        local = Local()
+        local = MemoryStore()
         clock[0] += into
-        while not (wait := local.hit("a", count, 60)):
+        while not (wait := local.check("a", count, 60)):
             pass
 
         clock[0] += wait * 0.9
-        assert local.hit("a", count, 60) > 0
+        assert local.check("a", count, 60) > 0
         clock[0] += wait * 0.1 + 0.001
-        assert local.hit("a", count, 60) == 0.0
+        assert local.check("a", count, 60) == 0.0
 
     def test_remembers_a_bounded_number_of_subjects(self):
-        local = Local(most=5)
+        local = MemoryStore(most=5)
 
         for number in range(50):
-            local.hit(str(number), 10, 60)
+            local.check(str(number), 10, 60)
 
         assert len(local) == 5
 
     def test_does_no_more_for_the_thousandth_request_than_for_the_second(self, clock):
-        local = Local()
+        local = MemoryStore()
 
-        steps = [_lines_of(partial(local.hit, "a", 1_000_000, 60)) for _ in range(1000)]
+        steps = [_lines_of(partial(local.check, "a", 1_000_000, 60)) for _ in range(1000)]
 
         assert steps[-1] <= steps[1]
         assert len(local) == 1
@@ -253,7 +253,7 @@ class TestWithoutRedisAnswering:
             )
             monkeypatch.setattr(settings, "REDIS_TIMEOUT", 0.05)
             # However slow the machine is, it is left alone to the end of the test.
-            monkeypatch.setattr(rate, "LEFT_ALONE", 3600.0)
+            monkeypatch.setattr(rate, "BREAKER_SECONDS", 3600.0)
             yield silent
 
     @pytest.mark.usefixtures("silent_redis")
@@ -305,24 +305,24 @@ class TestWithRedis:
 
         async def ask() -> list[float]:
             try:
-                return [await rate.ahit("api", subject) for _ in range(2)]
+                return [await rate.acheck("api", subject) for _ in range(2)]
             finally:
                 await rate.aclose()
 
-        waits = [rate.hit("api", subject), rate.hit("api", subject), *asyncio.run(ask())]
+        waits = [rate.check("api", subject), rate.check("api", subject), *asyncio.run(ask())]
 
         assert waits == [0.0] * 4
-        assert 0 < rate.hit("api", subject) <= 120
+        assert 0 < rate.check("api", subject) <= 120
 
     def test_lets_one_through_after_the_wait_that_it_told(self, limited):
         limited(api=(2, 1))
         subject = secrets.token_hex(8)
-        while not (wait := rate.hit("api", subject)):
+        while not (wait := rate.check("api", subject)):
             pass
 
         time.sleep(wait + 0.01)
 
-        assert rate.hit("api", subject) == 0.0
+        assert rate.check("api", subject) == 0.0
 
     def test_keeps_no_name_and_nothing_for_ever(self, sign_in, limited):
         limited(login=(5, 60))

@@ -190,7 +190,7 @@ class TestKeys:
     def test_are_shown_once_with_lines_to_paste(self, alices: Client):
         key, text = self.make(alices)
 
-        assert ApiKey.objects.opened_by(text).get() == key
+        assert ApiKey.objects.for_secret(text).get() == key
         assert text not in text_of(alices.get("/keys"))
         assert f"{key.prefix}…" in text_of(alices.get("/keys"))
 
@@ -257,7 +257,7 @@ class TestKeys:
 
         alices.post(f"/keys/{before.pk}", fields)
 
-        key = ApiKey.objects.opened_by(text).get()
+        key = ApiKey.objects.for_secret(text).get()
         assert (key.name, key.scopes, key.allowed_models) == ("desk", ["proxy"], ["o3"])
         assert key.expires_at == before.expires_at
 

@@ -11,20 +11,20 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
 from alchemyst.accounts.limits import persistence, stores
-from alchemyst.accounts.limits.quota import Allowance, QuotaExhausted, admit
+from alchemyst.accounts.limits.quota import QuotaExhausted, QuotaReservation, admit
 from alchemyst.accounts.models import SCOPES, ApiKey, AuditEntry, Limit, LimitCount, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 in_one_process = pytest.mark.skipif(
-    bool(settings.REDIS_URL) or stores.without_redis() is not stores.in_process,
+    bool(settings.REDIS_URL) or stores.without_redis() is not stores.memory_counters,
     reason="Redis and PostgreSQL keep counts themselves",
 )
 
 
 @pytest.fixture(autouse=True)
 def _nothing_counted() -> None:
-    stores.in_process.clear()
+    stores.memory_counters.clear()
     if settings.REDIS_URL:
         with redis.Redis.from_url(settings.REDIS_URL) as client:
             for key in client.scan_iter("alchemyst:allowance:*"):
@@ -69,7 +69,7 @@ class TestAnotherProcess:
         begin_again()
 
         admit(alice.pk, "")
-        kept.leave()
+        kept.release()
 
     def test_has_nothing_written_down_for_it_twice(self, alice: User, django_assert_num_queries):
         Limit.objects.create(user=alice, requests_per_day=2)
@@ -139,18 +139,18 @@ class TestAReset:
 
 
 def ask(user: User, key: ApiKey | None = None) -> None:
-    admit(user.pk, str(key.pk) if key else "").leave()
+    admit(user.pk, str(key.pk) if key else "").release()
 
 
 def take(user: User, *, tokens: int) -> None:
     async def taken() -> None:
-        allowance = Allowance(caps)
-        await allowance.enter()
+        allowance = QuotaReservation(caps)
+        await allowance.acquire()
         try:
             await allowance.reserve(tokens)
             allowance.settle(tokens)
         finally:
-            await allowance.leave()
+            await allowance.release()
 
     caps = Limit.objects.caps_on(user.pk, None)
     asyncio.run(taken())
@@ -159,7 +159,7 @@ def take(user: User, *, tokens: int) -> None:
 def begin_again() -> None:
     """End the process, as far as counts go, and begin another."""
     persistence.save()
-    stores.in_process.clear()
+    stores.memory_counters.clear()
     persistence.resume()
 
 

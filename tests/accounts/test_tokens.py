@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from alchemyst.accounts.auth.jwt import issued_to, rotated
+from alchemyst.accounts.auth.jwt import issue, rotate
 from alchemyst.accounts.models import User
 from tests.conftest import PASSWORD
 
@@ -113,11 +113,11 @@ class TestRefreshing:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_refreshes_at_once_one_passes(alice):
-    refresh = issued_to(alice).refresh
+    refresh = issue(alice).refresh
 
     def attempt(_: int) -> bool:
         try:
-            rotated(refresh)
+            rotate(refresh)
         except Exception:
             return False
         finally:

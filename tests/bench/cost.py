@@ -81,9 +81,9 @@ def gate(preset: str, system: int, *, may_move: bool = False) -> type:
                 read=model.read,
                 write=model.write,
                 lifetime=model.ttl,
-                least=model.least,
+                min_prefix=model.least,
                 step=model.step,
-                is_whole=model.whole,
+                exact_match_only=model.whole,
             )
             return {"rates": rates, "state": None}
 
@@ -122,7 +122,7 @@ def gate(preset: str, system: int, *, may_move: bool = False) -> type:
     return Gate
 
 
-def _movable(roles: Sequence[str], count: int) -> message_set.Places:
+def _movable(roles: Sequence[str], count: int) -> message_set.MessageSet:
     """Return the exchanges of a question and an answer, where an answer came last."""
     said = "".join(roles[:count])
     starts = [place for place in range(count) if said[place : place + 3] in ("uau", "ua")]

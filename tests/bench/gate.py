@@ -55,10 +55,10 @@ class Turns:
 
     def __init__(self, size: int, seed: int, preset: str) -> None:
         from proxy.cost.prices import Table, shipped
-        from proxy.filtering.cost_gate import Gate
+        from proxy.filtering.cost_gate import CostGateConfig
 
         self.said = conversation(size, seed)
-        self.gate = Gate(preset, HOST, seed, "key", Table(shipped()))
+        self.gate = CostGateConfig(preset, HOST, seed, "key", Table(shipped()))
         self.spent: dict[str, list[float]] = {"filter": [], "widths": [], "gate": []}
 
     async def measure(self) -> None:
@@ -70,7 +70,7 @@ class Turns:
     async def _turn(self, said: list[dict[str, str]]) -> None:
         from proxy.cost import policy
         from proxy.filtering import pipeline, result
-        from proxy.filtering.result import Wish
+        from proxy.filtering.result import FilterOptions
         from proxy.relevance import modes
         from proxy.relevance.thresholds import at_widths
         from proxy.wire import openai
@@ -79,7 +79,7 @@ class Turns:
         body = json.dumps({"model": MODEL, "messages": said}).encode()
         route = Route("", "/chat/completions", "chat/completions", "POST", True)
         request = openai.read(body, route, most_messages=2000)
-        wish, share = Wish("very_strict", seconds=60), modes.SHARES["very_strict"]
+        wish, share = FilterOptions("very_strict", seconds=60), modes.SHARES["very_strict"]
         asked = policy.widths(self.gate.table.of(HOST, MODEL).rates, share)  # type: ignore[union-attr]
         # What is new in a turn is read once, whoever asks first.
         result.filtered(request, openai, wish)
@@ -88,11 +88,11 @@ class Turns:
         filtered = time.process_time()
         at_widths(request.messages, (share, asked.need, asked.keep))
         seen = time.process_time()
-        pending = pipeline.weighed(request, openai, wish, self.gate)
-        assert isinstance(pending, pipeline.Pending)
-        made = await pending.settled()
+        pending = pipeline.start_filtering(request, openai, wish, self.gate)
+        assert isinstance(pending, pipeline.PendingDecision)
+        made = await pending.resolve()
         ended = time.process_time()
-        assert made.gated
+        assert made.cost_decision
         for name, spent in zip(
             self.spent, (filtered - began, seen - filtered, ended - seen), strict=True
         ):

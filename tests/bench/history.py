@@ -26,7 +26,7 @@ django.setup()
 from django.db import connection  # noqa: E402
 from rest_framework.test import APIClient  # noqa: E402
 
-from alchemyst.accounts.auth.jwt import issued_to  # noqa: E402
+from alchemyst.accounts.auth.jwt import issue  # noqa: E402
 from alchemyst.accounts.models import User  # noqa: E402
 from chats.models import Chat, Message  # noqa: E402
 
@@ -44,7 +44,7 @@ class History:
         self.dice = random.Random(size)
         self.owner = User.objects.create_user(f"owner-{size}")
         self.client = APIClient()
-        self.client.credentials(HTTP_AUTHORIZATION=f"Bearer {issued_to(self.owner).access}")
+        self.client.credentials(HTTP_AUTHORIZATION=f"Bearer {issue(self.owner).access}")
         self.long = self.chat(size // 2)
         for _ in range(size // 2 // IN_A_CHAT):
             self.chat(IN_A_CHAT)
@@ -54,7 +54,7 @@ class History:
 
     def chat(self, messages: int) -> Chat:
         chat = Chat.objects.create(owner=self.owner, title=self.words(4))
-        chat.fill(
+        chat.bulk_append(
             Message(role=("user", "assistant")[place % 2], content=self.words(WORDS_IN_A_MESSAGE))
             for place in range(messages)
         )

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from proxy.filtering import result  # noqa: E402
-from proxy.filtering.result import Wish  # noqa: E402
+from proxy.filtering.result import FilterOptions  # noqa: E402
 from proxy.wire import openai  # noqa: E402
 from proxy.wire.dialect import Route  # noqa: E402
 
@@ -40,7 +40,7 @@ Way = Callable[[bytes], Awaitable[int]]
 def filtered(body: bytes) -> int:
     """Do what the proxy does with a body before it goes on; return the size of the result."""
     request = openai.read(body, ROUTE, most_messages=5000)
-    return len(result.filtered(request, openai, Wish("very_strict", seconds=60)).body)
+    return len(result.filtered(request, openai, FilterOptions("very_strict", seconds=60)).body)
 
 
 def conversation(caller: int, messages: int) -> list[dict[str, str]]:

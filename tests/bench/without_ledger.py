@@ -8,4 +8,4 @@ from proxy.gateway.call import Call
 __all__ = ["application"]
 
 # No row is made, none is written, nothing is added up.
-Call.note = lambda call: None  # type: ignore[method-assign]
+Call.record = lambda call: None  # type: ignore[method-assign]

@@ -58,7 +58,7 @@ def asking(*texts: str, **more: Any) -> dict[str, Any]:
 
 def questions(provider: FakeProvider) -> list[Received]:
     """What the provider was asked, without the titles that are made in the background."""
-    mark = titles.ASKING[:40].encode()
+    mark = titles.TITLE_PROMPT[:40].encode()
     return [each for each in provider.received if mark not in each.body]
 
 

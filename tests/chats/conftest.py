@@ -10,7 +10,7 @@ import pytest
 import requests
 from django.utils import timezone
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import User
 from chats.models import Chat, Generation, Message
 from personas.models import Persona
@@ -24,7 +24,7 @@ TEA = ("Which tea?", "Oolong.", "How hot?", "Ninety degrees.")
 def talk(owner: User, *texts: str, title: str = "", **fields: Any) -> Chat:
     """A chat in which user and assistant said `texts` in turn."""
     chat = Chat.objects.create(owner=owner, title=title, **fields)
-    chat.fill(
+    chat.bulk_append(
         Message(role=("user", "assistant")[place % 2], content=text)
         for place, text in enumerate(texts)
     )
@@ -76,5 +76,5 @@ def api(http: requests.Session, server: str) -> Api:
 def bobs_api(bob: User, server: str) -> Iterator[Api]:
     with requests.Session() as session:
         session.trust_env = False
-        session.headers["Authorization"] = f"Bearer {issued_to(bob).access}"
+        session.headers["Authorization"] = f"Bearer {issue(bob).access}"
         yield Api(session, server)

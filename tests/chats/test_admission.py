@@ -8,7 +8,7 @@ import pytest
 import requests
 from django.test import Client
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey, User
 from chats.models import Chat, Generation
 from personas.models import Persona
@@ -235,5 +235,5 @@ def test_a_token_that_is_revoked_ends_no_answer_that_was_asked_for(
     alice.set_password("another-correct-horse")
     alice.save()
 
-    api.http.headers["Authorization"] = f"Bearer {issued_to(alice).access}"
+    api.http.headers["Authorization"] = f"Bearer {issue(alice).access}"
     assert api.replay(session)[-2].data["content"]["state"] == "complete"

@@ -144,7 +144,7 @@ class TestFork:
         maya = Persona.objects.get(slug="maya").current
         began = datetime(2024, 2, 29, tzinfo=UTC)
         chat = Chat.objects.create(owner=alice, persona_version=maya, relevance="lax")
-        chat.fill(
+        chat.bulk_append(
             Message(
                 role="assistant",
                 content=str(n),

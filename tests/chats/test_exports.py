@@ -102,7 +102,7 @@ class TestOurJson:
     ):
         talk(alice, "Hello", title="second")
         talk(bob, "Secret", title="bob's")
-        Chat.objects.filter(pk=talk(alice, "gone", title="deleted").pk).throw_away()
+        Chat.objects.filter(pk=talk(alice, "gone", title="deleted").pk).move_to_trash()
 
         told = export().json()
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from alchemyst.accounts.models import User
-from alchemyst.celery import here
+from alchemyst.celery import in_process_runner
 from chats.imports import run
 from chats.models import Chat, ImportJob
 from chats.tasks import clean_up, import_chats, resume_imports
@@ -470,13 +470,13 @@ class TestTheWork:
         answer = as_alice.post(
             IMPORT, json.dumps([CHATGPT]).encode(), content_type="application/json"
         )
-        assert here.settle(20)
+        assert in_process_runner.settle(20)
         assert as_alice.get(f"{IMPORT}/{answer.json()['id']}").json()["state"] == "complete"
 
         job = ImportJob.begin(alice.pk, [json.dumps([OPEN_WEBUI]).encode()])
         ImportJob.objects.filter(pk=job.pk).update(lease_until=timezone.now())
         resume_imports()
-        assert here.settle(20)
+        assert in_process_runner.settle(20)
         assert Chat.objects.of(alice).count() == 2
 
     def test_is_forgotten_after_thirty_days(self, imported):
@@ -490,7 +490,7 @@ class TestTheWork:
 
     def test_of_a_chat_in_the_trash_says_so(self, imported, alice: User):
         imported([CHATGPT])
-        Chat.objects.of(alice).throw_away()
+        Chat.objects.of(alice).move_to_trash()
 
         report = imported([CHATGPT])
 
@@ -524,4 +524,4 @@ def test_a_file_may_be_larger_than_other_bodies(server: str, http: requests.Sess
     assert refused.status_code == 413
     assert refused.json()["message"] == "The body is too large."
     assert taken.status_code == 202
-    assert here.settle(20)
+    assert in_process_runner.settle(20)

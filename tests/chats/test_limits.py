@@ -21,7 +21,7 @@ from tests.fakes import FakeProvider
 
 @pytest.fixture(autouse=True)
 def _nothing_counted() -> None:
-    stores.in_process.clear()
+    stores.memory_counters.clear()
     if settings.REDIS_URL:
         with redis.Redis.from_url(settings.REDIS_URL) as client:
             for key in client.scan_iter("alchemyst:allowance:*"):
@@ -71,12 +71,12 @@ def test_usage_tells_the_persona(api: Api, maya: Persona, the_server: Server):
 def switched_off() -> Iterator[None]:
     FilterSwitch.turn(off=True)
     yield
-    kill_switch._is_off, kill_switch._read_at = False, float("-inf")
+    kill_switch._is_active, kill_switch._read_at = False, float("-inf")
 
 
 def test_with_the_switch_off_chats_are_not_filtered(api: Api, maya: Persona, switched_off):
     end = time.monotonic() + 5
-    while not kill_switch._is_off and time.monotonic() < end:
+    while not kill_switch._is_active and time.monotonic() < end:
         time.sleep(0.1)
 
     answer = api.post("", asking())

@@ -9,7 +9,7 @@ import pytest
 
 from alchemyst.accounts.models import User
 from chats.models import Chat, Generation
-from chats.pages.fingerprint import look_at
+from chats.pages.fingerprint import fingerprint_of
 from tests.chats.answers import Api
 from tests.chats.conftest import MISSING
 from tests.chats.test_socket import Open, open_socket, signed_in  # noqa: F401
@@ -30,7 +30,7 @@ def open_page(open_socket: Open, server: str) -> Open:  # noqa: F811
 
 def shown(chat: Chat) -> str:
     """The query of a page that shows the chat as it is now."""
-    return f"?look={look_at(Chat.objects.get(pk=chat.pk)).mark}"
+    return f"?look={fingerprint_of(Chat.objects.get(pk=chat.pk)).etag}"
 
 
 def test_a_page_that_shows_an_answer_under_way_that_has_ended_is_told(

@@ -43,7 +43,7 @@ def long_chat(alice: User) -> Chat:
     version = Persona.objects.get(slug="maya").current
     chat = Chat.objects.create(owner=alice, title="Long", persona_version=version)
     text = "Some **words** about the matter, with `code` and a list:\n\n- one\n- two\n" * 4
-    chat.fill(
+    chat.bulk_append(
         Message(
             role=("user", "assistant")[n % 2],
             content=f"{n} {text}",

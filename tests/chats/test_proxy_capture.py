@@ -10,8 +10,8 @@ import pytest
 import requests
 from rest_framework.test import APIClient
 
+from alchemyst.accounts.auth.token_cache import memory
 from alchemyst.accounts.models import ApiKey, User
-from alchemyst.accounts.token_cache import memory
 from chats.models import Chat
 from proxy.accounting import conversation_capture
 from tests.chats.conftest import texts
@@ -51,7 +51,7 @@ def ask(server: str, the_server: Server, provider: FakeProvider, alice: User, sh
             timeout=30,
         )
         asyncio.run_coroutine_threadsafe(
-            conversation_capture.waiting.close(), the_server.loop
+            conversation_capture.queue.close(), the_server.loop
         ).result(10)
         if more.get("stream") or answer.status_code != 200:
             return ""
@@ -162,7 +162,7 @@ class TestNothingIsKept:
 
     def test_that_its_owner_deleted(self, ask: Ask, alice: User):
         first = ask(said("Which tea?"))
-        Chat.objects.of(alice).throw_away()
+        Chat.objects.of(alice).move_to_trash()
 
         ask(said("Which tea?", first, "How hot?"))
 

@@ -186,7 +186,7 @@ def test_an_answer_without_its_steps_is_replayed_from_its_message(
 def test_cleaning_twice_at_once_is_harmless(chat: Chat):
     Chat.objects.update(deleted_at=days_ago(31))
 
-    retention.vanish(chat)
-    retention.vanish(chat)
+    retention.purge(chat)
+    retention.purge(chat)
 
     assert rows() == 0

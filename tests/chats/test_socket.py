@@ -14,7 +14,7 @@ from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey, User
 from chats.models import Chat, Generation
 from personas.models import Persona
@@ -120,7 +120,7 @@ class TestWhoMayOpenIt:
     def test_nobody_who_says_nothing(
         self, open_socket: Open, chat, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("chats.streaming.chat_socket.PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr("chats.streaming.chat_socket.AUTH_TIMEOUT_SECONDS", 0.1)
 
         with open_socket(chat.pk) as socket:
             assert socket.closed() == 4401
@@ -136,7 +136,7 @@ class TestWhoMayOpenIt:
         self, open_socket: Open, chat, bob: User, is_staff: bool
     ):
         get_user_model().objects.filter(pk=bob.pk).update(is_staff=is_staff)
-        token = issued_to(bob).access
+        token = issue(bob).access
 
         codes = []
         for id in (chat.pk, MISSING, "nonsense"):

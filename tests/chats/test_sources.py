@@ -11,7 +11,7 @@ from django.conf import LazySettings
 
 from alchemyst.accounts.models import User
 from chats.answers.research import PLANNING
-from chats.answers.speech import Spoken
+from chats.answers.speech import SpeechFilter
 from chats.models import Chat, Generation
 from personas.models import Persona
 from proxy.models import UsageRecord
@@ -89,7 +89,7 @@ class TestResearch:
         earlier = talk(alice, "How do I bake?", BREAD, title="Baking")
         talk(bob, "Mine?", "Sourdough is Bob's secret.", title="Bob's")
         deleted = talk(alice, "Gone?", "Sourdough in the bin.", title="Gone")
-        Chat.objects.filter(pk=deleted.pk).throw_away()
+        Chat.objects.filter(pk=deleted.pk).move_to_trash()
 
         body = asking("How long does sourdough rise?", tools={"research": True})
         found = api.streamed(body)
@@ -161,10 +161,10 @@ class TestVoice:
     )
     def test_is_the_same_wherever_the_text_is_cut(self, marked: str, plain: str):
         for size in (1, 2, 3, 7, 1000):
-            spoken = Spoken()
+            spoken = SpeechFilter()
             pieces = [marked[n : n + size] for n in range(0, len(marked), size)]
 
-            said = "".join(spoken.plain(piece) for piece in pieces) + spoken.rest()
+            said = "".join(spoken.plain(piece) for piece in pieces) + spoken.flush()
 
             assert said == plain
 

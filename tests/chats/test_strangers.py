@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey, User
 from chats.models import Chat
 from tests.chats.conftest import MISSING, TEA, texts
@@ -72,7 +72,7 @@ class TestAChatOfSomebodyElse:
 
     def test_is_not_there_for_staff_either(self, chat: Chat, case):
         staff = User.objects.create_user("staff", is_staff=True, is_superuser=True)
-        client = APIClient(headers={"authorization": f"Bearer {issued_to(staff).access}"})
+        client = APIClient(headers={"authorization": f"Bearer {issue(staff).access}"})
 
         answer = ask(client, case, chat.pk, chat.messages.get(position=2).pk)
 
@@ -94,7 +94,7 @@ class TestACallerWithout:
         assert ask(client, case, chat.pk, MISSING).status_code == 401
 
     def test_a_living_account_is_refused(self, chat: Chat, alice: User, case):
-        client = APIClient(headers={"authorization": f"Bearer {issued_to(alice).access}"})
+        client = APIClient(headers={"authorization": f"Bearer {issue(alice).access}"})
         alice.is_active = False
         alice.save()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.common.web.asgi import (
-    ClientGone,
+    ClientDisconnected,
     Message,
     Receive,
     header,
@@ -81,7 +81,7 @@ class TestABody:
     async def test_whose_sender_leaves_is_none(self):
         receive = receiving(piece(b"1234", more=True), {"type": "http.disconnect"})
 
-        with pytest.raises(ClientGone):
+        with pytest.raises(ClientDisconnected):
             await read_body(request_of(), receive, 7)
 
 

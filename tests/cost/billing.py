@@ -63,9 +63,9 @@ class BillingProvider(FakeProvider):
                 )
                 found = max(found, FRONT + sum(sizes[:same]))
         total = FRONT + sum(sizes)
-        cached = found // self.rates.step * self.rates.step if found >= self.rates.least else 0
+        cached = found // self.rates.step * self.rates.step if found >= self.rates.min_prefix else 0
         cached = 0 if self.forgets else cached
-        is_written = self.rates.write > 1 and total >= self.rates.least
+        is_written = self.rates.write > 1 and total >= self.rates.min_prefix
         written = total - cached if is_written else 0
         self._seen.append((said, self.time))
         self.calls.append({"prompt": total, "cached": cached, "written": written})

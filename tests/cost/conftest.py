@@ -52,7 +52,7 @@ def price(billing: BillingProvider, server: str) -> Price:
         cached=Decimal("0.50"),
         write=Decimal("6.25"),
         output=Decimal("25.00"),
-        least=RATES.least,
+        least=RATES.min_prefix,
         step=RATES.step,
         lifetime=RATES.lifetime,
         since=date(2026, 1, 1),

@@ -19,7 +19,7 @@ RATES = {
     "tenth": Rates(),
     "written": Rates(read=0.1, write=1.25),
     "free": Rates(read=0.05, write=1.25),
-    "whole": Rates(step=1, least=64, is_whole=True),
+    "whole": Rates(step=1, min_prefix=64, exact_match_only=True),
     "long": Rates(long_above=4000, long_factor=2.0),
 }
 
@@ -74,11 +74,11 @@ class Bill:
                 if old != new:
                     break
                 same += 1
-            if not self.rates.is_whole or same == len(seen):
+            if not self.rates.exact_match_only or same == len(seen):
                 found = max(found, sum(tokens[:same]))
-        hit = found // self.rates.step * self.rates.step if found >= self.rates.least else 0
+        hit = found // self.rates.step * self.rates.step if found >= self.rates.min_prefix else 0
         total = sum(tokens)
-        is_written = self.rates.lifetime and total >= self.rates.least
+        is_written = self.rates.lifetime and total >= self.rates.min_prefix
         cost = hit * self.rates.read + (total - hit) * (self.rates.write if is_written else 1)
         if self.rates.long_above and total > self.rates.long_above:
             cost *= self.rates.long_factor

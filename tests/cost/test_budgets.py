@@ -12,7 +12,7 @@ import requests
 from django.contrib.auth.models import Group
 from django.urls import reverse
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey
 from proxy.limits import budgets
 from proxy.models import Budget, BudgetHold, Price
@@ -113,7 +113,7 @@ class TestWhose:
         group.user_set.add(alice, bob)
         made = budget(NANOS, group=group)
         put()
-        put(issued_to(bob).access)
+        put(issue(bob).access)
 
         assert spent(made) == 2 * EACH
 

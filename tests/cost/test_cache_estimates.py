@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from proxy.cost.policy import PRESETS, decide
 from proxy.cost.rates import Rates
-from proxy.filtering.cache_estimates import NONE_AT_ALL, RECENT, Belief
+from proxy.filtering.cache_estimates import MAX_MISSES, WINDOW, CacheEstimate
 
 from .conversations import turn
 
 RATES = Rates()
 
 
-def taught(*answers: tuple[int, int, float]) -> Belief:
+def taught(*answers: tuple[int, int, float]) -> CacheEstimate:
     """The belief after answers, each (expected, found, age of the request)."""
-    belief = Belief()
+    belief = CacheEstimate()
     for expected, found, age in answers:
         belief = belief.after(expected, found, age, RATES)
     return belief
@@ -21,46 +21,46 @@ def taught(*answers: tuple[int, int, float]) -> Belief:
 
 class TestLifetime:
     def test_is_the_tariffs_at_first(self):
-        assert Belief().corrected(RATES) == RATES
+        assert CacheEstimate().adjust(RATES) == RATES
 
     def test_is_longer_once_something_older_was_found(self):
-        assert taught((0, 2048, 900.0)).corrected(RATES).lifetime == 900
+        assert taught((0, 2048, 900.0)).adjust(RATES).lifetime == 900
 
     def test_is_shorter_once_two_in_a_row_were_not_found(self):
         belief = taught((4096, 0, 200.0), (4096, 0, 150.0))
 
-        assert belief.corrected(RATES).lifetime == 150
+        assert belief.adjust(RATES).lifetime == 150
 
     def test_does_not_follow_from_one_miss(self):
-        assert taught((4096, 0, 200.0)).corrected(RATES).lifetime == RATES.lifetime
+        assert taught((4096, 0, 200.0)).adjust(RATES).lifetime == RATES.lifetime
 
 
 class TestNoCache:
     def test_is_believed_after_some_answers_without_a_hit(self):
-        belief = taught(*[(4096, 0, 5.0)] * NONE_AT_ALL)
+        belief = taught(*[(4096, 0, 5.0)] * MAX_MISSES)
 
-        assert not belief.corrected(RATES).has_cache
+        assert not belief.adjust(RATES).has_cache
 
     def test_is_over_with_the_next_hit(self):
-        belief = taught(*[(4096, 0, 5.0)] * NONE_AT_ALL, (0, 1024, 5.0))
+        belief = taught(*[(4096, 0, 5.0)] * MAX_MISSES, (0, 1024, 5.0))
 
-        assert belief.corrected(RATES).has_cache
+        assert belief.adjust(RATES).has_cache
 
     def test_does_not_follow_from_answers_of_which_little_was_expected(self):
-        assert taught(*[(1024, 0, 5.0)] * 10).corrected(RATES).has_cache
+        assert taught(*[(1024, 0, 5.0)] * 10).adjust(RATES).has_cache
 
 
 class TestAlarm:
     def test_rings_when_less_than_half_of_what_was_expected_is_found(self):
-        assert taught(*[(4096, 1024, 5.0)] * RECENT).is_alarmed
+        assert taught(*[(4096, 1024, 5.0)] * WINDOW).is_unreliable
 
     def test_needs_enough_answers(self):
-        assert not taught(*[(4096, 1024, 5.0)] * (RECENT - 1)).is_alarmed
+        assert not taught(*[(4096, 1024, 5.0)] * (WINDOW - 1)).is_unreliable
 
     def test_ends_when_more_is_found(self):
-        found = [(4096, 1024, 5.0)] * RECENT + [(4096, 4096, 5.0)] * RECENT
+        found = [(4096, 1024, 5.0)] * WINDOW + [(4096, 4096, 5.0)] * WINDOW
 
-        assert not taught(*found).is_alarmed
+        assert not taught(*found).is_unreliable
 
 
 class TestConversations:
@@ -72,7 +72,7 @@ class TestConversations:
 
     def test_are_cold_once_nothing_was_found_twice(self):
         _, state = self.decided()
-        state = state.taught(0, state.expected).taught(0, state.expected)
+        state = state.with_feedback(0, state.expected).with_feedback(0, state.expected)
 
         again, _ = decide(turn([20, 400] * 12 + [20]), state, RATES, 10.0, PRESETS["balanced"])
 
@@ -81,10 +81,12 @@ class TestConversations:
     def test_forget_the_request_of_which_only_a_part_was_found(self):
         _, state = self.decided()
 
-        assert len(state.taught(128, state.expected).sent) == len(state.sent)
-        assert all(s.at != state.relied_on for s in state.taught(128, state.expected).sent)
+        assert len(state.with_feedback(128, state.expected).sent) == len(state.sent)
+        assert all(
+            s.sent_at != state.relied_on for s in state.with_feedback(128, state.expected).sent
+        )
 
     def test_stay_as_they_are_where_all_was_found(self):
         _, state = self.decided()
 
-        assert state.taught(state.expected, state.expected) == state
+        assert state.with_feedback(state.expected, state.expected) == state

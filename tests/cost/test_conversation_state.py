@@ -14,7 +14,7 @@ from proxy.cost.state import State
 from proxy.filtering import conversation_state
 
 needs_redis = pytest.mark.skipif(not operators.REDIS_URL, reason="needs Redis")
-STATE = State(array("Q", [1, 2, 3]), turns=4, bank=2.5)
+STATE = State(array("Q", [1, 2, 3]), turns=4, savings_balance=2.5)
 
 
 def read(conversation: str, *, hold: bool = True) -> State | None:
@@ -34,7 +34,7 @@ def test_what_is_written_is_read():
 
 @needs_redis
 def test_who_comes_second_waits_for_what_the_first_writes(monkeypatch):
-    monkeypatch.setattr(conversation_state, "PATIENCE", 5.0)
+    monkeypatch.setattr(conversation_state, "REDIS_BUDGET", 5.0)
 
     async def both() -> State | None:
         await conversation_state.read("c", "h|m")

@@ -174,8 +174,8 @@ class TestAlarm:
     def test_everything_is_sent_while_far_less_is_cached_than_expected(
         self, ask, billing, price, rows, monkeypatch
     ):
-        monkeypatch.setattr("proxy.filtering.cache_estimates.RECENT", 3)
-        monkeypatch.setattr("proxy.filtering.cache_estimates.NONE_AT_ALL", 100)
+        monkeypatch.setattr("proxy.filtering.cache_estimates.WINDOW", 3)
+        monkeypatch.setattr("proxy.filtering.cache_estimates.MAX_MISSES", 100)
         billing.forgets = True
         for messages in turns():
             answer = ask(messages)

@@ -21,10 +21,10 @@ from proxy.cost.rates import Rates
 from proxy.cost.state import State
 from proxy.cost.turn import Turn
 from proxy.filtering import result
-from proxy.filtering.cache_estimates import Belief
-from proxy.filtering.cost_gate import Gate, judged
-from proxy.filtering.decisions import decided
-from proxy.filtering.result import Context, Wish
+from proxy.filtering.cache_estimates import CacheEstimate
+from proxy.filtering.cost_gate import CostGateConfig, assess
+from proxy.filtering.decisions import decisions_of
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Dialect, Route
 from proxy.wire.gemini_contents import broken_rules
@@ -193,29 +193,31 @@ def _called(dialect: Dialect, number: int) -> list[dict[str, Any]]:
 
 def forwarded(
     turns: list[list[Any]], dialect: Dialect = openai, *, may_move: bool = True, **fields: Any
-) -> Iterator[Context]:
+) -> Iterator[FilterResult]:
     """Yield what is forwarded of each turn, a minute and a half apart."""
     table = Table([Tariff("h", lifetime=300, least=1024)])
-    gate = Gate("balanced", "h", 1, "k", table, may_move)
+    gate = CostGateConfig("balanced", "h", 1, "k", table, may_move)
     state: State | None = None
     for number, messages in enumerate(turns):
         field = "contents" if dialect is gemini else "messages"
         body = json.dumps({"model": MODEL, field: messages} | fields).encode()
         request = dialect.read(body, ROUTES[dialect], most_messages=2000)
-        found = judged(
+        found = assess(
             request, gate, "very_strict", pinned=frozenset(), excluded=frozenset(),
             deadline=time.monotonic() + 60, is_shadow=False,
         )  # fmt: skip
         assert found is not None
-        gated, state = found.chosen(state, Belief(), number * 90.0)
+        gated, state = found.decide(state, CacheEstimate(), number * 90.0)
         verdicts, moved = found.verdicts(gated.decision), gated.decision.moved
-        made = result.decided(request, dialect, Wish("very_strict"), verdicts, 0.0, moved)
+        made = result.apply_verdicts(
+            request, dialect, FilterOptions("very_strict"), verdicts, 0.0, moved
+        )
         yield replace(made, gated=gated)
 
 
-def moved(made: Context) -> int:
-    assert made.gated is not None
-    return made.gated.decision.moved
+def moved(made: FilterResult) -> int:
+    assert made.cost_decision is not None
+    return made.cost_decision.decision.moved
 
 
 @pytest.mark.parametrize("dialect", ROUTES, ids=lambda dialect: dialect.NAME)
@@ -270,7 +272,7 @@ def test_the_account_of_a_request_says_what_was_moved():
     made = next(made for made in forwarded(conversation(1)) if moved(made))
 
     assert f"moved={moved(made).bit_count()}; " in made.header
-    reasons = {each.index: (each.fate, each.reason) for each in decided(made)}
+    reasons = {each.index: (each.fate, each.reason) for each in decisions_of(made)}
     for place in message_set.listed(moved(made)):
         assert reasons[place] == ("kept", "moved before the question")
 

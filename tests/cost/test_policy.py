@@ -79,7 +79,7 @@ class TestGuaranteed:
                 billed(decision.messages, each, ours, number * pause)
                 billed(each.everything, each, everything, number * pause)
                 assert ours.paid <= everything.paid + 1e-6
-                assert state.bank >= -1e-6
+                assert state.savings_balance >= -1e-6
 
     def test_pays_less_in_the_end_where_topics_change(self):
         ours, everything = Bill(Rates()), Bill(Rates())
@@ -109,7 +109,7 @@ class TestBalanced:
         found = [decision for _, decision, _ in replayed(_topics(12, 10), Rates())]
 
         assert {"full", "continue", "fresh"} <= {decision.mode for decision in found}
-        assert found[-1].bank > 0
+        assert found[-1].savings_balance > 0
 
     def test_sends_a_short_conversation_whole(self):
         tokens = [20, 100] * 5 + [20]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey, User
 from chats.models import Chat
 from personas.models import Persona, PersonaVersion
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("shipped")
 def as_staff(db: None) -> APIClient:
     client = APIClient()
     staff = User.objects.create_user("staff", is_staff=True)
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issued_to(staff).access}")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issue(staff).access}")
     return client
 
 
@@ -163,7 +163,7 @@ class TestSharing:
     def test_ones_own_persona_goes_before_a_shared_one(self, as_alice: APIClient, alice: User):
         as_alice.post(PERSONAS, PIRATE | {"slug": "maya"}, format="json")
 
-        meant = Persona.objects.meant(alice, "maya")
+        meant = Persona.objects.resolve(alice, "maya")
 
         assert meant is not None
         assert meant.owner == alice

@@ -34,9 +34,9 @@ FEW = ["", "fail/401", "echo", "cut", "redirect"]
 NEWEST = 10
 # Faults of the provider's side, and of ours: each of them passes the key by another way out.
 FAILING_STEPS = [
-    "proxy.upstream.relay.opened",
+    "proxy.upstream.relay.send",
     "proxy.upstream.relay._relay_body",
-    "proxy.upstream.headers.downward",
+    "proxy.upstream.headers.response_headers",
 ]
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 from django.conf import LazySettings
 
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.limits import rate
 from alchemyst.accounts.models import User
 from alchemyst.asgi import within_limits
@@ -111,7 +111,7 @@ class TestWhoFindsNoPlace:
         response = requests.post(
             f"{through()}/chat/completions",
             json=completion(QUESTION),
-            headers={"Authorization": f"Bearer {issued_to(bob).access}"},
+            headers={"Authorization": f"Bearer {issue(bob).access}"},
         )
 
         assert response.status_code == 200

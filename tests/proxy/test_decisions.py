@@ -37,9 +37,7 @@ def written(server: str, the_server: Server) -> Iterator[Callable[[], None]]:
     """Has the records written that wait in memory."""
 
     def write() -> None:
-        asyncio.run_coroutine_threadsafe(decision_writer.waiting.close(), the_server.loop).result(
-            10
-        )
+        asyncio.run_coroutine_threadsafe(decision_writer.queue.close(), the_server.loop).result(10)
 
     yield write
     write()
@@ -286,8 +284,8 @@ class TestNoRecord:
         self, keyed, through: Through, written, monkeypatch: pytest.MonkeyPatch
     ):
         client = keyed()
-        monkeypatch.setattr(decision_writer.waiting, "most", 1000)
-        before = decision_writer.waiting.lost
+        monkeypatch.setattr(decision_writer.queue, "limit", 1000)
+        before = decision_writer.queue.dropped
 
         answers = [
             client.post(f"{through()}/chat/completions", json=completion()) for _ in range(3)
@@ -295,8 +293,8 @@ class TestNoRecord:
         written()
 
         assert [answer.status_code for answer in answers] == [200] * 3
-        assert DecisionRecord.objects.count() + decision_writer.waiting.lost - before == 3
-        assert decision_writer.waiting.lost > before
+        assert DecisionRecord.objects.count() + decision_writer.queue.dropped - before == 3
+        assert decision_writer.queue.dropped > before
 
     def test_of_a_deleted_account_takes_others_along(
         self, keyed, through: Through, written, alice: User, bob: User

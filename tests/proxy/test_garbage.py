@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.common.web.asgi import ClientGone
+from proxy.common.web.asgi import ClientDisconnected
 from proxy.options import Bounds
-from proxy.upstream.deadline import Watch
-from proxy.upstream.http1 import Broken, head_of
+from proxy.upstream.deadline import CallDeadline
+from proxy.upstream.http1 import ProtocolError, head_of
 from proxy.upstream.pool import Pool
 from proxy.upstream.ssrf_guard import Resolver
 from proxy.upstream.target import Origin
@@ -30,25 +30,25 @@ async def never() -> MutableMapping[str, Any]:
 
 
 async def _ended_well() -> None:
-    with Watch(never, BOUNDS) as watch:
-        watch.allow(60)
+    with CallDeadline(never, BOUNDS) as watch:
+        watch.extend(60)
 
 
 async def _ended_late() -> None:
-    with Watch(never, BOUNDS) as watch:
-        watch.allow(0.01)
+    with CallDeadline(never, BOUNDS) as watch:
+        watch.extend(0.01)
         try:
             await asyncio.sleep(1)
         except asyncio.CancelledError:
-            assert watch.is_late
-            watch.forgive()
+            assert watch.is_timed_out
+            watch.uncancel()
 
 
 async def _left_by_the_client() -> None:
     async def leaves() -> MutableMapping[str, Any]:
         return {"type": "http.disconnect"}
 
-    with pytest.raises(ClientGone), Watch(leaves, BOUNDS):
+    with pytest.raises(ClientDisconnected), CallDeadline(leaves, BOUNDS):
         await asyncio.sleep(1)
 
 
@@ -84,8 +84,8 @@ def test_a_connection_makes_no_cycle(provider: FakeProvider, path: str):
         pool = Pool(Resolver(is_guarded=False))
 
         async def call() -> None:
-            with suppress(Broken):
-                answer = await pool.ask(origin, head, None, is_safe=False)
+            with suppress(ProtocolError):
+                answer = await pool.send(origin, head, None, is_safe=False)
                 while await answer.read():
                     pass
                 pool.release(origin, answer)

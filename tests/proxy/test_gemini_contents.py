@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import InvalidMessages
 from proxy.filtering import result as filtering_result
-from proxy.filtering.result import Wish
+from proxy.filtering.result import FilterOptions
 from proxy.relevance.messages import Message
 from proxy.wire import gemini
 from proxy.wire.dialect import Request, Route
@@ -34,7 +34,7 @@ def read(*contents: dict[str, Any]) -> list[Message]:
 def sent(contents: list[Any], mode: str = "very_strict") -> list[Any]:
     """What Gemini gets of a history."""
     return json.loads(
-        filtering_result.filtered(request(contents), gemini, Wish(mode, seconds=60)).body
+        filtering_result.filtered(request(contents), gemini, FilterOptions(mode, seconds=60)).body
     )["contents"]
 
 
@@ -221,7 +221,7 @@ class TestTheResult:
 
         assert gemini.written(asked, [[1], [6]]) is None
         monkeypatch.setattr("proxy.relevance.filter.kept", lambda verdicts: [1, 6])
-        result = filtering_result.filtered(asked, gemini, Wish("strict"))
+        result = filtering_result.filtered(asked, gemini, FilterOptions("strict"))
         assert (result.body, result.filtering) == (asked.body, "unchanged")
 
 
@@ -344,4 +344,4 @@ def test_the_current_turn_and_all_media_stay(contents, mode):
 def test_off_changes_no_byte(contents):
     asked = request(contents)
 
-    assert filtering_result.filtered(asked, gemini, Wish("off")).body is asked.body
+    assert filtering_result.filtered(asked, gemini, FilterOptions("off")).body is asked.body

@@ -7,7 +7,13 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.upstream.http1 import MOST_BESIDE, MOST_HELD, Broken, Connection, RawHeaders
+from proxy.upstream.http1 import (
+    MAX_NON_BODY,
+    READ_HIGH_WATER,
+    Connection,
+    ProtocolError,
+    RawHeaders,
+)
 from tests.proxy.test_sse_fuzz import in_pieces, sizes
 
 bounded = settings(max_examples=300, deadline=None, derandomize=True)
@@ -69,7 +75,7 @@ async def answered(pieces: list[bytes]) -> Result:
     """Feed an answer and the end of its connection; return what is read of it."""
     connection = Connection(asyncio.get_running_loop())
     socket = Socket(connection)
-    asking = asyncio.ensure_future(connection.ask(b"", None))
+    asking = asyncio.ensure_future(connection.send_request(b"", None))
     await asyncio.sleep(0)
     for piece in pieces:
         if not socket.is_aborted:
@@ -82,7 +88,7 @@ async def answered(pieces: list[bytes]) -> Result:
             await asking
             while piece := await connection.read():
                 body += piece
-    except Broken:
+    except ProtocolError:
         return connection.status, connection.headers if connection.status else [], body, False
     return connection.status, connection.headers, body, True
 
@@ -98,7 +104,7 @@ def test_the_pieces_that_an_answer_comes_in_change_nothing(answer: bytes, sizes:
 async def test_an_answer_that_nobody_reads_is_held_within_a_bound():
     connection = Connection(asyncio.get_running_loop())
     socket = Socket(connection)
-    asking = asyncio.ensure_future(connection.ask(b"", None))
+    asking = asyncio.ensure_future(connection.send_request(b"", None))
     await asyncio.sleep(0)
 
     connection.data_received(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -108,7 +114,7 @@ async def test_an_answer_that_nobody_reads_is_held_within_a_bound():
         connection.data_received(b"x" * 1024)
         fed += 1024
 
-    assert fed <= MOST_HELD + 1024
+    assert fed <= READ_HIGH_WATER + 1024
     assert len(await connection.read()) == fed
     assert not socket.is_paused
 
@@ -116,7 +122,7 @@ async def test_an_answer_that_nobody_reads_is_held_within_a_bound():
 async def test_a_head_without_an_end_is_held_within_a_bound():
     connection = Connection(asyncio.get_running_loop())
     socket = Socket(connection)
-    asking = asyncio.ensure_future(connection.ask(b"", None))
+    asking = asyncio.ensure_future(connection.send_request(b"", None))
     await asyncio.sleep(0)
 
     connection.data_received(b"HTTP/1.1 200 OK\r\n")
@@ -125,5 +131,5 @@ async def test_a_head_without_an_end_is_held_within_a_bound():
         connection.data_received(b"x: y\r\n" * 100)
         fed += 600
 
-    assert fed <= MOST_BESIDE + 600
-    assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], Broken)
+    assert fed <= MAX_NON_BODY + 600
+    assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], ProtocolError)

@@ -21,7 +21,7 @@ Through = Callable[..., str]
 @pytest.fixture(autouse=True)
 def _on_again() -> Iterator[None]:
     yield
-    kill_switch._is_off, kill_switch._read_at = False, float("-inf")
+    kill_switch._is_active, kill_switch._read_at = False, float("-inf")
 
 
 def result(http: requests.Session, through: Through) -> str:
@@ -67,10 +67,10 @@ class TestTheCommand:
 
 @pytest.mark.django_db
 def test_a_worker_sees_the_switch_when_it_asks():
-    assert not kill_switch.is_off()
+    assert not kill_switch.is_active()
     FilterSwitch.turn(off=True)
-    assert not kill_switch.is_off()
+    assert not kill_switch.is_active()
 
     kill_switch._read_at -= kill_switch.FRESH_SECONDS
 
-    assert kill_switch.is_off()
+    assert kill_switch.is_active()

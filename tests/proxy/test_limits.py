@@ -35,7 +35,7 @@ AT_ONCE = 50
 
 @pytest.fixture(autouse=True)
 def _nothing_counted() -> None:
-    stores.in_process.clear()
+    stores.memory_counters.clear()
     if current.REDIS_URL:
         with redis.Redis.from_url(current.REDIS_URL) as client:
             for key in client.scan_iter("alchemyst:allowance:*"):

@@ -11,7 +11,7 @@ import requests
 from aiohttp import web
 
 from proxy.filtering import result
-from proxy.filtering.result import Wish
+from proxy.filtering.result import FilterOptions
 from proxy.wire import openai
 from proxy.wire.dialect import Route
 from tests.fakes import BEHAVIOURS, FakeProvider, Received
@@ -121,7 +121,7 @@ BEHAVIOURS["replay"] = replay
 def filtered(messages: list[dict[str, Any]], **more: Any) -> list[dict[str, Any]]:
     body = json.dumps(completion(messages, **more)).encode()
     request = openai.read(body, ROUTE, most_messages=2000)
-    sent = result.filtered(request, openai, Wish("very_strict", seconds=60)).body
+    sent = result.filtered(request, openai, FilterOptions("very_strict", seconds=60)).body
     return json.loads(sent)["messages"]
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import redis
 
-from proxy.common.runtime.periodic import repeat
+from proxy.common.runtime.periodic import run_periodically
 
 
 async def ended(task: asyncio.Task[None]) -> bool:
@@ -26,7 +26,9 @@ def test_what_fails_is_told_and_done_again():
         raise redis.ConnectionError("away")
 
     async def main() -> None:
-        task = asyncio.create_task(repeat(work, seconds=0, failed=lambda e: told.append(str(e))))
+        task = asyncio.create_task(
+            run_periodically(work, seconds=0, on_error=lambda e: told.append(str(e)))
+        )
         await asyncio.wait_for(again.wait(), 5)
         task.cancel()
         assert await ended(task)
@@ -44,7 +46,9 @@ def test_a_cancellation_ends_it_even_where_a_library_makes_a_fault_of_it(seconds
             raise redis.TimeoutError from None
 
     async def main() -> None:
-        task = asyncio.create_task(repeat(work, seconds=seconds, failed=lambda error: None))
+        task = asyncio.create_task(
+            run_periodically(work, seconds=seconds, on_error=lambda error: None)
+        )
         await asyncio.sleep(0)
         task.cancel()
         assert await ended(task)

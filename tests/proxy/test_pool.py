@@ -159,8 +159,8 @@ class TestAKeptConnection:
         assert (provider.connections, provider.requests) == (3, 3)
 
     def test_is_let_go_after_a_while(self, served, ask, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(pool, "KEPT_SECONDS_IN_THE_CLEAR", 0.1)
-        monkeypatch.setattr(pool, "SWEPT_EVERY_SECONDS", 0.1)
+        monkeypatch.setattr(pool, "PLAINTEXT_KEEPALIVE_SECONDS", 0.1)
+        monkeypatch.setattr(pool, "SWEEP_SECONDS", 0.1)
         provider = served(saying(SIZED + BODY))
 
         ask(provider)

@@ -16,13 +16,13 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from alchemyst import env
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey, User
 from alchemyst.operations import checks
 from proxy.common import vault
 from proxy.errors import KeyUnreadable
 from proxy.models import Provider
-from proxy.providers.cache import Stored, memory
+from proxy.providers.cache import StoredProvider, memory
 from proxy.upstream.target import base_of
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
@@ -50,7 +50,7 @@ def staff(db: None) -> User:
 @pytest.fixture
 def as_staff(staff: User) -> APIClient:
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issued_to(staff).access}")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issue(staff).access}")
     return client
 
 
@@ -615,7 +615,7 @@ class TestTheVault:
 
 
 class TestTheMemory:
-    MEANT = Stored(base_of(SOUND["base_url"]), "openai", CANARY)
+    MEANT = StoredProvider(base_of(SOUND["base_url"]), "openai", CANARY)
 
     def test_shows_no_key(self):
         assert CANARY not in repr(self.MEANT)

@@ -100,9 +100,9 @@ class TestTheResolver:
 
         # Where the network refuses it at once, the first address is given up for the second.
         with pytest.raises((OSError, TimeoutError, InvalidTarget)):
-            await pool.ask(origin, HEAD, None, is_safe=True)
+            await pool.send(origin, HEAD, None, is_safe=True)
         with pytest.raises(InvalidTarget):
-            await pool.ask(origin, HEAD, None, is_safe=True)
+            await pool.send(origin, HEAD, None, is_safe=True)
 
         assert len(rebinding.asked) > 1
         assert not provider.received

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from proxy.upstream.http1 import Broken, head_of
+from proxy.upstream.http1 import ProtocolError, head_of
 from proxy.upstream.pool import Pool
 from proxy.upstream.ssrf_guard import Resolver
 from proxy.upstream.target import Origin
@@ -102,13 +102,13 @@ async def by_ours(port: int, method: str) -> Reading:
     try:
         async with asyncio.timeout(SECONDS):
             head = head_of(method, b"/", b"127.0.0.1", [], None)
-            answer = await pool.ask(origin, head, None, is_safe=False)
+            answer = await pool.send(origin, head, None, is_safe=False)
             try:
                 while piece := await answer.read():
                     body += piece
             finally:
                 pool.release(origin, answer)
-    except Broken:
+    except ProtocolError:
         return None
     finally:
         pool.close()

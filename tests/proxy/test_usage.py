@@ -98,14 +98,14 @@ def test_usage_outlives_the_account(http: requests.Session, through: Through, al
 def test_a_call_is_never_delayed_by_rows_that_cannot_be_written(
     http: requests.Session, through: Through, monkeypatch: pytest.MonkeyPatch, rows: Rows
 ):
-    monkeypatch.setattr(usage_writer.waiting, "most", 2 * usage_writer.BARE_BYTES)
-    before = usage_writer.waiting.lost
+    monkeypatch.setattr(usage_writer.queue, "limit", 2 * usage_writer.BARE_BYTES)
+    before = usage_writer.queue.dropped
 
     answers = [http.post(f"{through()}/chat/completions", json=completion()) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200] * 3
-    assert len(rows()) + usage_writer.waiting.lost - before == 3
-    assert usage_writer.waiting.lost > before
+    assert len(rows()) + usage_writer.queue.dropped - before == 3
+    assert usage_writer.queue.dropped > before
 
 
 @pytest.mark.parametrize(

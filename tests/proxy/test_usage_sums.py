@@ -24,7 +24,7 @@ URL = "/api/v1/usage"
 NOON = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
 
-def a_call(user: Any, **changes: Any) -> usage_writer.Noted:
+def a_call(user: Any, **changes: Any) -> usage_writer.UsageEntry:
     """A call as the proxy notes it."""
     created = changes.pop("created", NOON)
     fields = {
@@ -45,14 +45,14 @@ def a_call(user: Any, **changes: Any) -> usage_writer.Noted:
         **changes,
     }
     counts = {"prompt_tokens": 50, "cached_tokens": 20, "completion_tokens": 7}
-    return usage_writer.Noted(created, fields, [], lambda tail: counts)  # type: ignore[arg-type, return-value]
+    return usage_writer.UsageEntry(created, fields, [], lambda tail: counts)  # type: ignore[arg-type, return-value]
 
 
 _numbers = iter(range(1, 1_000_000))
 
 
-def written(*calls: usage_writer.Noted) -> None:
-    usage_writer.waiting._write(list(calls))
+def written(*calls: usage_writer.UsageEntry) -> None:
+    usage_writer.queue._write(list(calls))
 
 
 @pytest.mark.django_db
@@ -138,7 +138,7 @@ def test_writers_in_many_threads_lose_nothing(transactional_db, alice):
     assert sum(days.values_list("requests", flat=True)) == UsageRecord.objects.count() == 160
 
 
-def _write_and_close(batch: list[usage_writer.Noted]) -> None:
+def _write_and_close(batch: list[usage_writer.UsageEntry]) -> None:
     from django.db import connection
 
     try:

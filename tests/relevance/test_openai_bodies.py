@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.filtering import result as filtering_result
-from proxy.filtering.result import Context, Wish
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.modes import NAMES, OFF
 from proxy.wire import openai, token_count
@@ -113,11 +113,11 @@ def read(body: bytes) -> Request:
     return openai.read(body, ROUTE, most_messages=2000)
 
 
-def filtered(asked: Request, mode: str) -> Context:
-    return filtering_result.filtered(asked, openai, Wish(mode, seconds=60))
+def filtered(asked: Request, mode: str) -> FilterResult:
+    return filtering_result.filtered(asked, openai, FilterOptions(mode, seconds=60))
 
 
-def kept(result: Context) -> list[int]:
+def kept(result: FilterResult) -> list[int]:
     """The places that stay, by the verdicts; all where none were needed."""
     return [v.index for v in result.verdicts or () if v.fate != "dropped"]
 

@@ -124,7 +124,7 @@ def _in_use() -> dict[str, Any]:
     alice = User.objects.get(username="alice")
     return {
         "password": alice.check_password("correct-horse-battery"),
-        "key": [key.name for key in ApiKey.objects.opened_by(KEY)],
+        "key": [key.name for key in ApiKey.objects.for_secret(KEY)],
         "chats": [chat.title for chat in Chat.objects.of(alice).order_by("title")],
         "searched": [chat.title for chat in Chat.objects.of(alice).about("levain")],
         "shared": sorted(Persona.objects.filter(is_shared=True).values_list("slug", flat=True)),

@@ -21,7 +21,7 @@ from schemathesis.checks import (
 )
 
 from alchemyst.accounts.models import ApiKey, User
-from alchemyst.celery import here
+from alchemyst.celery import in_process_runner
 from proxy.models import DecisionRecord, Provider
 from tests.chats.answers import persona
 from tests.chats.conftest import TEA, talk
@@ -82,7 +82,7 @@ def known(
         "target": quote(target, safe=""),
     }
     # What was begun in the background needs its rows.
-    assert here.settle(20)
+    assert in_process_runner.settle(20)
 
 
 @SCHEMA.parametrize()

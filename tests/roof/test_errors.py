@@ -7,7 +7,7 @@ import requests
 from django.db import OperationalError
 from django.test import Client
 
-from alchemyst.accounts.token_cache import memory
+from alchemyst.accounts.auth.token_cache import memory
 
 SHAPE = {"message", "error"}
 
@@ -84,7 +84,7 @@ def test_a_database_that_is_down_is_503_and_worth_another_try(
         raise OperationalError("secret-host refused")
 
     monkeypatch.setattr("alchemyst.accounts.api.views.KeysView.get", fail)
-    monkeypatch.setattr("alchemyst.accounts.auth.authentication.tokens.holder_of", fail)
+    monkeypatch.setattr("alchemyst.accounts.auth.authentication.jwt.user_of", fail)
     memory.forget()
 
     answers = [

@@ -18,7 +18,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db import transaction
 
 from alchemyst import celery
-from alchemyst.celery import here
+from alchemyst.celery import in_process_runner
 from alchemyst.operations import periodic_tasks
 
 done: list[tuple[int, str]] = []
@@ -41,10 +41,10 @@ def _afresh() -> Iterator[None]:
     done.clear()
     gate.set()
     periodic_tasks._started.clear()
-    celery.memory._until = 0.0
+    celery.worker_presence._until = 0.0
     yield
     gate.set()
-    assert here.settle(10)
+    assert in_process_runner.settle(10)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ class TestWithoutABroker:
 
         assert not done
         gate.set()
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         ((thread, word),) = done
         assert word == "tea"
         assert thread != threading.get_ident()
@@ -74,7 +74,7 @@ class TestWithoutABroker:
 
         gate.set()
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert sorted(word for _, word in done) == ["first", "same", "second"]
 
     def test_a_task_that_fails_is_told_in_the_log_and_hurts_nobody(
@@ -84,7 +84,7 @@ class TestWithoutABroker:
         broken.delay()
         noted.delay("after")
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["after"]
         assert "A task failed: tests.roof.test_tasks.broken" in caplog.text
 
@@ -92,10 +92,10 @@ class TestWithoutABroker:
     def test_a_task_called_on_commit_waits_for_the_commit(self):
         with transaction.atomic():
             noted.delay_on_commit("kept")
-            assert here.settle(10)
+            assert in_process_runner.settle(10)
             assert not done
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["kept"]
 
     @pytest.mark.django_db(transaction=True)
@@ -104,27 +104,27 @@ class TestWithoutABroker:
             noted.delay_on_commit("lost")
             transaction.set_rollback(True)
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert not done
 
 
 class TestWithABroker:
     def test_that_is_down_a_task_runs_here(self, settings: LazySettings):
         settings.REDIS_URL = "redis://127.0.0.1:1/0"
-        celery.memory._client = None
+        celery.worker_presence._client = None
 
         noted.delay("anyway")
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["anyway"]
-        celery.memory._client = None
+        celery.worker_presence._client = None
 
     def test_that_has_no_worker_a_task_runs_here(self, broker: redis.Redis):
         broker.delete(celery.WORKERS)
 
         noted.delay("nobody else")
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["nobody else"]
 
     def test_that_fails_after_a_worker_was_seen_a_task_runs_here(self, broker: redis.Redis):
@@ -133,7 +133,7 @@ class TestWithABroker:
 
         noted.apply_async(["all the same"], connection=dead)
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["all the same"]
 
     def test_and_a_worker_a_task_runs_there(self, broker: redis.Redis):
@@ -143,7 +143,7 @@ class TestWithABroker:
         worker = subprocess.Popen([*command, "--include", __name__], env=environment)
         try:
             assert _comes_true(lambda: bool(broker.exists(celery.WORKERS)))
-            celery.memory._until = 0.0
+            celery.worker_presence._until = 0.0
 
             told.delay("tea")
 
@@ -169,7 +169,7 @@ class TestPeriodicTasks:
         periodic_tasks.start_due()
         periodic_tasks.start_due()
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["again"]
 
     def test_are_started_by_one_of_the_processes_that_share_a_cache(self, alone: None):
@@ -177,7 +177,7 @@ class TestPeriodicTasks:
         periodic_tasks._started.clear()  # as another process sees it
         periodic_tasks.start_due()
 
-        assert here.settle(10)
+        assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["again"]
 
 
@@ -201,7 +201,7 @@ def periodic() -> None:
 @shared_task
 def told(word: str) -> None:
     """Leave a word in Redis, where a test can read it."""
-    celery.memory.client.set("worked", word)
+    celery.worker_presence.client.set("worked", word)
 
 
 @pytest.fixture

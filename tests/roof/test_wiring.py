@@ -74,8 +74,8 @@ def connected() -> tuple[object, ...]:
         [len(signal.receivers) for signal in signals],
         set(checks.registry.registry.registered_checks),
         list(usage_writer.observers),
-        list(conversation_capture._keepers),
-        {topic: list(acts) for topic, acts in broadcast._listeners.items()},
+        list(conversation_capture._sinks),
+        {topic: list(acts) for topic, acts in broadcast._subscribers.items()},
         admission.gate,
     )
 

@@ -28,7 +28,7 @@ def test_from_signing_up_to_a_key_and_back(
     page.get_by_role("button", name="Make the key").click()
     shown = page.locator(".code").first.locator("code").inner_text()
 
-    assert ApiKey.objects.opened_by(shown).get().owner.username == "carol"
+    assert ApiKey.objects.for_secret(shown).get().owner.username == "carol"
 
     page.get_by_role("link", name="I have copied it").click()
     page.get_by_role("button", name="Revoke laptop").click()
@@ -37,7 +37,7 @@ def test_from_signing_up_to_a_key_and_back(
 
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("The key is accepted again.")).to_be_visible()
-    assert ApiKey.objects.opened_by(shown).exists()
+    assert ApiKey.objects.for_secret(shown).exists()
 
 
 @pytest.mark.parametrize("has_script", [True, False])

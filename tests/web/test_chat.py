@@ -314,7 +314,7 @@ class TestManaging:
         self, signed_in: Page, alice: User, writing: Writing
     ):
         chat = Chat.objects.create(owner=alice, title="Long")
-        chat.fill(Message(role="system", content=f"Message {n}") for n in range(100))
+        chat.bulk_append(Message(role="system", content=f"Message {n}") for n in range(100))
         signed_in.goto(f"/chat/{chat.pk}")
         expect(signed_in.get_by_text("Message 99", exact=True)).to_be_in_viewport()
 

@@ -31,7 +31,7 @@ def admin(context: BrowserContext, server: str, sign_in: SignIn) -> Page:
 @pytest.fixture
 def filter_on_again() -> Iterator[None]:
     yield
-    kill_switch._is_off, kill_switch._read_at = False, float("-inf")
+    kill_switch._is_active, kill_switch._read_at = False, float("-inf")
 
 
 def test_blocking_a_user_ends_their_stream(

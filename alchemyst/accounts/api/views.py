@@ -30,7 +30,8 @@ from alchemyst.accounts.api.serializers import (
 )
 from alchemyst.accounts.auth import jwt
 from alchemyst.accounts.auth.access import Access
-from alchemyst.accounts.auth.authentication import access_of, caller
+from alchemyst.accounts.auth.authentication import authenticate as authenticate_token
+from alchemyst.accounts.auth.authentication import caller
 from alchemyst.accounts.auth.permissions import RegistrationIsOpen
 from alchemyst.accounts.limits.throttles import sign_in
 from alchemyst.accounts.models import MOST_KEYS, ApiKey, User
@@ -95,7 +96,7 @@ class TokenView(OpenView):
             user = authenticate(request, **asked)
             if not isinstance(user, User):
                 raise AuthenticationFailed(WRONG_CREDENTIALS)
-        return Response(PairSerializer(jwt.issued_to(user)).data)
+        return Response(PairSerializer(jwt.issue(user)).data)
 
 
 class RefreshView(OpenView):
@@ -105,7 +106,7 @@ class RefreshView(OpenView):
 
     @extend_schema(operation_id="token_refresh", responses=answers(400, 401, _200=PairSerializer))
     def post(self, request: Request) -> Response:
-        return Response(PairSerializer(jwt.rotated(self.asked(request)["refresh"])).data)
+        return Response(PairSerializer(jwt.rotate(self.asked(request)["refresh"])).data)
 
 
 class VerifyView(OpenView):
@@ -117,9 +118,9 @@ class VerifyView(OpenView):
     def post(self, request: Request) -> Response:
         token: str = self.asked(request)["token"]
         try:
-            access_of(token.encode())
+            authenticate_token(token.encode())
         except AuthenticationFailed:
-            jwt.holder_of(jwt.refresh_in(token))
+            jwt.user_of(jwt.refresh_in(token))
         return Response({})
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 from rest_framework.exceptions import NotAuthenticated, Throttled
 
 from alchemyst.accounts.auth.access import Access
-from alchemyst.accounts.auth.authentication import NO_CREDENTIAL, checked, token_in
+from alchemyst.accounts.auth.authentication import NO_CREDENTIAL, authenticate_uncached, token_in
 from alchemyst.accounts.auth.permissions import refuse_without
 from alchemyst.accounts.auth.sessions import of_session
+from alchemyst.accounts.auth.token_cache import memory
 from alchemyst.accounts.limits import rate
-from alchemyst.accounts.limits.quota import Allowance
-from alchemyst.accounts.token_cache import memory
+from alchemyst.accounts.limits.quota import QuotaReservation
 from proxy.common.access import grant
 from proxy.common.runtime.threads import on_database_thread
 from proxy.common.web.asgi import App, Receive, Scope, Send
 
 # A flood of unknown tokens waits for itself alone.
-checked_aside = on_database_thread(checked, at_most=2)
+checked_aside = on_database_thread(authenticate_uncached, at_most=2)
 session_aside = on_database_thread(of_session, at_most=2)
 
 
@@ -70,16 +70,16 @@ class RateLimited:
         self.takes_allowance = takes_allowance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wait = await rate.ahit(self.limit, str(scope["user"].id))
+        wait = await rate.acheck(self.limit, str(scope["user"].id))
         if wait:
             raise Throttled(wait)
         access: Access = scope["access"]
         if not (access.caps and self.takes_allowance):
             await self.app(scope, receive, send)
             return
-        scope["allowance"] = allowance = Allowance(access.caps)
-        await allowance.enter()
+        scope["allowance"] = allowance = QuotaReservation(access.caps)
+        await allowance.acquire()
         try:
             await self.app(scope, receive, send)
         finally:
-            await allowance.leave()
+            await allowance.release()

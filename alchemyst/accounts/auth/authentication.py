@@ -16,19 +16,19 @@ from rest_framework.request import Request
 
 from alchemyst.accounts.auth import jwt
 from alchemyst.accounts.auth.access import Access
+from alchemyst.accounts.auth.token_cache import memory
 from alchemyst.accounts.models import KEY_PREFIX, SCOPES, ApiKey, Limit, User
-from alchemyst.accounts.token_cache import memory
 
 NO_CREDENTIAL = "Give one token, and nothing else: Authorization: Bearer <token>"
 ALL_SCOPES = frozenset(SCOPES)
 
 
-def access_of(token: bytes) -> Access:
+def authenticate(token: bytes) -> Access:
     """Return what `token` allows; raise AuthenticationFailed if that is nothing."""
-    return memory.recall(token) or checked(token)
+    return memory.recall(token) or authenticate_uncached(token)
 
 
-def checked(token: bytes) -> Access:
+def authenticate_uncached(token: bytes) -> Access:
     """Do the same with a look into the database, and remember the answer."""
     age = memory.age
     try:
@@ -51,7 +51,7 @@ def token_in(header: bytes) -> bytes:
 
 def _of_jwt(text: str) -> Access:
     token = jwt.access_in(text)
-    user = jwt.holder_of(token)
+    user = jwt.user_of(token)
     caps = Limit.objects.caps_on(user.pk, None)
     return Access(
         user, _scopes(user), user.relevance, None, float(token["exp"]), caps=caps, cost=user.cost
@@ -60,7 +60,7 @@ def _of_jwt(text: str) -> Access:
 
 def _of_key(text: str) -> Access:
     now = datetime.now(UTC)
-    key = ApiKey.objects.alive(now).opened_by(text).first()
+    key = ApiKey.objects.alive(now).for_secret(text).first()
     if not key:
         raise AuthenticationFailed(jwt.REFUSED)
     key.note_use(now)
@@ -100,7 +100,7 @@ class BearerAuthentication(BaseAuthentication):
         header: str | None = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        access = access_of(token_in(header.encode("latin-1", "replace")))
+        access = authenticate(token_in(header.encode("latin-1", "replace")))
         return access.user, access
 
     def authenticate_header(self, request: Request) -> str:

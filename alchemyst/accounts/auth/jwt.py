@@ -29,8 +29,8 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
+from alchemyst.accounts.auth.token_cache import forget
 from alchemyst.accounts.models import User
-from alchemyst.accounts.token_cache import forget
 
 REFUSED = "This token is invalid, expired or revoked. Sign in again, or use another API key."
 # Longer than any token that we make; a longer one is not even looked at.
@@ -47,7 +47,7 @@ Kind = TypeVar("Kind", bound=Token)
 
 
 @dataclass(frozen=True)
-class Pair:
+class TokenPair:
     """What a sign-in and each refresh hand out."""
 
     access: str
@@ -57,7 +57,7 @@ class Pair:
         return "<Pair>"
 
 
-def issued_to(user: User) -> Pair:
+def issue(user: User) -> TokenPair:
     """Begin a session for `user`."""
     # Nobody else would: what has expired needs no refusing any more.
     OutstandingToken.objects.filter(user_id=user.pk, expires_at__lt=timezone.now()).delete()
@@ -66,10 +66,10 @@ def issued_to(user: User) -> Pair:
     refresh["user_id"] = str(user.pk)
     refresh[SESSION] = uuid4().hex
     refresh[HASH] = user.get_session_auth_hash()
-    return Pair(str(refresh.access_token), str(refresh))
+    return TokenPair(str(refresh.access_token), str(refresh))
 
 
-def rotated(text: str) -> Pair:
+def rotate(text: str) -> TokenPair:
     """Exchange a refresh token for a new pair. Of two that come at once, one is refused."""
     refresh = refresh_in(text)
     with transaction.atomic():
@@ -77,7 +77,7 @@ def rotated(text: str) -> Pair:
     refresh.set_jti()
     refresh.set_exp()
     refresh.set_iat()
-    return Pair(str(refresh.access_token), str(refresh))
+    return TokenPair(str(refresh.access_token), str(refresh))
 
 
 def end_session(text: str) -> None:
@@ -99,7 +99,7 @@ def refresh_in(text: str) -> RefreshToken:
     return _checked(RefreshToken, text)
 
 
-def holder_of(token: Token) -> User:
+def user_of(token: Token) -> User:
     """Return the user of a sound token, if account, password and session are as they were."""
     user_id, session, mark = (str(token.get(claim, "")) for claim in ("user_id", SESSION, HASH))
     if session and user_id.isdecimal() and len(user_id) < LONGEST_ID:
@@ -123,7 +123,7 @@ def _checked(kind: type[Kind], text: str | bytes) -> Kind:
 
 def _use_up(refresh: RefreshToken) -> User:
     """Return whose token this is, and refuse it from now on."""
-    user = holder_of(refresh)
+    user = user_of(refresh)
     if not _refuse(refresh["jti"], user):
         raise AuthenticationFailed(REFUSED)
     return user

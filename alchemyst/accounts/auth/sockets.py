@@ -49,11 +49,11 @@ class Identity:
 
     async def count(self, limit: str, user_id: int) -> None:
         """Count an action; raises Throttled."""
-        if wait := await rate.ahit(limit, str(user_id)):
+        if wait := await rate.acheck(limit, str(user_id)):
             raise Throttled(wait)
 
 
-class Identified:
+class SocketIdentityMiddleware:
     """ASGI: gives a socket's application `scope["identity"]`."""
 
     def __init__(self, app: App, *, scope: str) -> None:
@@ -66,7 +66,7 @@ class Identified:
         await self.app(scope, receive, send)
 
 
-class FromOwnPages(OriginValidator):
+class OriginCheck(OriginValidator):
     """ASGI: refuses pages of other sites. A program sends no origin, and has no session either."""
 
     def __init__(self, app: App) -> None:

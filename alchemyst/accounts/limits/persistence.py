@@ -14,13 +14,13 @@ from redis import RedisError
 
 from alchemyst.accounts.limits import rate, stores
 from alchemyst.accounts.limits.quota import DAY, MINUTE, SECONDS
-from alchemyst.accounts.limits.stores import MOST_COUNTERS, Gift, InRedis
+from alchemyst.accounts.limits.stores import MOST_COUNTERS, RedisCounters, Release
 from alchemyst.accounts.models import ApiKey, Limit, LimitCount, User
 
 
 def save() -> None:
     """Write down what this process has counted since the last time."""
-    if not (changed := stores.in_process.changes()):
+    if not (changed := stores.memory_counters.changes()):
         return
     LimitCount.objects.bulk_create(
         changed,
@@ -33,10 +33,10 @@ def save() -> None:
 
 def resume() -> None:
     """Go on with what was counted before this process began."""
-    if stores.without_redis() is stores.in_process:
+    if stores.without_redis() is stores.memory_counters:
         now = time.time()
         windows = [int(now // seconds) for seconds in (MINUTE, DAY)]
-        stores.in_process.resume(LimitCount.objects.filter(window__in=windows)[:MOST_COUNTERS])
+        stores.memory_counters.resume(LimitCount.objects.filter(window__in=windows)[:MOST_COUNTERS])
 
 
 def reset(user: User) -> None:
@@ -48,16 +48,16 @@ def reset(user: User) -> None:
     shared = {f"group:{group_id}" for group_id in user.groups.values_list("pk", flat=True)}
     caps = {cap for key_id in keys for cap in Limit.objects.caps_on(user.pk, key_id)}
     gifts = [
-        Gift(cap.key, SECONDS[cap.kind])
+        Release(cap.key, SECONDS[cap.kind])
         for cap in caps
         if cap.kind != "streams" and cap.subject not in shared
     ]
     transaction.on_commit(lambda: _reset(gifts))
 
 
-def _reset(gifts: list[Gift]) -> None:
-    if there := rate.askable():
+def _reset(gifts: list[Release]) -> None:
+    if there := rate.redis_store():
         with suppress(RedisError):
-            InRedis(there).reset(gifts)
+            RedisCounters(there).reset(gifts)
     stores.without_redis().reset(gifts)
     save()

@@ -24,10 +24,17 @@ from redis import RedisError
 from rest_framework.exceptions import APIException, Throttled
 
 from alchemyst.accounts.limits import rate, stores
-from alchemyst.accounts.limits.caps import Cap
-from alchemyst.accounts.limits.stores import HOLD_SECONDS, Counters, Gift, InRedis, Refusal, Want
+from alchemyst.accounts.limits.stores import (
+    HOLD_SECONDS,
+    Acquire,
+    Counters,
+    RedisCounters,
+    Refusal,
+    Release,
+)
 from alchemyst.accounts.models import Limit
 from alchemyst.accounts.models.limit import KINDS
+from alchemyst.accounts.models.quota_limit import QuotaLimit
 
 logger = logging.getLogger("alchemyst.accounts")
 
@@ -69,28 +76,28 @@ class QuotaExhausted(TooFast):
 
 
 @lru_cache(maxsize=1024)
-def _at_the_door(caps: tuple[Cap, ...]) -> tuple[list[Cap], list[Want]]:
+def _admission_requests(caps: tuple[QuotaLimit, ...]) -> tuple[list[QuotaLimit], list[Acquire]]:
     """Return what a request takes before its body is read, and of which caps."""
     met = [cap for cap in caps if cap.kind != "tokens_per_day"]
     wants = [
-        Want(cap.key, SECONDS[cap.kind], cap.most, *((0, 1) if cap.kind == "streams" else (1,)))
+        Acquire(cap.key, SECONDS[cap.kind], cap.most, *((0, 1) if cap.kind == "streams" else (1,)))
         for cap in met
     ]
     return met, wants
 
 
 @lru_cache(maxsize=1024)
-def _gifts(caps: tuple[Cap, ...], used: int) -> list[Gift]:
+def _releases(caps: tuple[QuotaLimit, ...], used: int) -> list[Release]:
     """Return what a request gives back at its end."""
     return [
-        Gift(cap.key, SECONDS[cap.kind], used if cap.kind == "tokens_per_day" else 0)
+        Release(cap.key, SECONDS[cap.kind], used if cap.kind == "tokens_per_day" else 0)
         for cap in caps
         if cap.kind in ("tokens_per_day", "streams")
     ]
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def _ignore_store_errors() -> Iterator[None]:
     """Swallow that whoever counts could not be told that a place is free."""
     try:
         yield
@@ -98,10 +105,10 @@ def _unheard() -> Iterator[None]:
         logger.warning("A limit's place stays taken for a while: %s", type(error).__name__)
 
 
-class Allowance:
+class QuotaReservation:
     """One request's share of the limits that it meets. Leave what was entered."""
 
-    def __init__(self, caps: tuple[Cap, ...]) -> None:
+    def __init__(self, caps: tuple[QuotaLimit, ...]) -> None:
         self._caps = caps
         self._of_tokens = [cap for cap in caps if cap.kind == "tokens_per_day"]
         self._holder = f"{_PROCESS}{next(_numbers):x}"
@@ -113,138 +120,138 @@ class Allowance:
         """Whether anybody wants to know how many tokens this request takes."""
         return bool(self._of_tokens)
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         """Take a request and a place; raises TooFast or QuotaExhausted, and then took nothing."""
-        await self._take(*_at_the_door(self._caps))
+        await self._acquire(*_admission_requests(self._caps))
 
     async def reserve(self, tokens: int) -> None:
         """Hold so many tokens until the end; raises TooFast or QuotaExhausted."""
         hold = max(tokens, 1)
-        wants = [Want(cap.key, DAY, cap.most, hold=hold) for cap in self._of_tokens]
-        await self._take(self._of_tokens, wants)
+        wants = [Acquire(cap.key, DAY, cap.most, hold=hold) for cap in self._of_tokens]
+        await self._acquire(self._of_tokens, wants)
 
     def settle(self, tokens: int) -> None:
         """Say how many tokens the request took in the end."""
         self._used = tokens
 
-    async def leave(self) -> None:
+    async def release(self) -> None:
         """Free the place, give back what was held, count what was used. Never raises."""
         if self._counters is None:
             return
         _held.discard(self)
-        gifts = _gifts(self._caps, self._used)
-        if self._counters is stores.in_process:
-            await self._give_back(self._counters, gifts)
+        gifts = _releases(self._caps, self._used)
+        if self._counters is stores.memory_counters:
+            await self._release(self._counters, gifts)
         elif gifts:
             # Whoever cancels the request does not keep the place along with it.
-            giving = asyncio.create_task(self._give_back(self._counters, gifts))
-            _giving.add(giving)
-            giving.add_done_callback(_giving.discard)
+            giving = asyncio.create_task(self._release(self._counters, gifts))
+            _releasing.add(giving)
+            giving.add_done_callback(_releasing.discard)
             await asyncio.shield(giving)
 
-    async def _give_back(self, store: Counters, gifts: list[Gift]) -> None:
-        with _unheard():
-            await store.agive_back(self._holder, gifts)
+    async def _release(self, store: Counters, gifts: list[Release]) -> None:
+        with _ignore_store_errors():
+            await store.arelease(self._holder, gifts)
 
-    async def _take(self, caps: Sequence[Cap], wants: list[Want]) -> None:
+    async def _acquire(self, caps: Sequence[QuotaLimit], wants: list[Acquire]) -> None:
         if not wants:
             return
-        refused = await self._asked(wants)
+        refused = await self._requests(wants)
         if refused and refused.is_held:
             await asyncio.sleep(GRACE_SECONDS)
-            refused = await self._asked(wants)
+            refused = await self._requests(wants)
         if refused:
             raise _error(caps[refused.place], wants[refused.place], refused)
-        if self._counters is not stores.in_process and any(want.hold for want in wants):
+        if self._counters is not stores.memory_counters and any(want.hold for want in wants):
             _hold(self)
 
-    async def _asked(self, wants: list[Want]) -> Refusal | None:
+    async def _requests(self, wants: list[Acquire]) -> Refusal | None:
         """Ask Redis if it answers, and stay with whoever answered first."""
-        if self._counters is None and (shared := rate.askable()):
+        if self._counters is None and (shared := rate.redis_store()):
             with suppress(RedisError):
-                store = InRedis(shared)
-                refused = await store.atake(self._holder, wants)
+                store = RedisCounters(shared)
+                refused = await store.aacquire(self._holder, wants)
                 self._counters = store
                 return refused
         if self._counters is None:
             self._counters = stores.without_redis()
         try:
-            return await self._counters.atake(self._holder, wants)
+            return await self._counters.aacquire(self._holder, wants)
         except RedisError:
             # It answered at the door. What is held there ends by itself.
             self._counters = stores.without_redis()
-            return await self._counters.atake(self._holder, wants)
+            return await self._counters.aacquire(self._holder, wants)
 
 
-class Stay:
+class ConcurrencyLease:
     """The place of an answer that goes on by itself, whoever asked for it. It is left once.
 
     Forgotten, it is given back too: at once in this process, elsewhere when nobody renews it.
     """
 
-    def __init__(self, store: Counters | None = None, gifts: Sequence[Gift] = ()) -> None:
+    def __init__(self, store: Counters | None = None, gifts: Sequence[Release] = ()) -> None:
         self._store = store
-        self._gifts = list(gifts)
+        self._releases = list(gifts)
         self.holder = f"{_PROCESS}{next(_numbers):x}"
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give the place back. Never raises."""
-        gifts, self._gifts = self._gifts, []
+        gifts, self._releases = self._releases, []
         if self._store and gifts:
-            with _unheard():
-                self._store.give_back(self.holder, gifts)
+            with _ignore_store_errors():
+                self._store.release(self.holder, gifts)
 
-    async def aleave(self) -> None:
+    async def arelease(self) -> None:
         """Do the same without blocking the loop."""
-        gifts, self._gifts = self._gifts, []
+        gifts, self._releases = self._releases, []
         if self._store and gifts:
-            with _unheard():
-                await self._store.agive_back(self.holder, gifts)
+            with _ignore_store_errors():
+                await self._store.arelease(self.holder, gifts)
 
     def __del__(self) -> None:
-        if self._store is stores.in_process:
-            self.leave()
+        if self._store is stores.memory_counters:
+            self.release()
 
 
-def admit(user_id: int, key_id: str) -> Stay:
+def admit(user_id: int, key_id: str) -> ConcurrencyLease:
     """Take a request and a place for an answer, if the day has tokens left for it.
 
     Raises TooFast or QuotaExhausted. Its tokens are charged when they are known (`charge`).
     """
     caps = Limit.objects.caps_on(user_id, _key(key_id))
     if not caps:
-        return Stay()
-    met, wants = _at_the_door(caps)
+        return ConcurrencyLease()
+    met, wants = _admission_requests(caps)
     of_tokens = [cap for cap in caps if cap.kind == "tokens_per_day"]
     # Of tokens one must be left, and none is taken yet.
-    wants = [*wants, *(Want(cap.key, DAY, cap.most - 1) for cap in of_tokens)]
+    wants = [*wants, *(Acquire(cap.key, DAY, cap.most - 1) for cap in of_tokens)]
     stay = _ask_now(lambda store: _taken(store, [*met, *of_tokens], wants))
-    _stays[stay.holder] = stay
+    _leases[stay.holder] = stay
     return stay
 
 
-def _taken(store: Counters, caps: list[Cap], wants: list[Want]) -> Stay:
-    stay = Stay(store, [Gift(want.key, want.seconds) for want in wants if want.hold])
-    if refused := store.take(stay.holder, wants):
+def _taken(store: Counters, caps: list[QuotaLimit], wants: list[Acquire]) -> ConcurrencyLease:
+    stay = ConcurrencyLease(store, [Release(want.key, want.seconds) for want in wants if want.hold])
+    if refused := store.acquire(stay.holder, wants):
         raise _error(caps[refused.place], wants[refused.place], refused)
     return stay
 
 
 # Answers of this process that hold something say so every now and then.
-_stays: WeakValueDictionary[str, Stay] = WeakValueDictionary()
+_leases: WeakValueDictionary[str, ConcurrencyLease] = WeakValueDictionary()
 _renewed_at = 0.0
 
 
-def renew_stays() -> None:
+def renew_leases() -> None:
     """Say of the answers of this process that they go on, if that is due."""
     global _renewed_at
     if time.monotonic() - _renewed_at < HOLD_SECONDS / 3:
         return
     _renewed_at = time.monotonic()
     by_store: dict[Counters, list[str]] = {}
-    for ref in _stays.valuerefs():
+    for ref in _leases.valuerefs():
         stay = ref()
-        if stay and stay._store and stay._gifts:
+        if stay and stay._store and stay._releases:
             by_store.setdefault(stay._store, []).append(stay.holder)
     for store, holders in by_store.items():
         with suppress(RedisError, DatabaseError):
@@ -258,20 +265,20 @@ def charge(rows: Iterable[dict[str, Any]]) -> None:
         if row["request_id"].startswith(OF_THE_PROXY) or not tokens or not row["caller_id"]:
             continue
         caps = Limit.objects.caps_on(row["caller_id"], _key(row["key_id"]))
-        gifts = [Gift(cap.key, DAY, tokens) for cap in caps if cap.kind == "tokens_per_day"]
+        gifts = [Release(cap.key, DAY, tokens) for cap in caps if cap.kind == "tokens_per_day"]
         if gifts:
-            _ask_now(partial(_give_back, gifts))
+            _ask_now(partial(_release, gifts))
 
 
-def _give_back(gifts: list[Gift], store: Counters) -> None:
-    store.give_back(_PROCESS, gifts)
+def _release(gifts: list[Release], store: Counters) -> None:
+    store.release(_PROCESS, gifts)
 
 
 def _ask_now(ask: Callable[[Counters], Result]) -> Result:
     """Ask Redis if it answers, else where limits are counted without it."""
-    if shared := rate.askable():
+    if shared := rate.redis_store():
         with suppress(RedisError):
-            return ask(InRedis(shared))
+            return ask(RedisCounters(shared))
     return ask(stores.without_redis())
 
 
@@ -279,7 +286,7 @@ def _key(key_id: str) -> UUID | None:
     return UUID(key_id) if key_id else None
 
 
-def _error(cap: Cap, want: Want, refused: Refusal) -> TooFast:
+def _error(cap: QuotaLimit, want: Acquire, refused: Refusal) -> TooFast:
     whose = {"user": "Your", "group": "Your group's", "key": "This API key's"}
     named = f"{whose[cap.subject.partition(':')[0]]} limit of {cap.most:,} {KINDS[cap.kind]}"
     if refused.is_held:
@@ -295,12 +302,12 @@ def _error(cap: Cap, want: Want, refused: Refusal) -> TooFast:
 
 
 # Who holds something elsewhere than in this process says so every now and then.
-_held: set[Allowance] = set()
-_giving: set[asyncio.Task[None]] = set()
+_held: set[QuotaReservation] = set()
+_releasing: set[asyncio.Task[None]] = set()
 _renewing: asyncio.Task[None] | None = None
 
 
-def _hold(allowance: Allowance) -> None:
+def _hold(allowance: QuotaReservation) -> None:
     global _renewing
     _held.add(allowance)
     loop = asyncio.get_running_loop()
@@ -326,7 +333,7 @@ async def _renew() -> None:
 async def aclose() -> None:
     """Give back what is being given back, and end the task that renews."""
     global _renewing
-    await asyncio.gather(*_giving)
+    await asyncio.gather(*_releasing)
     renewing, _renewing = _renewing, None
     if renewing and renewing.get_loop() is asyncio.get_running_loop():
         renewing.cancel()

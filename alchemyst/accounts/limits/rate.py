@@ -37,7 +37,7 @@ class Count(NamedTuple):
     before: int
 
 
-class Local:
+class MemoryStore:
     """The counts of one limit in this process; safe to use from any thread."""
 
     def __init__(self, most: int = MOST_SUBJECTS) -> None:
@@ -48,7 +48,7 @@ class Local:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def hit(self, subject: str, count: int, seconds: int) -> float:
+    def check(self, subject: str, count: int, seconds: int) -> float:
         """Count one request and return 0.0, or return the seconds to wait."""
         window, elapsed = divmod(time.time(), seconds)
         with self._lock:
@@ -63,7 +63,7 @@ class Local:
                 self._counts.popitem(last=False)
         return 0.0
 
-    def forgive(self, subject: str) -> None:
+    def undo(self, subject: str) -> None:
         """Take back one count."""
         with self._lock:
             if found := self._counts.get(subject):
@@ -78,7 +78,7 @@ def _wait(now: int, before: int, elapsed: float, count: int, seconds: int) -> fl
 
 
 # The same arithmetic, by Redis's own clock, so that processes need not agree on theirs.
-_HIT = """
+_CHECK = """
 local count, seconds = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local time = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
@@ -100,7 +100,7 @@ redis.call('HSET', KEYS[1], 'window', window, 'now', now + 1, 'before', before)
 redis.call('EXPIRE', KEYS[1], 2 * seconds)
 return '0'
 """
-_FORGIVE = """
+_UNDO = """
 if (tonumber(redis.call('HGET', KEYS[1], 'now')) or 0) > 0 then
   redis.call('HINCRBY', KEYS[1], 'now', -1)
 end
@@ -108,7 +108,7 @@ return '0'
 """
 
 
-class Shared:
+class RedisStore:
     """The counts in Redis. Every question may raise RedisError or take REDIS_TIMEOUT."""
 
     def __init__(self, url: str) -> None:
@@ -117,7 +117,7 @@ class Shared:
         # An asynchronous client belongs to the loop in which it first connected.
         self._clients = PerLoop(partial(async_client, url, decode_responses=True))
 
-    def ask(self, script: str, key: str, *args: int | str) -> float:
+    def call(self, script: str, key: str, *args: int | str) -> float:
         try:
             answer = self._client.eval(script, 1, key, *args)
         except redis.RedisError:
@@ -126,7 +126,7 @@ class Shared:
         self.breaker.succeed()
         return float(str(answer))
 
-    async def aask(self, script: str, key: str, *args: int | str) -> float:
+    async def acall(self, script: str, key: str, *args: int | str) -> float:
         try:
             answer = await self._clients.get().eval(script, 1, key, *args)
         except redis.RedisError:
@@ -144,11 +144,11 @@ class Shared:
             await asked.aclose()
 
 
-_locals: defaultdict[str, Local] = defaultdict(Local)
-_shared: dict[str, Shared] = {}
+_locals: defaultdict[str, MemoryStore] = defaultdict(MemoryStore)
+_shared: dict[str, RedisStore] = {}
 
 
-def hit(limit: str, subject: str, *, times: int = 1) -> float:
+def check(limit: str, subject: str, *, times: int = 1) -> float:
     """Count one request of `subject` and return 0.0, or return the seconds that it has to wait.
 
     `times` widens the limit for a subject that stands for several people.
@@ -156,29 +156,29 @@ def hit(limit: str, subject: str, *, times: int = 1) -> float:
     count, seconds = settings.RATE_LIMITS[limit]
     if not count:
         return 0.0
-    if shared := askable():
+    if shared := redis_store():
         with suppress(redis.RedisError):
-            return shared.ask(_HIT, _key(limit, subject), count * times, seconds)
-    return _locals[limit].hit(subject, count * times, seconds)
+            return shared.call(_CHECK, _key(limit, subject), count * times, seconds)
+    return _locals[limit].check(subject, count * times, seconds)
 
 
-async def ahit(limit: str, subject: str) -> float:
+async def acheck(limit: str, subject: str) -> float:
     """Do the same without blocking the loop."""
     count, seconds = settings.RATE_LIMITS[limit]
     if not count:
         return 0.0
-    if shared := askable():
+    if shared := redis_store():
         with suppress(redis.RedisError):
-            return await shared.aask(_HIT, _key(limit, subject), count, seconds)
-    return _locals[limit].hit(subject, count, seconds)
+            return await shared.acall(_CHECK, _key(limit, subject), count, seconds)
+    return _locals[limit].check(subject, count, seconds)
 
 
-def forgive(limit: str, subject: str) -> None:
+def undo(limit: str, subject: str) -> None:
     """Take back one count: it was not what the limit is for."""
-    _locals[limit].forgive(subject)
-    if shared := askable():
+    _locals[limit].undo(subject)
+    if shared := redis_store():
         with suppress(redis.RedisError):
-            shared.ask(_FORGIVE, _key(limit, subject))
+            shared.call(_UNDO, _key(limit, subject))
 
 
 async def aclose() -> None:
@@ -192,12 +192,12 @@ def clear() -> None:
     _locals.clear()
 
 
-def askable() -> Shared | None:
+def redis_store() -> RedisStore | None:
     """Return the shared counts, if there are any and they answer."""
     if not (url := settings.REDIS_URL):
         return None
     if (shared := _shared.get(url)) is None:
-        shared = _shared[url] = Shared(url)
+        shared = _shared[url] = RedisStore(url)
     return None if shared.breaker.is_open else shared
 
 

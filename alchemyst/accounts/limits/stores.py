@@ -30,7 +30,7 @@ MOST_COUNTERS = 50_000
 HOLD_SECONDS = 90.0
 
 
-class Want(NamedTuple):
+class Acquire(NamedTuple):
     """What a request takes from one counter."""
 
     key: str
@@ -40,7 +40,7 @@ class Want(NamedTuple):
     hold: int = 0
 
 
-class Gift(NamedTuple):
+class Release(NamedTuple):
     """What a request gives back: its hold on a counter, and what it counts for in the end."""
 
     key: str
@@ -58,24 +58,24 @@ class Refusal(NamedTuple):
 class Counters(Protocol):
     """What takes and gives back, in one question each; the first two wait where they stand."""
 
-    def take(self, holder: str, wants: list[Want]) -> Refusal | None: ...
+    def acquire(self, holder: str, wants: list[Acquire]) -> Refusal | None: ...
 
-    def give_back(self, holder: str, gifts: list[Gift]) -> None: ...
+    def release(self, holder: str, gifts: list[Release]) -> None: ...
 
-    async def atake(self, holder: str, wants: list[Want]) -> Refusal | None: ...
+    async def aacquire(self, holder: str, wants: list[Acquire]) -> Refusal | None: ...
 
-    async def agive_back(self, holder: str, gifts: list[Gift]) -> None: ...
+    async def arelease(self, holder: str, gifts: list[Release]) -> None: ...
 
     async def arenew(self, holders: list[str]) -> None: ...
 
     def renew(self, holders: list[str]) -> None: ...
 
-    def reset(self, gifts: list[Gift]) -> None:
+    def reset(self, gifts: list[Release]) -> None:
         """Count anew; what requests under way hold stays held."""
         ...
 
 
-def _refused(place: int, want: Want, count: int, held: int) -> Refusal | None:
+def _refused(place: int, want: Acquire, count: int, held: int) -> Refusal | None:
     after = count + want.add + want.hold
     return Refusal(place, is_held=after <= want.most) if after + held > want.most else None
 
@@ -100,7 +100,7 @@ class _Counter:
         self.held_in_all -= self.held.pop(holder, 0)
 
 
-class InProcess:
+class MemoryCounters:
     """Counts of this process alone; safe to use from any thread, and free of waiting."""
 
     def __init__(self, most: int = MOST_COUNTERS) -> None:
@@ -109,10 +109,10 @@ class InProcess:
         self._changed: set[str] = set()
         self._lock = Lock()
 
-    async def atake(self, holder: str, wants: list[Want]) -> Refusal | None:
-        return self.take(holder, wants)
+    async def aacquire(self, holder: str, wants: list[Acquire]) -> Refusal | None:
+        return self.acquire(holder, wants)
 
-    def take(self, holder: str, wants: list[Want]) -> Refusal | None:
+    def acquire(self, holder: str, wants: list[Acquire]) -> Refusal | None:
         now = time.time()
         with self._lock:
             found = [self._turned(want.key, want.seconds, now) for want in wants]
@@ -127,10 +127,10 @@ class InProcess:
                     counter.hold(holder, want.hold)
         return None
 
-    async def agive_back(self, holder: str, gifts: list[Gift]) -> None:
-        self.give_back(holder, gifts)
+    async def arelease(self, holder: str, gifts: list[Release]) -> None:
+        self.release(holder, gifts)
 
-    def give_back(self, holder: str, gifts: list[Gift]) -> None:
+    def release(self, holder: str, gifts: list[Release]) -> None:
         now = time.time()
         with self._lock:
             for gift in gifts:
@@ -146,7 +146,7 @@ class InProcess:
     def renew(self, holders: list[str]) -> None:
         """The same."""
 
-    def reset(self, gifts: list[Gift]) -> None:
+    def reset(self, gifts: list[Release]) -> None:
         with self._lock:
             for gift in gifts:
                 if counter := self._counters.get(gift.key):
@@ -192,7 +192,7 @@ class InProcess:
                 return
 
 
-_TAKE = """
+_ACQUIRE = """
 local asked = cjson.decode(ARGV[1])
 for place, want in ipairs(asked.wants) do
   local count = tonumber(redis.call('GET', want.key .. ':' .. want.window)) or 0
@@ -224,7 +224,7 @@ for _, want in ipairs(asked.wants) do
 end
 return '0'
 """
-_GIVE_BACK = """
+_RELEASE = """
 local asked = cjson.decode(ARGV[1])
 for _, gift in ipairs(asked.gifts) do
   redis.call('HDEL', gift.key .. ':held', asked.holder)
@@ -258,35 +258,35 @@ _PREFIX = "alchemyst:allowance:"
 
 
 @dataclass(frozen=True, slots=True)
-class InRedis:
+class RedisCounters:
     """Counts that all processes share. Every question may raise RedisError."""
 
-    shared: rate.Shared
+    shared: rate.RedisStore
 
-    async def atake(self, holder: str, wants: list[Want]) -> Refusal | None:
+    async def aacquire(self, holder: str, wants: list[Acquire]) -> Refusal | None:
         key, asked = _asked(holder, wants=[_timed(want) for want in wants])
-        return _read(await self.shared.aask(_TAKE, key, asked))
+        return _read(await self.shared.acall(_ACQUIRE, key, asked))
 
-    def take(self, holder: str, wants: list[Want]) -> Refusal | None:
+    def acquire(self, holder: str, wants: list[Acquire]) -> Refusal | None:
         key, asked = _asked(holder, wants=[_timed(want) for want in wants])
-        return _read(self.shared.ask(_TAKE, key, asked))
+        return _read(self.shared.call(_ACQUIRE, key, asked))
 
-    def give_back(self, holder: str, gifts: list[Gift]) -> None:
+    def release(self, holder: str, gifts: list[Release]) -> None:
         key, asked = _asked(holder, gifts=[_timed(gift) for gift in gifts])
-        self.shared.ask(_GIVE_BACK, key, asked)
+        self.shared.call(_RELEASE, key, asked)
 
-    async def agive_back(self, holder: str, gifts: list[Gift]) -> None:
+    async def arelease(self, holder: str, gifts: list[Release]) -> None:
         key, asked = _asked(holder, gifts=[_timed(gift) for gift in gifts])
-        await self.shared.aask(_GIVE_BACK, key, asked)
+        await self.shared.acall(_RELEASE, key, asked)
 
     async def arenew(self, holders: list[str]) -> None:
-        await self.shared.aask(_RENEW, _PREFIX, _renewal(holders))
+        await self.shared.acall(_RENEW, _PREFIX, _renewal(holders))
 
     def renew(self, holders: list[str]) -> None:
-        self.shared.ask(_RENEW, _PREFIX, _renewal(holders))
+        self.shared.call(_RENEW, _PREFIX, _renewal(holders))
 
-    def reset(self, gifts: list[Gift]) -> None:
-        self.shared.ask(_RESET, *_asked("", gifts=[_timed(gift) for gift in gifts]))
+    def reset(self, gifts: list[Release]) -> None:
+        self.shared.call(_RESET, *_asked("", gifts=[_timed(gift) for gift in gifts]))
 
 
 def _renewal(holders: list[str]) -> str:
@@ -301,7 +301,7 @@ def _asked(holder: str, **asked: Any) -> tuple[str, str]:
     return key, json.dumps(common | asked)
 
 
-def _timed(thing: Want | Gift) -> dict[str, Any]:
+def _timed(thing: Acquire | Release) -> dict[str, Any]:
     window = int(time.time() // thing.seconds)
     return thing._asdict() | {"key": _PREFIX + thing.key, "window": window}
 
@@ -313,16 +313,16 @@ def _read(told: float) -> Refusal | None:
     return Refusal(place, bool(is_held))
 
 
-class InDatabase:
+class DatabaseCounters:
     """Counts that all processes share, a row for each, locked while it is looked at."""
 
     def __init__(self) -> None:
         # Who waits for another's lock leaves threads for others.
-        self._take = on_database_thread(self.take, at_most=2)
-        self._give_back = on_database_thread(self.give_back, at_most=2)
+        self._take = on_database_thread(self.acquire, at_most=2)
+        self._give_back = on_database_thread(self.release, at_most=2)
         self._renew = on_database_thread(self.renew, at_most=1)
 
-    def take(self, holder: str, wants: list[Want]) -> Refusal | None:
+    def acquire(self, holder: str, wants: list[Acquire]) -> Refusal | None:
         now = time.time()
         with transaction.atomic():
             rows = self._locked({want.key: int(now // want.seconds) for want in wants})
@@ -342,7 +342,7 @@ class InDatabase:
             )
         return None
 
-    def give_back(self, holder: str, gifts: list[Gift]) -> None:
+    def release(self, holder: str, gifts: list[Release]) -> None:
         now = time.time()
         with transaction.atomic():
             rows = self._locked({gift.key: int(now // gift.seconds) for gift in gifts if gift.add})
@@ -352,7 +352,7 @@ class InDatabase:
                     rows[gift.key].save(update_fields=["window", "count"])
             LimitHold.objects.filter(holder=holder, key__in=[gift.key for gift in gifts]).delete()
 
-    def reset(self, gifts: list[Gift]) -> None:
+    def reset(self, gifts: list[Release]) -> None:
         LimitCount.objects.filter(key__in=[gift.key for gift in gifts]).update(count=0)
 
     def renew(self, holders: list[str]) -> None:
@@ -360,10 +360,10 @@ class InDatabase:
         LimitHold.objects.filter(holder__in=holders).update(until=until)
         LimitHold.objects.filter(until__lt=time.time()).delete()
 
-    async def atake(self, holder: str, wants: list[Want]) -> Refusal | None:
+    async def aacquire(self, holder: str, wants: list[Acquire]) -> Refusal | None:
         return await self._take(holder, wants)
 
-    async def agive_back(self, holder: str, gifts: list[Gift]) -> None:
+    async def arelease(self, holder: str, gifts: list[Release]) -> None:
         await self._give_back(holder, gifts)
 
     async def arenew(self, holders: list[str]) -> None:
@@ -388,11 +388,11 @@ def _held(keys: Iterable[str], now: float) -> dict[str, int]:
     return dict(found.values_list("key").annotate(held=Sum(F("amount"))))
 
 
-in_process = InProcess()
-in_database = InDatabase()
+memory_counters = MemoryCounters()
+database_counters = DatabaseCounters()
 
 
-def without_redis() -> InProcess | InDatabase:
+def without_redis() -> MemoryCounters | DatabaseCounters:
     """Return where to count when Redis is not there."""
     is_file = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
-    return in_process if is_file else in_database
+    return memory_counters if is_file else database_counters

@@ -33,9 +33,9 @@ class UserThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         if request.user:
-            self._wait = rate.hit("api", str(request.user.pk))
+            self._wait = rate.check("api", str(request.user.pk))
         else:
-            self._wait = rate.hit("anonymous", address_of(request))
+            self._wait = rate.check("anonymous", address_of(request))
         return not self._wait
 
     def wait(self) -> float:
@@ -51,12 +51,12 @@ def sign_in(request: HttpRequest | Request, username: str) -> Iterator[None]:
     """
     address = address_of(request)
     attempt = f"{address} {username.lower()}"
-    wait = rate.hit("login", address, times=PEOPLE_BEHIND_AN_ADDRESS)
-    if wait := wait or rate.hit("login", attempt):
+    wait = rate.check("login", address, times=PEOPLE_BEHIND_AN_ADDRESS)
+    if wait := wait or rate.check("login", attempt):
         raise Throttled(wait)
     yield
-    rate.forgive("login", attempt)
-    rate.forgive("login", address)
+    rate.undo("login", attempt)
+    rate.undo("login", address)
 
 
 def address_of(request: HttpRequest | Request) -> str:

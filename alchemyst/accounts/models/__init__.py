@@ -8,13 +8,13 @@ from alchemyst.accounts.models.account import (
     RECORDS,
     SCOPES,
     ApiKey,
-    ForgettingQuerySet,
+    InvalidatingQuerySet,
     User,
     cost_presets,
     relevance_modes,
 )
 from alchemyst.accounts.models.audit import AuditEntry
-from alchemyst.accounts.models.broadcast import News
+from alchemyst.accounts.models.broadcast import BroadcastEvent
 from alchemyst.accounts.models.limit import Limit, LimitCount, LimitHold
 
 __all__ = [
@@ -24,11 +24,11 @@ __all__ = [
     "SCOPES",
     "ApiKey",
     "AuditEntry",
-    "ForgettingQuerySet",
+    "BroadcastEvent",
+    "InvalidatingQuerySet",
     "Limit",
     "LimitCount",
     "LimitHold",
-    "News",
     "User",
     "cost_presets",
     "relevance_modes",

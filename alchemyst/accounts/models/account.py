@@ -36,7 +36,7 @@ SHOWN = len(KEY_PREFIX) + 6
 NOTED_EVERY = timedelta(minutes=1)
 SIGNED_OUT = "alchemyst.accounts.sign_outs"
 # What is written in passing; no token depends on it.
-NOTES = frozenset({"last_login", "last_used"})
+PASSIVE_FIELDS = frozenset({"last_login", "last_used"})
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -57,12 +57,12 @@ def cost_presets() -> list[tuple[str, str]]:
     return [(name, name) for name in policy.NAMES]
 
 
-class ForgettingQuerySet(models.QuerySet[Row]):
+class InvalidatingQuerySet(models.QuerySet[Row]):
     """Rows that tokens depend on: after a change of many at once, every token is checked anew."""
 
     def update(self, **changes: Any) -> int:
         changed = super().update(**changes)
-        if not NOTES.issuperset(changes):
+        if not PASSIVE_FIELDS.issuperset(changes):
             access_changed.send(self.model, user_id=None)
         return changed
 
@@ -72,7 +72,7 @@ class ForgettingQuerySet(models.QuerySet[Row]):
         return deleted
 
 
-class UserQuerySet(ForgettingQuerySet["User"]):
+class UserQuerySet(InvalidatingQuerySet["User"]):
     def named(self, username: str) -> UserQuerySet:
         """The user of that name, whatever its case. As the constraint folds it, so do we here."""
         return self.alias(folded=Lower("username")).filter(folded=Lower(Value(username)))
@@ -140,7 +140,7 @@ class User(auth.AbstractUser):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         super().save(*args, **kwargs)
-        if not _is_a_note(kwargs.get("update_fields")):
+        if not _is_passive(kwargs.get("update_fields")):
             access_changed.send(User, user_id=self.pk)
 
     def block(self) -> None:
@@ -174,7 +174,7 @@ class User(auth.AbstractUser):
         return deleted
 
 
-class ApiKeyQuerySet(ForgettingQuerySet["ApiKey"]):
+class ApiKeyQuerySet(InvalidatingQuerySet["ApiKey"]):
     def of(self, user: User) -> ApiKeyQuerySet:
         """The keys that `user` may see. Every view starts here."""
         return self.filter(owner=user)
@@ -189,7 +189,7 @@ class ApiKeyQuerySet(ForgettingQuerySet["ApiKey"]):
             Q(expires_at=None) | Q(expires_at__gt=now), owner__is_active=True
         ).select_related("owner")
 
-    def opened_by(self, text: str) -> ApiKeyQuerySet:
+    def for_secret(self, text: str) -> ApiKeyQuerySet:
         """The key whose text this is."""
         return self.filter(digest=digest_of(text))
 
@@ -254,7 +254,7 @@ class ApiKey(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         super().save(*args, **kwargs)
-        if not _is_a_note(kwargs.get("update_fields")):
+        if not _is_passive(kwargs.get("update_fields")):
             access_changed.send(ApiKey, user_id=self.owner_id)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -313,5 +313,5 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_a_note(fields: Iterable[str] | None) -> bool:
-    return fields is not None and NOTES.issuperset(fields)
+def _is_passive(fields: Iterable[str] | None) -> bool:
+    return fields is not None and PASSIVE_FIELDS.issuperset(fields)

@@ -10,7 +10,7 @@ from django.utils import timezone
 KEPT = timedelta(minutes=10)
 
 
-class News(models.Model):
+class BroadcastEvent(models.Model):
     """Something that happened to a user, such as that their access ended."""
 
     topic = models.CharField(max_length=40)
@@ -18,6 +18,7 @@ class News(models.Model):
     created = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        db_table = "accounts_news"
         verbose_name_plural = "news"
 
     def __str__(self) -> str:

@@ -10,8 +10,8 @@ from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models import Q
 
-from alchemyst.accounts.limits.caps import Cap
-from alchemyst.accounts.models.account import ForgettingQuerySet
+from alchemyst.accounts.models.account import InvalidatingQuerySet
+from alchemyst.accounts.models.quota_limit import QuotaLimit
 from alchemyst.accounts.signals import access_changed
 
 # A limit's fields, and what each bounds.
@@ -23,7 +23,7 @@ KINDS = {
 }
 
 
-class LimitQuerySet(ForgettingQuerySet["Limit"]):
+class LimitQuerySet(InvalidatingQuerySet["Limit"]):
     def on(self, user_id: int, key_id: UUID | None = None) -> models.QuerySet[Limit]:
         """The limits that this user meets with this API key, if it is one: all must allow."""
         met = Q(user=user_id) | Q(group__user=user_id)
@@ -31,10 +31,10 @@ class LimitQuerySet(ForgettingQuerySet["Limit"]):
             met |= Q(key=key_id)
         return self.filter(met).order_by("pk")
 
-    def caps_on(self, user_id: int, key_id: UUID | None) -> tuple[Cap, ...]:
+    def caps_on(self, user_id: int, key_id: UUID | None) -> tuple[QuotaLimit, ...]:
         """Return what limits this user with this API key; all of it must allow a request."""
         return tuple(
-            Cap(kind, limit.subject_for(user_id), most)
+            QuotaLimit(kind, limit.subject_for(user_id), most)
             for limit in self.on(user_id, key_id)
             for kind in KINDS
             if (most := getattr(limit, kind)) is not None

@@ -36,7 +36,7 @@ class Reset(views.PasswordResetView):
     success_url = reverse_lazy("password-reset-sent")
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
-        if rate.hit("login", f"reset {address_of(self.request)}"):
+        if rate.check("login", f"reset {address_of(self.request)}"):
             form.add_error(None, gettext("Too many attempts. Wait a minute, then try again."))
             return self.form_invalid(form)
         return super().form_valid(form)

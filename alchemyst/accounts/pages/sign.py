@@ -52,7 +52,7 @@ class SignUp(View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         form = SignUpForm(request.POST)
-        if rate.hit("anonymous", address_of(request)):
+        if rate.check("anonymous", address_of(request)):
             form.add_error(None, gettext("Too many attempts. Wait a minute, then try again."))
         user = form.registered() if form.is_valid() else None
         if user is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from alchemyst.operations.filter_switch import turn_filter
+from alchemyst.operations.filter_switch import set_filter_switch
 from proxy.models import FilterSwitch
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, state: str | None, reason: str, **options: Any) -> None:
         if state:
-            turn_filter(None, off=state == "on", reason=reason)
+            set_filter_switch(None, off=state == "on", reason=reason)
         is_off = FilterSwitch.objects.filter(is_off=True).exists()
         self.stdout.write(
             "Pass-through is on: nothing is filtered."

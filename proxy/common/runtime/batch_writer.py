@@ -38,7 +38,7 @@ def _one(row: object) -> int:
     return 1
 
 
-class Batches(Generic[Row]):
+class BatchWriter(Generic[Row]):
     """Rows of one kind on their way; one task at a time writes them, `at_once` in a batch.
 
     `write` inserts a batch, on a thread, in one transaction; a batch that was written just before
@@ -55,9 +55,9 @@ class Batches(Generic[Row]):
         weight: Callable[[Row], int] = _one,
     ) -> None:
         self.name = name
-        self.at_once = at_once
-        self.most = most
-        self.lost = 0
+        self.batch_size = at_once
+        self.limit = most
+        self.dropped = 0
         self._write = write
         self._weight = weight
         self._waiting: deque[Row] = deque()
@@ -71,11 +71,13 @@ class Batches(Generic[Row]):
     def add(self, row: Row) -> None:
         """Take a row; it is in the database within seconds. Never waits, never raises."""
         weight = self._weight(row)
-        if self._held + weight > self.most:
-            self.lost += 1
+        if self._held + weight > self.limit:
+            self.dropped += 1
             # At 1, 2, 4, 8, ...: who loses many need not read of each.
-            if self.lost.bit_count() == 1:
-                logger.error("%d %s were lost: too many wait to be written", self.lost, self.name)
+            if self.dropped.bit_count() == 1:
+                logger.error(
+                    "%d %s were lost: too many wait to be written", self.dropped, self.name
+                )
             return
         self._held += weight
         self._waiting.append(row)
@@ -103,7 +105,7 @@ class Batches(Generic[Row]):
         """Write until nothing waits; a batch counts as waiting until it is written or lost."""
         waiting = self._waiting
         while waiting:
-            batch = [waiting.popleft() for _ in range(min(self.at_once, len(waiting)))]
+            batch = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
             try:
                 await with_retries(
                     partial(_on_thread, self._write, batch),
@@ -115,7 +117,7 @@ class Batches(Generic[Row]):
                 waiting.extendleft(reversed(batch))
                 raise
             except DatabaseError as error:
-                self.lost += len(batch)
+                self.dropped += len(batch)
                 kind = type(error).__name__
-                logger.error("%d %s could not be written: %s", self.lost, self.name, kind)
+                logger.error("%d %s could not be written: %s", self.dropped, self.name, kind)
             self._held -= sum(map(self._weight, batch))

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-async def repeat(
-    work: Callable[[], Awaitable[object]], *, seconds: float, failed: Callable[[Exception], None]
+async def run_periodically(
+    work: Callable[[], Awaitable[object]], *, seconds: float, on_error: Callable[[Exception], None]
 ) -> None:
     """Do `work` until cancelled, with a pause in between. What fails is told, and done again.
 
@@ -20,7 +20,7 @@ async def repeat(
             await work()
         # Whatever it is: the next time may be better, and nobody else would begin it again.
         except Exception as error:
-            failed(error)
+            on_error(error)
         if task.cancelling():
             return
         await asyncio.sleep(seconds)

@@ -17,7 +17,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _HEADERS = "alchemyst.headers"
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The caller went away before the answer's end."""
 
 
@@ -57,7 +57,7 @@ async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnected
         piece = event.get("body", b"")
         size += len(piece)
         if size > most:

@@ -18,7 +18,7 @@ class _Line:
         return text
 
 
-def lines(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+def csv_lines(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
     """Yield a CSV line for the names and for each row, as rows come."""
     writer = csv.writer(_Line())
     yield writer.writerow(names)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 ERROR = {"$ref": "#/components/schemas/Error"}
 
 
-def answers(*errors: int, **success: Any) -> dict[int, Any]:
+def responses(*errors: int, **success: Any) -> dict[int, Any]:
     """Return what an endpoint may answer, for the schema: `answers(404, _200=SomeSerializer)`."""
     return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
         (*errors, 429), ERROR

@@ -7,14 +7,14 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from proxy.filtering.decisions import Decision
-from proxy.filtering.result import Context
+from proxy.filtering.result import FilterResult
 
 # Of a long text, no more than could ever be shown is looked at.
 _LOOKED_AT = 2000
 _LEAST_TEXT = 20
 
 
-def table(context: Context, decided: Sequence[Decision]) -> Iterator[str]:
+def table(context: FilterResult, decided: Sequence[Decision]) -> Iterator[str]:
     """Yield a line for each decision: its place, role, fate, score, tokens, reason and text."""
     columns = [_columns(decision) for decision in decided]
     widths = [max(map(_width, column)) for column in zip(*columns, strict=True)]
@@ -22,10 +22,10 @@ def table(context: Context, decided: Sequence[Decision]) -> Iterator[str]:
         cells = (_padded(text, width) for text, width in zip(texts, widths, strict=True))
         begun = "  ".join(cells)
         room = max(shutil.get_terminal_size().columns - _width(begun) - 2, _LEAST_TEXT)
-        yield f"{begun}  {cut(context.request.messages[decision.index].text, room)}".rstrip()
+        yield f"{begun}  {truncate(context.request.messages[decision.index].text, room)}".rstrip()
 
 
-def cut(text: str, width: int) -> str:
+def truncate(text: str, width: int) -> str:
     """Return the beginning of a text on one line of `width` columns, with nothing that acts."""
     plain = "".join(c if c.isprintable() else " " for c in text[:_LOOKED_AT])
     plain = " ".join(plain.split())
@@ -54,7 +54,7 @@ def _columns(decision: Decision) -> list[str]:
         decision.fate,
         score,
         f"{decision.tokens:>5}",
-        cut(decision.reason, 40),
+        truncate(decision.reason, 40),
     ]
 
 

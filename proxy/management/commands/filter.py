@@ -12,12 +12,12 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from proxy.errors import ProxyError
+from proxy.errors import ApiError
 from proxy.filtering import decisions, pins, result
 from proxy.filtering.cli import conversation_files
 from proxy.filtering.cli.conversation_files import Conversation
-from proxy.filtering.cli.terminal import bar, cut, table
-from proxy.filtering.result import Context, Wish
+from proxy.filtering.cli.terminal import bar, table, truncate
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.relevance import modes
 
 _COLOURS = {"dropped": "2", "joined": "36", "protected": "32"}
@@ -48,13 +48,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, files: list[str], **options: Any) -> None:
         for number, name in enumerate(files, 1):
             if len(files) > 1:
-                self._progress(f"{bar(number, len(files))} {cut(name, 40)}")
+                self._progress(f"{bar(number, len(files))} {truncate(name, 40)}")
             done = [(each, self._filtered(read, options)) for each, read in self._read(name)]
             if len(files) > 1:
                 self._progress("")
             for label, account in done:
                 if options["json"]:
-                    told = {"file": label} | decisions.told(account)
+                    told = {"file": label} | decisions.to_json(account)
                     self.stdout.write(msgspec.json.encode(told).decode())
                     continue
                 if len(files) + len(done) > 2:
@@ -74,29 +74,29 @@ class Command(BaseCommand):
             raise CommandError(f"{name} can't be read: {error.strerror}.") from None
         try:
             found = conversation_files.read(text)
-        except ProxyError as error:
+        except ApiError as error:
             raise CommandError(f"{name} is no conversation: {error.message}") from None
         for place, conversation in enumerate(found, 1):
             yield (f"{name}:{place}" if len(found) > 1 else name), conversation
 
-    def _filtered(self, read: Conversation, options: dict[str, Any]) -> Context:
+    def _filtered(self, read: Conversation, options: dict[str, Any]) -> FilterResult:
         count = len(read.request.messages)
         try:
-            wish = Wish(
+            wish = FilterOptions(
                 options["mode"],
                 pins.places(options["pin"], count, header="--pin"),
                 pins.places(options["exclude"], count, header="--exclude"),
                 settings.PROXY_FILTER_SECONDS,
             )
-        except ProxyError as error:
+        except ApiError as error:
             raise CommandError(error.message) from None
         return result.filtered(read.request, read.dialect, wish)
 
-    def _show(self, done: Context, options: dict[str, Any]) -> None:
+    def _show(self, done: FilterResult, options: dict[str, Any]) -> None:
         coloured = options["force_color"] or (
             self.stdout.isatty() and not options["no_color"] and not os.environ.get("NO_COLOR")
         )
-        decided = decisions.decided(done)
+        decided = decisions.decisions_of(done)
         for decision, line in zip(decided, table(done, decided), strict=True):
             colour = _COLOURS.get(decision.fate)
             self.stdout.write(
@@ -105,7 +105,7 @@ class Command(BaseCommand):
         self.stdout.write(_summary(done))
 
 
-def _summary(done: Context) -> str:
+def _summary(done: FilterResult) -> str:
     saved = 100 * (1 - done.tokens_after / done.tokens_before)
     return (
         f"{done.mode}, {done.filtering}: {done.messages_after} of {done.messages_before} messages, "

@@ -46,7 +46,7 @@ class Features:
     weights: NDArray[np.float64]
     """What each term weighs in a question: words of asking weigh little."""
 
-    said: bytes
+    text_hash: bytes
     """Equal where two texts differ in case and white space at most."""
 
     is_short: bool
@@ -55,8 +55,8 @@ class Features:
     content: float
     """How much it says by itself, in words."""
 
-    points_back: bool
-    goes_on: bool
+    is_anaphoric: bool
+    is_continuation: bool
     sets_a_rule: bool
     asks_back: bool
     corrects: bool
@@ -128,10 +128,12 @@ class Memory:
             counts=1 + np.log(np.fromiter(count.values(), np.float64, len(count))),
             weights=np.array(weights),
             content=sum(weights),
-            said=hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16).digest(),
+            text_hash=hashlib.blake2b(
+                plain.encode("utf-8", "surrogatepass"), digest_size=16
+            ).digest(),
             is_short=_breadth(plain) < SHORTEST,
-            points_back=is_users and seen.points_back(),
-            goes_on=is_users and seen.goes_on(),
+            is_anaphoric=is_users and seen.is_anaphoric(),
+            is_continuation=is_users and seen.is_continuation(),
             sets_a_rule=is_users and seen.sets_a_rule(),
             asks_back=not is_users and seen.asks_back(),
             corrects=is_users and seen.corrects(),

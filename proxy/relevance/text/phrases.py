@@ -37,12 +37,12 @@ _POINTING_UNSPACED: Final = (
     "그것",
 )
 
-_GOING_ON_WORDS = """
+_CONTINUING_WORDS = """
 and but or so also then ok okay yes yeah no nope sure really right wow oh hmm thanks great
 nice cool interesting why anything continue more next und aber et mais y pero а и но
 """
-_GOING_ON: Final = frozenset(_GOING_ON_WORDS.split())
-_GOING_ON_PAIRS: Final = frozenset(
+_CONTINUING: Final = frozenset(_CONTINUING_WORDS.split())
+_CONTINUING_PAIRS: Final = frozenset(
     ("what about", "how about", "what else", "any other", "thank you", "go on")
 )
 
@@ -137,16 +137,16 @@ class Phrases:
     def _words(self) -> list[str]:
         return _WORD.findall(self._begin)
 
-    def points_back(self) -> bool:
+    def is_anaphoric(self) -> bool:
         """Tell whether a word such as "it" or "those" stands for something said before."""
         if not _POINTING.isdisjoint(self._words):
             return True
         return not self._begin.isascii() and any(mark in self._begin for mark in _POINTING_UNSPACED)
 
-    def goes_on(self) -> bool:
+    def is_continuation(self) -> bool:
         """Tell whether the text begins as one that continues: "And ...", "What about ..."."""
         first = self._words[:2]
-        return bool(first) and (first[0] in _GOING_ON or " ".join(first) in _GOING_ON_PAIRS)
+        return bool(first) and (first[0] in _CONTINUING or " ".join(first) in _CONTINUING_PAIRS)
 
     def sets_a_rule(self) -> bool:
         """Tell whether the text asks for something that holds for all answers to come."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Cap(NamedTuple):
+class QuotaLimit(NamedTuple):
     """One number of a limit, and under what name it is counted."""
 
     kind: str
