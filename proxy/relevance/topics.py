@@ -62,8 +62,8 @@ class Topics:
         is_fragment = (content <= 3) & ~np.array([f.is_question for f in asked])
         links = _likely(
             1.3
-            + 1.3 * np.array([f.points_back for f in asked])
-            + 0.9 * np.array([f.goes_on for f in asked])
+            + 1.3 * np.array([f.is_anaphoric for f in asked])
+            + 0.9 * np.array([f.is_continuation for f in asked])
             + 0.8 * np.array([False, *(f.asks_back for f in answers)])
             + 0.6 * is_fragment
             + 3.0 * (history.sizes == 1)

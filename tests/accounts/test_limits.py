@@ -253,7 +253,7 @@ class TestWithoutRedisAnswering:
             )
             monkeypatch.setattr(settings, "REDIS_TIMEOUT", 0.05)
             # However slow the machine is, it is left alone to the end of the test.
-            monkeypatch.setattr(rate, "BREAKER_SECONDS", 3600.0)
+            monkeypatch.setattr(rate, "CircuitBreaker", partial(CircuitBreaker, seconds=3600.0))
             yield silent
 
     @pytest.mark.usefixtures("silent_redis")

@@ -21,12 +21,12 @@ from tests.bench import proxy
 
 _SET_LIMITS = """
 from alchemyst.accounts.models import Limit, User
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 user, _ = User.objects.get_or_create(username="limited")
 most = 2_000_000_000
 Limit.objects.get_or_create(user=user, defaults=dict(
     requests_per_minute=most, requests_per_day=most, tokens_per_day=10**14, streams=10_000))
-print(issued_to(user).access)
+print(issue(user).access)
 """
 
 

@@ -21,9 +21,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MAKE_TOKEN = """
 from alchemyst.accounts.models import User
-from alchemyst.accounts.auth.jwt import issued_to
+from alchemyst.accounts.auth.jwt import issue
 user, _ = User.objects.get_or_create(username="bench")
-print(issued_to(user).access)
+print(issue(user).access)
 """
 
 

@@ -93,13 +93,13 @@ PARTS: dict[str, list[Change]] = {
     "steeper if no follow-up": [(scoring, "_shares", _as_steep)],
     "doubt where the best score is weak": [(scoring, "EVIDENCE", 1e-9)],
     "the best exchange always": [(scoring, "_shares", _without_best)],
-    "preference for short exchanges": [(scoring, "THRIFT", 0.0)],
+    "preference for short exchanges": [(scoring, "LENGTH_PENALTY", 0.0)],
     "the sender whom the question names": [(scoring, "SPEAKER", 0.0)],
     "open requests": [(assessment, "reasons", _but("open request"))],
     "an open request begins its topic": [(keep_rules, "MOST_LINK", 1.0)],
     "standing instructions": [(assessment, "reasons", _but("standing instruction"))],
     "corrections and latest versions": [(assessment, "raised", lambda shares, *rest: shares)],
-    "the least worth dropping": [(assessment, "WORTH", 0.0)],
+    "the least worth dropping": [(assessment, "MIN_SAVING", 0.0)],
     "looking again (then not idempotent)": [(filter._Narrowing, "_dropped", _looked_once)],
 }
 

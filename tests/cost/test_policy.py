@@ -131,7 +131,7 @@ class TestBalanced:
         _, state = decide(turn(tokens), None, Rates(), 0.0, PRESETS["balanced"])
         before = state.sent[-1].messages
         longer = turn([*tokens, 50, 900])
-        longer = type(longer)(**{**_fields(longer), "goes_on": True})
+        longer = type(longer)(**{**_fields(longer), "is_continuation": True})
         decision, _ = decide(longer, state, Rates(), 5.0, PRESETS["balanced"])
 
         assert decision.messages & message_set.below(before.bit_length()) == before
