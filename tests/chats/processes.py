@@ -73,7 +73,7 @@ class Process:
             )
 
     def wait(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not self._answers():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()

@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
 APPS = ("chats", "personas", "proxy", "accounts")
 FIRST = ("chats", "0002_initial")
@@ -48,13 +49,17 @@ def schema() -> list[list[str]]:
         return sorted([kind, name, definition or ""] for kind, name, definition in cursor)
 
 
-def back_and_forth(app: str) -> dict[str, Any]:
-    """Migrate to the newest, take all migrations of an app back, and migrate again."""
-    call_command("migrate", verbosity=0)
+def back_and_forth() -> dict[str, Any]:
+    """Migrate to the newest, take all migrations of our apps back, and migrate again."""
+    executor = MigrationExecutor(connection)
+    newest = executor.loader.graph.leaf_nodes()
+    executor.migrate(newest)
     before = schema()
-    call_command("migrate", app, "zero", verbosity=0)
-    left = [name for _, name, _ in schema() if name.startswith(f"{app}_")]
-    call_command("migrate", verbosity=0)
+    MigrationExecutor(connection).migrate([(app, None) for app in APPS])
+    applied = MigrationRecorder(connection).applied_migrations()
+    left = [name for _, name, _ in schema() if name.startswith(tuple(f"{app}_" for app in APPS))]
+    left += [f"{app}.{name}" for app, name in applied if app in APPS]
+    MigrationExecutor(connection).migrate(newest)
     return {"before": before, "left": left, "after": schema()}
 
 
@@ -135,4 +140,4 @@ def _in_use() -> dict[str, Any]:
 if __name__ == "__main__":
     django.setup()
     steps = {"back-and-forth": back_and_forth, "upgrade": upgrade}
-    print(json.dumps(steps[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps(steps[sys.argv[1]]()))
