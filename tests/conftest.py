@@ -27,8 +27,9 @@ from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
 from proxy.accounting import usage_writer
 from proxy.models import DecisionRecord
-from tests import nginx
-from tests.fakes import FakeProvider
+from tests import faults, gemini, nginx
+from tests.chats import behaviours
+from tests.fakes import BEHAVIOURS, FakeProvider
 
 PASSWORD = "correct-horse-battery"
 
@@ -86,7 +87,9 @@ def quick_postgresql() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def the_provider() -> Iterator[FakeProvider]:
-    provider = FakeProvider()
+    provider = FakeProvider(
+        behaviours=BEHAVIOURS | faults.FAULTS | gemini.BEHAVIOURS | behaviours.ALL
+    )
     provider.start()
     with override_settings(PROXY_ALLOWED_TARGETS=[f"127.0.0.1:{provider.port}"]):
         yield provider
@@ -94,10 +97,15 @@ def the_provider() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture
-def provider(the_provider: FakeProvider) -> FakeProvider:
-    """A provider on loopback that the operator allows, with nothing received yet."""
+def provider(the_provider: FakeProvider) -> Iterator[FakeProvider]:
+    """A provider on loopback that the operator allows, with nothing received yet.
+
+    A test may give it behaviours of its own, which end with the test.
+    """
     the_provider.received.clear()
-    return the_provider
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(the_provider, "behaviours", dict(the_provider.behaviours))
+        yield the_provider
 
 
 class Server(uvicorn.Server):

@@ -11,7 +11,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,10 +43,18 @@ class Received:
         return json.loads(self.body)
 
 
+Behaviour = Callable[[web.Request, Received], Awaitable[web.StreamResponse]]
+
+
 class FakeProvider:
     """An OpenAI-compatible server in a thread of its own."""
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        ssl_context: ssl.SSLContext | None = None,
+        behaviours: Mapping[str, Behaviour] | None = None,
+    ) -> None:
+        self.behaviours = dict(BEHAVIOURS if behaviours is None else behaviours)
         self.received: list[Received] = []
         self.port = 0
         self.ssl_context = ssl_context
@@ -100,7 +108,7 @@ class FakeProvider:
             request.method, request.raw_path, dict(request.headers), await request.read()
         )
         self.received.append(received)
-        behaviour = BEHAVIOURS.get(request.path.split("/")[1], well)
+        behaviour = self.behaviours.get(request.path.split("/")[1], well)
         try:
             return await behaviour(request, received)
         except (asyncio.CancelledError, ConnectionError):
@@ -301,7 +309,7 @@ async def endless(request: web.Request, received: Received) -> web.StreamRespons
     return response
 
 
-BEHAVIOURS: dict[str, Callable[[web.Request, Received], Awaitable[web.StreamResponse]]] = {
+BEHAVIOURS: dict[str, Behaviour] = {
     "slow": slow,
     "stall": stall,
     "stall-after-one": stall_after_one,

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 
-from tests.fakes import BEHAVIOURS, Received, chunk, completion, deltas, stream
-
-Behaviour = Callable[[web.Request, Received], Awaitable[web.StreamResponse]]
+from tests.fakes import BEHAVIOURS, Behaviour, Received, chunk, completion, deltas, stream
 
 ONE, TWO = chunk({"content": "One"}), chunk({"content": " two"})
 HALF = ONE[: len(ONE) // 2]
@@ -24,12 +22,14 @@ JSON = "Content-Type: application/json"
 MEGABYTE = b"x" * 1024 * 1024
 HUGE = 512
 
+FAULTS: dict[str, Behaviour] = {}
+
 
 def fault(name: str) -> Callable[[Behaviour], Behaviour]:
     """Give a behaviour the name by which a base URL chooses it."""
 
     def named(behaviour: Behaviour) -> Behaviour:
-        BEHAVIOURS[name] = behaviour
+        FAULTS[name] = behaviour
         return behaviour
 
     return named
@@ -255,5 +255,5 @@ async def huge_and_says_so(request: web.Request, received: Received) -> web.Stre
     return response
 
 
-NAMES = sorted(BEHAVIOURS)
+NAMES = sorted(BEHAVIOURS | FAULTS)
 """Every behaviour that a base URL can choose, the faults of `tests.fakes` included."""

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from aiohttp import web
 
-from tests.fakes import ANSWER, BEHAVIOURS, FakeProvider, Received, stream
+from tests.fakes import ANSWER, Behaviour, FakeProvider, Received, stream
 
 KEY = "AIza-provider-1"
 Ask = Callable[..., requests.Response]
@@ -153,15 +153,13 @@ async def refuse_filtered(request: web.Request, received: Received) -> web.Strea
     return await well(request, received)
 
 
-BEHAVIOURS.update(
-    {
-        "gemini": well,
-        "gemini-cut": cut,
-        "gemini-fail": fail,
-        "gemini-stall-after-one": stall_after_one,
-        "gemini-refuse-filtered": refuse_filtered,
-    }
-)
+BEHAVIOURS: dict[str, Behaviour] = {
+    "gemini": well,
+    "gemini-cut": cut,
+    "gemini-fail": fail,
+    "gemini-stall-after-one": stall_after_one,
+    "gemini-refuse-filtered": refuse_filtered,
+}
 
 
 def base_of(server: str, provider: FakeProvider, behaviour: str = "gemini") -> str:

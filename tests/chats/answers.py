@@ -12,10 +12,7 @@ from alchemyst.accounts.models import User
 from chats.answers import titles
 from personas.models import Persona
 from proxy.models import Provider
-from tests.chats import behaviours
-from tests.fakes import BEHAVIOURS, FakeProvider, Received
-
-BEHAVIOURS.update(behaviours.ALL)
+from tests.fakes import FakeProvider, Received
 
 KEY = "sk-provider-of-maya-1"
 QUESTION = "How long does sourdough rise?"

@@ -16,7 +16,7 @@ from proxy.models import Provider
 from tests.chats import behaviours
 from tests.chats.answers import KEY, QUESTION, Api, asking, persona, questions, text, types
 from tests.chats.conftest import texts
-from tests.fakes import ANSWER, BEHAVIOURS, FakeProvider, Received
+from tests.fakes import ANSWER, FakeProvider, Received
 
 State = Generation.State
 
@@ -32,13 +32,13 @@ def outcome() -> tuple[str, str]:
     return generation.state, generation.message.content
 
 
-def refusing(body: Any) -> None:
+def refusing(provider: FakeProvider, body: Any) -> None:
     """Have the behaviour `refusing` answer 404 with this."""
 
     async def refuse(request: web.Request, received: Received) -> web.StreamResponse:
         return web.json_response(body, status=404)
 
-    BEHAVIOURS["refusing"] = refuse
+    provider.behaviours["refusing"] = refuse
 
 
 class TestBeforeTheFirstPiece:
@@ -95,7 +95,7 @@ class TestBeforeTheFirstPiece:
     def test_a_refusal_is_told_in_the_providers_words(
         self, api: Api, alice: User, provider: FakeProvider, body: Any
     ):
-        refusing(body)
+        refusing(provider, body)
         persona(alice, provider, "refusing")
 
         told = api.generate().json()["message"]
@@ -108,7 +108,7 @@ class TestBeforeTheFirstPiece:
     def test_its_words_are_few_and_have_no_key(
         self, api: Api, alice: User, provider: FakeProvider, body: Any
     ):
-        refusing(body)
+        refusing(provider, body)
         persona(alice, provider, "refusing")
 
         told = api.generate().json()["message"]

@@ -19,7 +19,7 @@ from proxy.upstream import builtin
 from tests.chats.answers import Api, asking, persona, questions
 from tests.chats.conftest import talk
 from tests.conftest import Server
-from tests.fakes import BEHAVIOURS, FakeProvider, Received, chunk, stream
+from tests.fakes import FakeProvider, Received, chunk, stream
 
 BREAD = "Sourdough bread rises for twelve hours in a cool kitchen."
 PARIS = "Paris is the capital of France and lies on the Seine."
@@ -80,7 +80,7 @@ class TestResearch:
                 said = "1. sourdough rise\n- kitchen temperature\n"
             return await stream(request, [chunk({"content": said}), chunk({}, "stop")])
 
-        BEHAVIOURS["plans"] = plan
+        provider.behaviours["plans"] = plan
         return persona(alice, provider, "plans")
 
     def test_plans_searches_and_names_what_it_found(
@@ -120,7 +120,7 @@ class TestResearch:
                 return web.json_response({"error": {"message": "No"}}, status=401)
             return await stream(request, [chunk({"content": "Twelve."}), chunk({}, "stop")])
 
-        BEHAVIOURS["cannot-plan"] = cannot_plan
+        provider.behaviours["cannot-plan"] = cannot_plan
         persona(alice, provider, "cannot-plan")
 
         answer = api.generate(asking("How long?", tools={"research": True}))
@@ -137,7 +137,7 @@ class TestVoice:
             pieces = [chunk({"content": letter}) for letter in text]
             return await stream(request, [*pieces, chunk({}, "stop")])
 
-        BEHAVIOURS["marked"] = marked
+        provider.behaviours["marked"] = marked
         persona(alice, provider, "marked")
 
         found = api.streamed(asking(voice=True))
@@ -178,7 +178,7 @@ class TestTitles:
                 said = 'Title: "Rising **bread**."'
             return await stream(request, [chunk({"content": said}), chunk({}, "stop")])
 
-        BEHAVIOURS["names"] = name
+        provider.behaviours["names"] = name
         return persona(alice, provider, "names")
 
     def title_of(self, api: Api, chat_id: str, expected: str) -> str:

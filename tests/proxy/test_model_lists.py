@@ -15,7 +15,7 @@ from google.genai import types
 
 from alchemyst.accounts.models import ApiKey, User
 from proxy.models import UsageRecord
-from tests.fakes import BEHAVIOURS, FakeProvider, Received
+from tests.fakes import FakeProvider, Received
 from tests.faults import JSON, head, write_raw
 
 OPENAI = (
@@ -55,7 +55,15 @@ async def cut_list(request: web.Request, received: Received) -> web.StreamRespon
     return await write_raw(request, head(JSON, "Content-Length: 1000"), OPENAI[:40])
 
 
-BEHAVIOURS |= {"listing": listing, "no-list": no_list, "as-text": as_text, "cut-list": cut_list}
+@pytest.fixture(autouse=True)
+def _listing(provider: FakeProvider) -> None:
+    """Have the provider answer lists."""
+    provider.behaviours |= {
+        "listing": listing,
+        "no-list": no_list,
+        "as-text": as_text,
+        "cut-list": cut_list,
+    }
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from proxy.filtering import result
 from proxy.filtering.result import FilterOptions
 from proxy.wire import openai
 from proxy.wire.dialect import Route
-from tests.fakes import BEHAVIOURS, FakeProvider, Received
+from tests.fakes import FakeProvider, Received
 from tests.proxy.conftest import HISTORY, completion, said
 
 Through = Callable[..., str]
@@ -115,7 +115,10 @@ async def replay(request: web.Request, received: Received) -> web.StreamResponse
     return response
 
 
-BEHAVIOURS["replay"] = replay
+@pytest.fixture(autouse=True)
+def _replaying(provider: FakeProvider) -> None:
+    """Have the provider answer what it is told to."""
+    provider.behaviours["replay"] = replay
 
 
 def filtered(messages: list[dict[str, Any]], **more: Any) -> list[dict[str, Any]]:

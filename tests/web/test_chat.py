@@ -21,7 +21,7 @@ ONE_CHAT = re.compile(r"/chat/[0-9a-f-]{36}$")
 @pytest.fixture
 def writing(alice: User, provider: FakeProvider, shipped: None) -> Writing:
     """Maya's model."""
-    made = behave_as(Writing())
+    made = behave_as(Writing(), provider)
     persona(alice, provider, "writing")
     return made
 

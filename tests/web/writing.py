@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import Any
 
 from aiohttp import web
 
-from tests.fakes import BEHAVIOURS, USAGE, Received, chunk
+from tests.fakes import USAGE, FakeProvider, Received, chunk
 
 
 class Writing:
@@ -43,7 +42,7 @@ def words(text: str) -> list[str]:
     return [text[begin:end] for begin, end in pairwise(cuts)]
 
 
-def behave_as(writing: Writing) -> Any:
+def behave_as(writing: Writing, provider: FakeProvider) -> Writing:
     """Let the tests' provider write so under /writing."""
-    BEHAVIOURS["writing"] = writing.answer
+    provider.behaviours["writing"] = writing.answer
     return writing
