@@ -26,7 +26,8 @@ from alchemyst.accounts.models import User
 from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
 from proxy.accounting import usage_writer
-from proxy.models import DecisionRecord
+from proxy.filtering import kill_switch
+from proxy.models import DecisionRecord, FilterSwitch
 from tests import faults, gemini, nginx
 from tests.chats import behaviours
 from tests.fakes import BEHAVIOURS, FakeProvider
@@ -189,6 +190,15 @@ def server(
     yield the_front.url if the_front else the_server.url
     the_server.rest()
     the_server.write_usage()
+
+
+@pytest.fixture
+def filter_on_again(db: None) -> Iterator[None]:
+    """Whatever a test does with the filter's switch, the next one finds it on."""
+    yield
+    # The row first: the server, which looks once a second, would read it once more.
+    FilterSwitch.objects.update(is_off=False)
+    kill_switch._is_active, kill_switch._read_at = False, float("-inf")
 
 
 @pytest.fixture

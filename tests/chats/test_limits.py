@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -68,10 +67,8 @@ def test_usage_tells_the_persona(api: Api, maya: Persona, the_server: Server):
 
 
 @pytest.fixture
-def switched_off() -> Iterator[None]:
+def switched_off(filter_on_again: None) -> None:
     FilterSwitch.turn(off=True)
-    yield
-    kill_switch._is_active, kill_switch._read_at = False, float("-inf")
 
 
 def test_with_the_switch_off_chats_are_not_filtered(api: Api, maya: Persona, switched_off):

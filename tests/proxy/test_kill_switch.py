@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -17,11 +17,7 @@ from tests.proxy.conftest import completion
 
 Through = Callable[..., str]
 
-
-@pytest.fixture(autouse=True)
-def _on_again() -> Iterator[None]:
-    yield
-    kill_switch._is_active, kill_switch._read_at = False, float("-inf")
+pytestmark = pytest.mark.usefixtures("filter_on_again")
 
 
 def result(http: requests.Session, through: Through) -> str:

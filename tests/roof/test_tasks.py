@@ -40,11 +40,17 @@ def broken() -> None:
 def _afresh() -> Iterator[None]:
     done.clear()
     gate.set()
-    periodic_tasks._started.clear()
-    celery.worker_presence._until = 0.0
+    _forget()
     yield
     gate.set()
     assert in_process_runner.settle(10)
+    _forget()
+
+
+def _forget() -> None:
+    """Forget which periodic tasks were started, and that a worker was seen."""
+    periodic_tasks._started.clear()
+    celery.worker_presence._until = 0.0
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +11,6 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from alchemyst.accounts.models import AuditEntry, User
 from chats.models import Chat
-from proxy.filtering import kill_switch
 from proxy.models import DecisionRecord
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import completion
@@ -26,12 +25,6 @@ def admin(context: BrowserContext, server: str, sign_in: SignIn) -> Page:
     user = User.objects.create_superuser("root-person", password="x")
     sign_in(context, user)
     return context.new_page()
-
-
-@pytest.fixture
-def filter_on_again() -> Iterator[None]:
-    yield
-    kill_switch._is_active, kill_switch._read_at = False, float("-inf")
 
 
 def test_blocking_a_user_ends_their_stream(
