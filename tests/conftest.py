@@ -47,12 +47,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is slow by its fixtures; behind nginx, run what goes through the server.
+    """Mark what is slow by its kind; behind nginx, run what goes through the server.
 
     But for what nginx rightly changes. First, since `-m` chooses by the marks.
     """
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        starts_something = SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
+        # Hypothesis runs a hundred examples of each.
+        is_a_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if starts_something or is_a_property:
             item.add_marker(pytest.mark.slow)
     if not nginx.BEHIND:
         return

@@ -124,6 +124,7 @@ class TestPages:
         second = as_alice.get(HISTORY, {"limit": 2, "cursor": first["nextCursor"]}).json()
         assert [chat["title"] for chat in second["chats"]] == ["1", "0"]
 
+    @pytest.mark.slow
     def test_cost_the_same_queries_however_many_chats_there_are(
         self,
         as_alice: APIClient,

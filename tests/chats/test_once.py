@@ -153,6 +153,7 @@ class TestOneChat:
         assert refused.json()["error"] == "conflict_error"
         assert len(texts(chat)) == 6
 
+    @pytest.mark.slow
     def test_bears_twenty_writers(self, api: Api, maya: Persona, chat: Chat):
         here = {"chatId": str(chat.pk)}
 

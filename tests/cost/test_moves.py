@@ -69,6 +69,7 @@ def in_order(made: Decision) -> list[int]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", RATES)
+@pytest.mark.slow
 class TestEveryChoice:
     def test_holds_what_the_question_needs_and_the_question_last(self, name, preset):
         for _, each, made, order in moves(name, preset):
@@ -124,6 +125,7 @@ class TestWhereItPays:
         assert after.sent[-1].messages == made.messages & ~old & message_set.below(last)
 
 
+@pytest.mark.slow
 class TestGuaranteed:
     @pytest.mark.parametrize("name", RATES)
     def test_never_pays_more_than_everything_would_have_cost_by_then(self, name):
@@ -221,6 +223,7 @@ def moved(made: FilterResult) -> int:
 
 
 @pytest.mark.parametrize("dialect", ROUTES, ids=lambda dialect: dialect.NAME)
+@pytest.mark.slow
 class TestBodies:
     def test_turns_alternate_and_every_message_is_one_that_came(self, dialect):
         found = 0

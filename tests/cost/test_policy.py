@@ -27,6 +27,7 @@ def billed(messages: int, each, bill: Bill, now: float) -> float:
 
 @every_rates
 @every_preset
+@pytest.mark.slow
 class TestEveryChoice:
     def test_holds_what_the_question_needs(self, rates, preset):
         for seed in range(30):
@@ -67,6 +68,7 @@ class TestEveryChoice:
                     assert mode in ("recall", "back", "cut", "fresh")
 
 
+@pytest.mark.slow
 class TestGuaranteed:
     @pytest.mark.parametrize("name", RATES)
     def test_never_pays_more_than_everything_would_have_cost_by_then(self, name):

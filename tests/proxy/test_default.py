@@ -34,6 +34,7 @@ def installed() -> None:
 
 @pytest.mark.model
 @pytest.mark.usefixtures("installed")
+@pytest.mark.slow
 class TestTheBuiltInModel:
     def test_answers_whole(self, sdk: Sdk, default: str):
         answer = sdk(default).chat.completions.create(model=C1, messages=HELLO, max_tokens=20)

@@ -85,6 +85,7 @@ def statuses(answers: list[tuple[int, Any, dict[str, str]]]) -> dict[int, int]:
 
 
 @pytest.mark.usefixtures("counted")
+@pytest.mark.slow
 class TestFiftyAtOnce:
     @pytest.mark.parametrize("kind", ["requests_per_minute", "requests_per_day"])
     def test_get_as_many_requests_as_the_limit_says(

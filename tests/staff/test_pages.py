@@ -221,6 +221,7 @@ class TestUsage:
         assert "of-bob" not in page
 
 
+@pytest.mark.slow
 class TestWithAHundredThousandRows:
     def test_a_list_opens_with_a_handful_of_queries_and_counts_nothing(
         self, alice: User, staff, django_assert_max_num_queries
@@ -237,7 +238,6 @@ class TestWithAHundredThousandRows:
             assert on_calls
             assert not any("COUNT(" in sql or "DISTINCT" in sql for sql in on_calls)
 
-    @pytest.mark.slow
     def test_a_list_of_users_has_no_query_for_each(self, staff, django_assert_max_num_queries):
         User.objects.bulk_create(User(username=f"user{n:06}") for n in range(100_000))
         client = staff("support")
