@@ -4,7 +4,8 @@
 #: test        all tests, on each database that answers
 #: test-fast   the tests that take no long time, on SQLite
 #: format      format code and templates, and mend what the linter can
-#: check       formatter, linter, types, migrations, schema
+#: check       formatter, linter, imports, types, migrations, schema
+#: check-production  every page and endpoint of an install of requirements.txt alone
 #: messages    bring the words of pages into the translations
 PYTHON ?= python3
 VENV ?= .venv
@@ -77,6 +78,7 @@ test-fast: $(VENV)/.installed-dev
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache --no-logo
 	find templates -name '*.html' -exec $(BIN)/djade --check --target-version 5.2 {} +
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
