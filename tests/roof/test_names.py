@@ -13,7 +13,7 @@ PACKAGES = ("alchemyst", "chats", "personas", "proxy")
 RETIRED = {
     name: new
     for new, names in {
-        "notify, publish, Subscription, wake, RedisBridge": "bell ring Listener hear Wire poll_seconds",
+        "notify, publish, Subscription, RedisBridge": "bell ring Listener hear Wire poll_seconds",
         "broadcast, BroadcastEvent, poll": "news News catch_up",
         "changes, ChatChanges, changes_since": "news_of",
         "EventLog, LogEvent, LogUnavailable, is_dirty": "Log Entry LogLost has_news _insisted",
@@ -25,15 +25,15 @@ RETIRED = {
         "MessageWindow, SearchMatch, Alternatives": "Window Match Standing add_matches",
         "path_filter, segments, transfer_to": "stretches give_to _other_way",
         "ChatFingerprint, fingerprint_of, MessageView": "Look look_at Shown",
-        "_authenticate, _auth_timeout, _send_error": "_let_in _introduced _lose_patience _tell_fault",
+        "_authenticate, _auth_timeout": "_let_in _introduced _lose_patience _tell_fault",
         "CompletionRequest, StoredProvider": "Asked Stored source_of",
         "StreamEvent, parse_openai_event": "Piece of_openai of_gemini",
         "error_message, retry_after, error_for": "words_of pause_of",
         "FilterOptions, FilterResult": "Wish Context Safely",
         "PendingDecision, start_filtering": "Pending weighed",
-        "CostGateConfig, CostDecision, CostAssessment": "Gate Gated Judged judged _beside_the_answer",
+        "CostGateConfig, CostAssessment": "Gate Gated Judged judged _beside_the_answer",
         "ConversationState, _Store": "Page _Shelf notebook LEFT_ALONE PATIENCE",
-        "CacheEstimate, record_hit, is_unreliable": "Belief beliefs has_shown may_have_shown is_alarmed",
+        "CacheEstimate, is_unreliable": "Belief beliefs has_shown may_have_shown is_alarmed",
         "InspectorView": "Given given_of",
         "UsageEntry, DecisionEntry, queue": "Noted",
         "CapturedConversation, register_sink": "Conversed conversed keep_by",
