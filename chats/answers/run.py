@@ -19,7 +19,6 @@ from chats.answers.admission import Lease
 from chats.answers.finish import Outcome
 from chats.answers.prompt import Prompt, prompt_of
 from chats.answers.speech import SpeechFilter
-from chats.answers.start import continue_answer, regenerate, start_answer
 from chats.eventlog import log as eventlog_log
 from chats.eventlog import notify
 from chats.eventlog.log import EventLog, LogUnavailable
@@ -32,8 +31,6 @@ from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.result import FilterResult
 from proxy.wire.dialect import Counts
 from proxy.wire.stream_events import StreamEvent
-
-__all__ = ["STOPS", "Run", "continue_answer", "regenerate", "start_answer", "stop", "usage_of"]
 
 State = Generation.State
 

@@ -6,6 +6,7 @@ Every form works without a script, and then leads to a page. A script sends the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +20,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from chats.answers import run, runner, start
 from chats.answers.prompt import mode_of
-from chats.answers.request import AnswerOptions, HistoryMessage, Question
+from chats.answers.request import AnswerOptions
+from chats.errors import BadQuestion
 from chats.models import Chat, Generation, Message
 from chats.models.chat import BeingAnswered
 from chats.pages.fingerprint import fingerprint_of
@@ -27,6 +29,7 @@ from chats.pages.form_data import post_id, post_text
 from chats.pages.inspector import inspector_view_of
 from chats.pages.sidebar import listed
 from chats.pages.thread import Thread, thread_of
+from chats.serializers.questions import GenerateSerializer, options_of
 from personas.models import DEFAULT, Persona, relevance_modes
 from proxy.common.access import user_of
 from proxy.errors import ApiError
@@ -105,7 +108,7 @@ def regenerate(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRes
     return _acted(
         request,
         chat_id,
-        lambda: start.regenerate(user_of(request), chat_id, manner_of(request), message_id, None),
+        lambda: start.regenerate(user_of(request), chat_id, options_in(request), message_id, None),
     )
 
 
@@ -118,7 +121,7 @@ def edit(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpResponse:
         request,
         chat_id,
         lambda: start.regenerate(
-            user_of(request), chat_id, manner_of(request), message_id, checked(content)
+            user_of(request), chat_id, options_in(request), message_id, checked(content)
         ),
     )
 
@@ -130,7 +133,7 @@ def carry_on(request: HttpRequest, chat_id: UUID, message_id: UUID) -> HttpRespo
     return _acted(
         request,
         chat_id,
-        lambda: start.continue_answer(user_of(request), chat_id, manner_of(request), message_id),
+        lambda: start.continue_answer(user_of(request), chat_id, options_in(request), message_id),
     )
 
 
@@ -176,23 +179,26 @@ def fate(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 def question_in(request: HttpRequest, content: str, chat_id: UUID | None) -> Generation:
     """Store a question and have it answered; raises ApiError."""
     client_id = post_text(request, "client_id", LONGEST_CLIENT_ID)
-    question = Question(
-        history=(HistoryMessage("user", checked(content), client_id),),
+    message = {"role": Message.Role.USER, "content": checked(content), "id": client_id}
+    fields = {"chat_history": [message], "persona": persona_in(request)}
+    serializer = GenerateSerializer(data=fields)
+    serializer.is_valid(raise_exception=True)
+    question = serializer.question(
+        page_access_of(request),
         chat_id=chat_id,
-        options=manner_of(request),
         idempotency_key=f"page:{client_id}" if client_id else "",
         source=SOURCE,
     )
     async_to_sync(_refuse_if_draining)()
-    begun = start.start_answer(user_of(request), question)
-    async_to_sync(runner.start)(begun)
-    return begun.generation
+    started = start.start_answer(user_of(request), question)
+    async_to_sync(runner.start)(started)
+    return started.generation
 
 
 def checked(content: str) -> str:
     """Return the text of a question; raises BadQuestion for none, and for one that is too long."""
     if not content or len(content) > LONGEST_QUESTION:
-        raise start.BadQuestion(gettext("Write a question of at most 100,000 characters."))
+        raise BadQuestion(gettext("Write a question of at most 100,000 characters."))
     return content
 
 
@@ -200,14 +206,28 @@ async def _refuse_if_draining() -> None:
     runner.refuse_if_draining()
 
 
-def manner_of(request: HttpRequest) -> AnswerOptions:
-    """Return how a person at a page asks."""
-    return AnswerOptions(
-        persona=post_text(request, "persona", LONGEST_SLUG),
-        relevance=user_of(request).relevance,
-        cost=user_of(request).cost,
-        scopes=SCOPES,
-    )
+@dataclass(frozen=True, slots=True)
+class PageAccess:
+    """What a person at a page may: all that their account does."""
+
+    relevance: str
+    cost: str
+    key_id: None = None
+    scopes: frozenset[str] = SCOPES
+
+
+def page_access_of(request: HttpRequest) -> PageAccess:
+    user = user_of(request)
+    return PageAccess(user.relevance, user.cost)
+
+
+def persona_in(request: HttpRequest) -> str:
+    return post_text(request, "persona", LONGEST_SLUG)
+
+
+def options_in(request: HttpRequest) -> AnswerOptions:
+    """Return how a person at a page wants an answer."""
+    return options_of({"persona": persona_in(request)}, page_access_of(request))
 
 
 def found(request: HttpRequest, chat_id: UUID) -> Chat:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -12,13 +12,28 @@ from rest_framework import serializers
 from chats.answers.request import AnswerOptions, HistoryMessage, Question
 from chats.models import Message
 from personas.models import SCOPES
-from proxy.common.access import Access
 from proxy.common.web.drf import KnownFields
 
 MOST_TEXTS = 200
 LONGEST_KEY = 200
 # What integrations call the text and the name of something given.
 CONTENTS, NAMES = ("content", "text", "body"), ("title", "name", "source", "url", "id")
+
+
+class AnswerAccess(Protocol):
+    """What an answer needs to know of its caller's access."""
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+    @property
+    def relevance(self) -> str: ...
+
+    @property
+    def cost(self) -> str: ...
+
+    @property
+    def key_id(self) -> UUID | None: ...
 
 
 class TextField(serializers.CharField):
@@ -117,7 +132,7 @@ class AnswerSerializer(KnownFields):
             raise serializers.ValidationError("Two messages have the same id.")
         return [HistoryMessage(**each) for each in said]
 
-    def options(self, access: Access) -> AnswerOptions:
+    def options(self, access: AnswerAccess) -> AnswerOptions:
         """Return how the answer is wanted, by whom."""
         return options_of(self.validated_data, access)
 
@@ -128,15 +143,25 @@ class GenerateSerializer(AnswerSerializer):
     tools = ToolsField(default=dict, help_text='`{"research": true}` plans and searches first.')
     stream = serializers.BooleanField(default=False)
 
-    def question(self, access: Access, query: dict[str, Any], key: str) -> Question:
+    def question(
+        self,
+        access: AnswerAccess,
+        *,
+        chat_id: UUID | None,
+        idempotency_key: str = "",
+        username: str = "",
+        source: str = "",
+        title: str = "",
+    ) -> Question:
+        """Return the question of a sound body: the API's, the socket's and the page's."""
         return Question(
             history=self.validated_data["chat_history"],
-            chat_id=query["chatId"],
+            chat_id=chat_id,
             options=self.options(access),
-            idempotency_key=key,
-            username=query["username"],
-            source=query["source"],
-            title=query["title"],
+            idempotency_key=idempotency_key,
+            username=username,
+            source=source,
+            title=title,
         )
 
 
@@ -171,7 +196,7 @@ class GenerateQuery(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, default="", allow_blank=True)
 
 
-def options_of(asked: dict[str, Any], access: Access) -> AnswerOptions:
+def options_of(asked: dict[str, Any], access: AnswerAccess) -> AnswerOptions:
     """Return how an answer is wanted, by whom."""
     return AnswerOptions(
         persona=asked.get("persona") or "",

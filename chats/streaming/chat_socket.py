@@ -20,7 +20,7 @@ from django.conf import settings
 from rest_framework.exceptions import APIException
 
 from chats.answers import finish, revocation, runner
-from chats.answers.request import Question, StartedAnswer
+from chats.answers.request import StartedAnswer
 from chats.answers.start import continue_answer, regenerate, start_answer
 from chats.errors import BadQuestion, NoSuchAnswer
 from chats.eventlog import log, notify
@@ -228,11 +228,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         asked = {"role": "user", "content": said.pop("content", None), "id": said.pop("id", "")}
         serializer = GenerateSerializer(data=said | {"chat_history": [asked]})
         serializer.is_valid(raise_exception=True)
-        question = Question(
-            history=serializer.validated_data["chat_history"],
-            chat_id=self.chat_id,
-            options=serializer.options(self.caller),
-        )
+        question = serializer.question(self.caller, chat_id=self.chat_id)
         await self._run(on_database_thread(start_answer)(self.caller.user, question))
 
     async def _regenerate(self, said: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ async def answered(call: Call) -> None:
     """POST /api/v1/chat: an answer, whole; nothing is saved, and who leaves ends it."""
     began = time.perf_counter()
     asked = await call.asked(AnswerSerializer)
-    manner = asked.manner(call.access)
+    manner = asked.options(call.access)
     slug, prompt, place = await _unsaved(call.user, manner, asked.validated_data["chat_history"])
     said = []
 
@@ -132,14 +132,10 @@ async def streamed(call: Call) -> None:
 async def _generate(call: Call, *, is_stream: bool) -> None:
     runner.refuse_if_draining()
     query, key, after = call.query(GenerateQuery), call.key(), call.after()
-    if query["chatId"]:
-        query["chatId"] = id_in(query["chatId"])
-        if query["chatId"] is None:
-            raise NoSuchChat
-    else:
-        query["chatId"] = None
+    chat_id_text = query.pop("chatId")
+    chat_id = _chat_id(chat_id_text) if chat_id_text else None
     asked = await call.asked(GenerateSerializer)
-    question = asked.question(call.access, query, key)
+    question = asked.question(call.access, chat_id=chat_id, idempotency_key=key, **query)
     begun = await on_database_thread(start_answer)(call.user, question)
     await _begun(call, begun, is_stream or asked.validated_data["stream"], after)
 
