@@ -46,7 +46,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """What one side said. An answer exists from the moment that it was asked for."""
+    """What one side said. An answer exists from the moment that it was requested."""
 
     class Role(models.TextChoices):
         SYSTEM = "system"

@@ -81,8 +81,8 @@ class ContextTextsField(serializers.Field[Any, Any, Any, Any]):
         if not content.strip():
             raise serializers.ValidationError("Its content must be a text.")
         metadata = data.get("metadata")
-        places = [data, metadata] if isinstance(metadata, dict) else [data]
-        titles = (place[name] for name in NAMES for place in places if place.get(name))
+        sources = [data, metadata] if isinstance(metadata, dict) else [data]
+        titles = (source[name] for name in NAMES for source in sources if source.get(name))
         title = next((str(title)[:200] for title in titles), "")
         # PostgreSQL takes no NUL, and UTF-8 no half of a pair of surrogates.
         return {"content": _clean(content), "title": _clean(title)}
@@ -120,17 +120,18 @@ class AnswerSerializer(KnownFields):
         help_text="Texts, or objects with `content` and `title`, that the answer should rest on.",
     )
 
-    def validate_chat_history(self, said: list[dict[str, str]]) -> list[HistoryMessage]:
-        if len(said) > settings.PROXY_MAX_MESSAGES:
+    def validate_chat_history(self, messages: list[dict[str, str]]) -> list[HistoryMessage]:
+        if len(messages) > settings.PROXY_MAX_MESSAGES:
+            most = settings.PROXY_MAX_MESSAGES
             raise serializers.ValidationError(
-                f"There are {len(said)} messages; at most {settings.PROXY_MAX_MESSAGES} are taken."
+                f"There are {len(messages)} messages; at most {most} are taken."
             )
-        if said[-1]["role"] != Message.Role.USER:
+        if messages[-1]["role"] != Message.Role.USER:
             raise serializers.ValidationError("The last message must be the user's.")
-        ids = [each["id"] for each in said if each["id"]]
+        ids = [each["id"] for each in messages if each["id"]]
         if len(ids) != len(set(ids)):
             raise serializers.ValidationError("Two messages have the same id.")
-        return [HistoryMessage(**each) for each in said]
+        return [HistoryMessage(**each) for each in messages]
 
     def options(self, access: AnswerAccess) -> AnswerOptions:
         """Return how the answer is wanted, by whom."""
@@ -196,14 +197,14 @@ class GenerateQuery(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, default="", allow_blank=True)
 
 
-def options_of(asked: dict[str, Any], access: AnswerAccess) -> AnswerOptions:
+def options_of(fields: dict[str, Any], access: AnswerAccess) -> AnswerOptions:
     """Return how an answer is wanted, by whom."""
     return AnswerOptions(
-        persona=asked.get("persona") or "",
-        scope=asked.get("scope", ""),
-        voice=asked.get("voice", False),
-        research=asked.get("tools", {}).get("research", False),
-        context_texts=tuple(asked.get("fastContext", ())),
+        persona=fields.get("persona") or "",
+        scope=fields.get("scope", ""),
+        voice=fields.get("voice", False),
+        research=fields.get("tools", {}).get("research", False),
+        context_texts=tuple(fields.get("fastContext", ())),
         relevance=access.relevance,
         cost=access.cost,
         key_id=str(access.key_id or ""),
