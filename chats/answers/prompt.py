@@ -40,7 +40,7 @@ CONTINUE_PROMPT = (
     "nothing of it."
 )
 # How many tokens sources may take: of the built-in model's small window, and of others'.
-ROOM_BUILTIN, ROOM = 1000, 6000
+SOURCE_TOKENS_BUILTIN, SOURCE_TOKENS = 1000, 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Prompt:
     @property
     def token_budget(self) -> int:
         """How many tokens of sources fit."""
-        return ROOM if self.provider or options().c1_base_url else ROOM_BUILTIN
+        return SOURCE_TOKENS if self.provider or options().c1_base_url else SOURCE_TOKENS_BUILTIN
 
     @property
     def system(self) -> str:

@@ -107,7 +107,7 @@ def _children_of(conversation: Conversation) -> tuple[Children, str | None]:
 
 
 class _Answered:
-    """Finds the message that another one answers, past nodes that are no messages; each path is walked once."""
+    """Finds what a message answers, past nodes that are no messages; walks each path once."""
 
     def __init__(self, by_key: dict[str, ImportedMessage]) -> None:
         self._all = by_key

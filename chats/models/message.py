@@ -82,7 +82,7 @@ class Message(models.Model):
     )
     metadata = models.JSONField(default=dict, blank=True)
 
-    standing: Alternatives
+    siblings: Alternatives
     """Where it was asked for (chats.reading.message_window)."""
 
     objects = MessageQuerySet.as_manager()

@@ -32,8 +32,8 @@ def search(request: HttpRequest) -> HttpResponse:
     query = urlencode({"q": words, "cursor": following or ""})
     parts = {
         "words": words,
-        "found": chats,
+        "chats": chats,
         "more": f"{reverse('search')}?{query}" if following else "",
     }
     is_typing = "HX-Request" in request.headers
-    return render(request, "chats/found.html" if is_typing else "chats/search.html", parts)
+    return render(request, "chats/search_results.html" if is_typing else "chats/search.html", parts)

@@ -78,11 +78,13 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     """A shared chat, for anybody who has its address."""
     open_now = Share.objects.open_now() if settings.CHAT_SHARING else Share.objects.none()
     copy = get_object_or_404(open_now, token=token)
-    messages_shown = [
+    copied_messages = [
         each | {"html": rendered(each["content"]) if each["role"] == "assistant" else ""}
         for each in copy.messages
     ]
-    response = render(request, "chats/shared.html", {"copy": copy, "said": messages_shown})
+    response = render(
+        request, "chats/shared.html", {"copy": copy, "copied_messages": copied_messages}
+    )
     response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
     # The address is the key: it goes to nobody else.
     response["Referrer-Policy"] = "no-referrer"
@@ -90,8 +92,8 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _last(chat: Chat) -> list[Message]:
-    messages_of_branch = chat.messages_on().select_related("persona_version").order_by("-position")
-    return list(messages_of_branch[:MOST_MESSAGES])[::-1]
+    newest = chat.messages_on().select_related("persona_version").order_by("-position")
+    return list(newest[:MOST_MESSAGES])[::-1]
 
 
 def _copied(message: Message) -> dict[str, str]:

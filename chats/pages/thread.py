@@ -82,19 +82,19 @@ class MessageView:
 
     @property
     def index(self) -> int:
-        return self.message.standing.index
+        return self.message.siblings.index
 
     @property
     def count(self) -> int:
-        return self.message.standing.count
+        return self.message.siblings.count
 
     @property
     def before(self) -> Any:
-        return self.message.standing.ids[self.index - 2] if self.index > 1 else None
+        return self.message.siblings.ids[self.index - 2] if self.index > 1 else None
 
     @property
     def after(self) -> Any:
-        return self.message.standing.ids[self.index] if self.index < self.count else None
+        return self.message.siblings.ids[self.index] if self.index < self.count else None
 
 
 @dataclass(frozen=True, slots=True)

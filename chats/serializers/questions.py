@@ -1,4 +1,4 @@
-"""Bodies by which answers are asked for. The wire's camelCase stops here."""
+"""Bodies of requests for answers. The wire's camelCase stops here."""
 
 from __future__ import annotations
 
