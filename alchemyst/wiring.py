@@ -107,7 +107,7 @@ def wake_watchers(chat_id: UUID, **kwargs: Any) -> None:
 
 
 def forget_tokens(subject: str) -> None:
-    token_cache.memory.forget(int(subject))
+    token_cache.cached_tokens.forget(int(subject))
 
 
 def end_calls(subject: str) -> None:

@@ -144,7 +144,7 @@ def ask(user: User, key: ApiKey | None = None) -> None:
 
 def take(user: User, *, tokens: int) -> None:
     async def taken() -> None:
-        allowance = QuotaReservation(caps)
+        allowance = QuotaReservation(limits)
         await allowance.acquire()
         try:
             await allowance.reserve(tokens)
@@ -152,7 +152,7 @@ def take(user: User, *, tokens: int) -> None:
         finally:
             await allowance.release()
 
-    caps = Limit.objects.caps_on(user.pk, None)
+    limits = Limit.objects.limits_on(user.pk, None)
     asyncio.run(taken())
 
 

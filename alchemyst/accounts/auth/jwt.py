@@ -54,7 +54,7 @@ class TokenPair:
     refresh: str
 
     def __repr__(self) -> str:
-        return "<Pair>"
+        return "<TokenPair>"
 
 
 def issue(user: User) -> TokenPair:
