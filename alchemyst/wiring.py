@@ -1,4 +1,4 @@
-"""Who hears of what: the one place where parts that don't know each other are put together.
+"""Who is called for what: the one place where parts that don't know each other are connected.
 
 Importing a module registers nothing. `connect` is called once the apps are ready, and may be
 called again.

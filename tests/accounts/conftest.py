@@ -86,8 +86,8 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.body["error"]
-        return found
+        error: dict[str, Any] = self.body["error"]
+        return error
 
 
 async def who(scope: Scope, receive: Receive, send: Send) -> None:

@@ -121,7 +121,7 @@ class TestAForgedToken:
         refused = {name: ask(text) for name, text in forged.items()}
 
         assert {name: status for name, (status, _) in refused.items() if status != 401} == {}
-        assert len({json.dumps(said) for _, said in refused.values()}) == 1
+        assert len({json.dumps(body) for _, body in refused.values()}) == 1
 
     def test_is_not_remembered(self, ask):
         ask("garbage")
@@ -217,20 +217,20 @@ class TestTheEndOfAToken:
     def test_comes_at_once_when_the_account_is_switched_off(
         self, ask, alice, token, make_key, kind
     ):
-        shown = token if kind == "jwt" else make_key()
-        assert ask(shown)[0] == 200
+        bearer_token = token if kind == "jwt" else make_key()
+        assert ask(bearer_token)[0] == 200
         alice.is_active = False
         alice.save()
 
-        assert ask(shown)[0] == 401
+        assert ask(bearer_token)[0] == 401
 
     @pytest.mark.parametrize("kind", ["jwt", "key"])
     def test_comes_at_once_when_the_account_is_deleted(self, ask, alice, token, make_key, kind):
-        shown = token if kind == "jwt" else make_key()
-        assert ask(shown)[0] == 200
+        bearer_token = token if kind == "jwt" else make_key()
+        assert ask(bearer_token)[0] == 200
         alice.delete()
 
-        assert ask(shown)[0] == 401
+        assert ask(bearer_token)[0] == 401
 
     @pytest.mark.parametrize("change", ["update", "delete"])
     def test_comes_at_once_when_many_accounts_change(self, ask, token, change):
@@ -303,13 +303,13 @@ class TestTheTokenCache:
     def test_asks_the_database_nothing_of_a_token_that_is_cached(
         self, token, django_assert_num_queries
     ):
-        shown = token.encode()
-        authenticate(shown)
+        bearer_token = token.encode()
+        authenticate(bearer_token)
 
         with django_assert_num_queries(0):
-            accesses = [authenticate(shown) for _ in range(1000)]
+            accesses = [authenticate(bearer_token) for _ in range(1000)]
 
-        assert accesses == [cached_tokens.get(shown)] * 1000
+        assert accesses == [cached_tokens.get(bearer_token)] * 1000
 
 
 class TestTheLastUseOfAKey:
@@ -333,6 +333,6 @@ class TestTheLastUseOfAKey:
 
 
 def test_an_access_does_not_show_the_token(token, make_key):
-    for shown in (token, make_key()):
-        assert shown not in repr(authenticate(shown.encode()))
+    for bearer_token in (token, make_key()):
+        assert bearer_token not in repr(authenticate(bearer_token.encode()))
     assert "eyJ" not in repr(issue(User.objects.get()))

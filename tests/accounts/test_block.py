@@ -51,7 +51,7 @@ class TestABlock:
         self, alice: User, token: str, bearing, monkeypatch: pytest.MonkeyPatch
     ):
         """What another process wrote is there; this one has not looked yet."""
-        monkeypatch.setattr(broadcast, "_seen", set())
+        monkeypatch.setattr(broadcast, "_dispatched", set())
         assert bearing(token).get(KEYS).status_code == 200
         assert cached_tokens.get(token.encode())
 

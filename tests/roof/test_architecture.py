@@ -48,8 +48,8 @@ def imports_of(path: Path) -> Iterator[str]:
 
 
 def files() -> list[Path]:
-    found = [path for app in (*APPS, "alchemyst/accounts") for path in (ROOT / app).rglob("*.py")]
-    return [path for path in found if "migrations" not in path.parts]
+    paths = [path for app in (*APPS, "alchemyst/accounts") for path in (ROOT / app).rglob("*.py")]
+    return [path for path in paths if "migrations" not in path.parts]
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -103,7 +103,7 @@ def _releases(limits: tuple[QuotaLimit, ...], used: int) -> list[Release]:
 
 @contextmanager
 def _ignore_store_errors() -> Iterator[None]:
-    """Swallow that a store could not be told of a release."""
+    """Log, and do not raise, that a store could not record a release."""
     try:
         yield
     except (RedisError, DatabaseError) as error:

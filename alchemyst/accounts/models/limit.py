@@ -120,7 +120,7 @@ class LimitCount(models.Model):
 
 
 class LimitHold(models.Model):
-    """What a request that is under way holds of a limit, until it ends or is not heard of."""
+    """What a request under way holds of a limit, until it ends or the hold is not renewed."""
 
     key = models.CharField(max_length=120)
     holder = models.CharField(max_length=40)
