@@ -166,7 +166,7 @@ class QuotaReservation:
             await asyncio.sleep(GRACE_SECONDS)
             refused = await self._try_acquire(acquires)
         if refused:
-            raise _error(limits[refused.index], acquires[refused.index], refused)
+            raise _error(limits[refused.position], acquires[refused.position], refused)
         if self._counters is not stores.memory_counters and any(each.hold for each in acquires):
             _hold(self)
 
@@ -241,7 +241,7 @@ def _lease(store: Counters, limits: list[QuotaLimit], acquires: list[Acquire]) -
         store, [Release(each.key, each.seconds) for each in acquires if each.hold]
     )
     if refused := store.acquire(lease.holder, acquires):
-        raise _error(limits[refused.index], acquires[refused.index], refused)
+        raise _error(limits[refused.position], acquires[refused.position], refused)
     return lease
 
 

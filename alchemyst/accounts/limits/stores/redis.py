@@ -86,5 +86,5 @@ def _with_window(change: Acquire | Release, now: float) -> dict[str, Any]:
 def _refusal(result: float) -> Refusal | None:
     if not result:
         return None
-    index, is_held = divmod(int(result) - 1, 2)
-    return Refusal(index, bool(is_held))
+    position, is_held = divmod(int(result) - 1, 2)
+    return Refusal(position, bool(is_held))

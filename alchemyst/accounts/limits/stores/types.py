@@ -29,7 +29,7 @@ class Release(NamedTuple):
 class Refusal(NamedTuple):
     """Which of the acquires did not fit, and whether waiting for others to end may help."""
 
-    index: int
+    position: int
     is_held: bool
 
 
@@ -53,7 +53,7 @@ class Counters(Protocol):
         ...
 
 
-def refusal(index: int, acquire: Acquire, count: int, held: int) -> Refusal | None:
+def refusal(position: int, acquire: Acquire, count: int, held: int) -> Refusal | None:
     """Return why one acquire does not fit a counter that has so much, if it does not."""
     after = count + acquire.add + acquire.hold
-    return Refusal(index, is_held=after <= acquire.most) if after + held > acquire.most else None
+    return Refusal(position, is_held=after <= acquire.most) if after + held > acquire.most else None
