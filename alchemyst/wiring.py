@@ -1,4 +1,4 @@
-"""Who hears of what: the one place where parts that don't know each other are put together.
+"""Who is called for what: the one place where parts that don't know each other are connected.
 
 Importing a module registers nothing. `connect` is called once the apps are ready, and may be
 called again.
@@ -107,7 +107,7 @@ def wake_watchers(chat_id: UUID, **kwargs: Any) -> None:
 
 
 def forget_tokens(subject: str) -> None:
-    token_cache.memory.forget(int(subject))
+    token_cache.cached_tokens.forget(int(subject))
 
 
 def end_calls(subject: str) -> None:

@@ -88,13 +88,13 @@ def observe(rows: Iterable[dict[str, Any]]) -> None:
         CALLS.labels(row["outcome"], status, row["filtering"] or "none").inc()
         CONTEXT.labels("before").inc(row["tokens_before"])
         CONTEXT.labels("after").inc(row["tokens_after"])
-        named = _operation(row["endpoint"]), _bounded(row["model"], is_known=row["status"] < 400)
-        DURATION.labels(*named).observe(row["milliseconds"] / 1000)
+        labels = _operation(row["endpoint"]), _bounded(row["model"], is_known=row["status"] < 400)
+        DURATION.labels(*labels).observe(row["milliseconds"] / 1000)
         if row["first_byte_milliseconds"] is not None:
-            FIRST_TOKEN.labels(*named).observe(row["first_byte_milliseconds"] / 1000)
+            FIRST_TOKEN.labels(*labels).observe(row["first_byte_milliseconds"] / 1000)
         for kind, column in (("input", "prompt_tokens"), ("output", "completion_tokens")):
             if row[column] is not None:
-                TOKENS.labels(named[0], kind, named[1]).observe(row[column])
+                TOKENS.labels(labels[0], kind, labels[1]).observe(row[column])
 
 
 def _operation(endpoint: str) -> str:
@@ -116,24 +116,24 @@ def _bounded(model: str, *, is_known: bool) -> str:
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Tell the numbers to who has ALCHEMYST_METRICS_TOKEN; without one there is no page."""
+    """Show the numbers to callers with ALCHEMYST_METRICS_TOKEN; without one there is no page."""
     expected = settings.METRICS_TOKEN
     if not expected:
         raise Http404
-    given = request.META.get("HTTP_AUTHORIZATION", "")
-    if not constant_time_compare(given, f"Bearer {expected}"):
+    authorization = request.META.get("HTTP_AUTHORIZATION", "")
+    if not constant_time_compare(authorization, f"Bearer {expected}"):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
-    _look()
+    _set_gauges()
     return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
 
-def _look() -> None:
-    """Note what this process holds at the moment."""
+def _set_gauges() -> None:
+    """Set the gauges to what this process holds at the moment."""
     RUNNING.set(active_calls.count())
     FILTER_OFF.set(kill_switch.is_active())
-    for batches in (usage_writer.queue, decision_writer.queue):
-        LOST.labels(batches.name).set(batches.dropped)
-        WAITING.labels(batches.name).set(len(batches))
+    for queue in (usage_writer.queue, decision_writer.queue):
+        LOST.labels(queue.name).set(queue.dropped)
+        WAITING.labels(queue.name).set(len(queue))
 
 
 def _registry() -> CollectorRegistry:

@@ -34,8 +34,8 @@ REGISTERING = ("connect", "register", "register_lookup", "append", "subscribe", 
 
 
 def modules() -> list[Path]:
-    found = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    return [path for path in found if "migrations" not in path.parts]
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return [path for path in paths if "migrations" not in path.parts]
 
 
 def name(path: Path) -> str:
