@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.errors import InvalidRequest
+from proxy.common.errors import InvalidRequest
 
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
 _PLACE = re.compile(r"-?\d{1,9}")

@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from proxy.errors import ApiError, InvalidRequest
+from proxy.common.errors import ApiError, InvalidRequest
 from proxy.filtering import pins
 from proxy.filtering.cli import conversation_files
 from proxy.filtering.cli.conversation_files import MOST_MESSAGES, Conversation

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
+from proxy.common.errors import ApiError
 from proxy.common.web.asgi import Scope
-from proxy.errors import ApiError
 from proxy.relevance.messages import Message
 
 

@@ -14,8 +14,8 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 from msgspec import Meta, Raw, field
 
+from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Scope, header
-from proxy.errors import ApiError, InvalidRequest
 from proxy.wire.dialect import Counts, Request, Route
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
 from proxy.wire.model_lists import narrowed

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
+from proxy.common.errors import ApiError
 from proxy.common.web.asgi import Scope
-from proxy.errors import ApiError
 from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.messages import Message
 from proxy.wire import openai_messages

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from proxy.common.errors import InvalidRequest
 from proxy.common.lru import LRUCache, digest_of
-from proxy.errors import InvalidMessages, InvalidRequest
+from proxy.errors import InvalidMessages
 from proxy.relevance.messages import Message
 from proxy.wire import token_count
 

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from proxy.errors import InvalidMessages, InvalidRequest
+from proxy.common.errors import InvalidRequest
+from proxy.errors import InvalidMessages
 
 Decoded = TypeVar("Decoded")
 

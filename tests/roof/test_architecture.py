@@ -15,7 +15,7 @@ OURS = (*APPS, "alchemyst")
 # What a file of each part may import of ours. What belongs to no app stands in `proxy.common`, but
 # for the masking of logs and the reading of the environment: `alchemyst.logs`, `alchemyst.env`.
 MAY_IMPORT = {
-    "proxy.common": ("proxy.common", "proxy.errors"),
+    "proxy.common": ("proxy.common",),
     "proxy": ("proxy",),
     "personas": ("personas", "proxy"),
     "chats": APPS,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proxy.errors import InvalidMessages, InvalidRequest
+from proxy.common.errors import InvalidRequest
+from proxy.errors import InvalidMessages
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Dialect, Request, Route
 

@@ -12,7 +12,7 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from proxy.errors import ApiError
+from proxy.common.errors import ApiError
 from proxy.filtering import decisions, pins, result
 from proxy.filtering.cli import conversation_files
 from proxy.filtering.cli.conversation_files import Conversation
