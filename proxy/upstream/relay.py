@@ -11,20 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Message, Send
-from proxy.errors import (
-    AccessEnded,
-    ApiError,
-    InvalidRequest,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from proxy.errors import AccessEnded, UpstreamTimeout, UpstreamUnreachable
 from proxy.options import Bounds
 from proxy.upstream import headers
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
 from proxy.upstream.http1 import ProtocolError, head_of
-from proxy.upstream.transport import Answer
+from proxy.upstream.transport import Answer, RawHeaders
 from proxy.wire.dialect import Dialect
 
 # Enough of an answer's end to hold its usage, whether whole or streamed.
@@ -79,7 +74,7 @@ async def send(
     provider: Provider,
     method: str,
     endpoint: str,
-    sent: headers.RawHeaders,
+    sent: RawHeaders,
     body: bytes | None,
     watch: CallDeadline,
 ) -> Answer:
@@ -133,7 +128,7 @@ def _map_error(error: BaseException, watch: CallDeadline, message: str = "") -> 
 
 async def relay(
     answer: Answer,
-    told: headers.RawHeaders,
+    told: RawHeaders,
     send: Send,
     dialect: Dialect,
     relayed: RelayState,
@@ -155,7 +150,7 @@ async def relay(
         await send({"type": "http.response.body", "body": b""})
 
 
-def downward(answer: Answer, bounds: Bounds) -> headers.RawHeaders:
+def downward(answer: Answer, bounds: Bounds) -> RawHeaders:
     """Return what the caller gets of an answer's headers.
 
     Raises UpstreamUnreachable for an answer that can't be passed on.
