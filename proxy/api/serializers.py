@@ -85,8 +85,8 @@ class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
 
     def to_representation(self, provider: Provider) -> dict[str, Any]:
         """Leave out what only the owner may know: the hint of the key."""
-        shown = super().to_representation(provider)
-        return shown if shown["is_own"] else shown | {"key_hint": ""}
+        fields = super().to_representation(provider)
+        return fields if fields["is_own"] else fields | {"key_hint": ""}
 
 
 class FaultSerializer(serializers.Serializer[Any]):

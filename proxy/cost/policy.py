@@ -118,8 +118,8 @@ class _Choice:
         self.turn, self.rates, self.now, self.preset = turn, rates, now, preset
         self.is_new = state is None
         before = state or State(array("Q"))
-        self.seen = _common_length(before.history, turn.hashes)
-        self.is_edited = self.seen < len(before.history)
+        self.common_length = _common_length(before.history, turn.hashes)
+        self.is_edited = self.common_length < len(before.history)
         self.state = before.carried(turn.hashes)
         self.last = self.state.sent[-1] if self.state.sent else None
         self.alive = alive(self.state.sent, rates, now)
@@ -150,14 +150,14 @@ class _Choice:
         """Return what may be sent, with what it is beside the requests before."""
         turn, last = self.turn, self.last
         listed = Candidates(turn, self.rates, self.preset.keep_latest)
-        found: dict[Candidate, str] = {}
+        candidates: dict[Candidate, str] = {}
         for messages, kind in listed.beside(last, self.alive):
-            found.setdefault(Candidate(turn.tied(messages)), kind)
+            candidates.setdefault(Candidate(turn.tied(messages)), kind)
         # A provider that finds whole requests again finds none that ends in what was moved.
         if last and last in self.alive and not self.rates.exact_match_only:
             moved = listed.with_moved(last)
-            return found if moved is None else found | {moved: "moved"}
-        return found
+            return candidates if moved is None else candidates | {moved: "moved"}
+        return candidates
 
     def decide(self, draft: Candidate, kind: str, reason: str) -> tuple[Decision, State]:
         """Return the decision for `draft`, and the state with it."""
@@ -215,8 +215,8 @@ class _Choice:
             return 0.0
         sent = Sent(self.turn.lasting(draft), self.now)
         after = alive(self.state.after(sent), rates, self.now)
-        found = max(common(self.everything, each, rates) for each in after)
-        lost = cached(self.everything.total, rates) - cached(found, rates)
+        common_tokens = max(common(self.everything, each, rates) for each in after)
+        lost = cached(self.everything.total, rates) - cached(common_tokens, rates)
         return rates.factor(self.everything.total) * (rates.write - rates.read) * lost
 
     def _value(self, draft: Candidate, total: int, cost: float) -> float:
@@ -232,16 +232,16 @@ class _Choice:
 
     def _hit(self, request: PrefixSums) -> tuple[int, float]:
         """Return the tokens read from the cache, and the time of the request that brought them."""
-        found = [(common(request, each, self.rates), each.sent_at) for each in self.alive]
-        tokens, at = max(found, default=(0, 0.0))
+        hits = [(common(request, each, self.rates), each.sent_at) for each in self.alive]
+        tokens, at = max(hits, default=(0, 0.0))
         hit = cached(tokens, self.rates)
         return hit, at if hit else 0.0
 
     def _price_of_everything(self) -> float:
         rates, before = self.rates, 0
         is_warm = rates.has_cache and self.now - self.state.at <= rates.lifetime
-        if self.seen and is_warm and not (rates.exact_match_only and self.is_edited):
-            before = self.everything.up_to(self.seen)
+        if self.common_length and is_warm and not (rates.exact_match_only and self.is_edited):
+            before = self.everything.up_to(self.common_length)
         return price(self.everything.total, cached(before, rates), rates)
 
     def _mode(self, draft: Candidate, kind: str, hit: int) -> str:
@@ -258,11 +258,11 @@ class _Choice:
         return kind if hit else "fresh"
 
     def _summed(self, messages: MessageSet) -> PrefixSums:
-        found = self.sums.get(messages)
-        if found is None:
-            found = PrefixSums(messages, self.tokens, self.turn.front)
-            self.sums[messages] = found
-        return found
+        sums = self.sums.get(messages)
+        if sums is None:
+            sums = PrefixSums(messages, self.tokens, self.turn.front)
+            self.sums[messages] = sums
+        return sums
 
 
 def _common_length(old: array[int], new: array[int]) -> int:

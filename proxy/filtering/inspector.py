@@ -101,10 +101,10 @@ class Message:
     @property
     def explanation(self) -> str:
         """The reason, and the score where it was what decided."""
-        told = _in_words(self.base_reason)
+        words = _in_words(self.base_reason)
         if self.score is None or self.base_reason not in ("relevant", "below threshold"):
-            return told
-        return f"{told}, {number_format(self.score, 2)}"
+            return words
+        return f"{words}, {number_format(self.score, 2)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ class InspectorView:
 
 
 def inspector_view(
-    context: FilterResult, *, pinned: Collection[int] = (), excluded: Collection[int] = ()
+    result: FilterResult, *, pinned: Collection[int] = (), excluded: Collection[int] = ()
 ) -> InspectorView:
     """Return what becomes of a request, for people."""
     messages = [
         Message(
             index=decision.index,
             role=decision.role,
-            text=context.request.messages[decision.index].text,
+            text=result.request.messages[decision.index].text,
             tokens=decision.tokens,
             fate=decision.fate,
             reason=decision.reason,
@@ -145,9 +145,9 @@ def inspector_view(
             is_pinned=decision.index in pinned,
             is_excluded=decision.index in excluded,
         )
-        for decision in decisions.decisions_of(context)
+        for decision in decisions.decisions_of(result)
     ]
-    return InspectorView(messages, context.tokens_before, context.tokens_after)
+    return InspectorView(messages, result.tokens_before, result.tokens_after)
 
 
 def recorded_view(record: DecisionRecord, *, with_texts: bool = True) -> InspectorView:

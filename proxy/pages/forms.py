@@ -66,12 +66,12 @@ class ProviderForm(forms.Form):
             for name, errors in serializer.errors.items():
                 if name not in self.errors:
                     self.add_error(name if name in self.fields else None, list(map(str, errors)))
-        self.asked: dict[str, Any] = getattr(serializer, "validated_data", {})
+        self.fields: dict[str, Any] = getattr(serializer, "validated_data", {})
         return self.cleaned_data
 
     def stored(self, owner_id: int) -> Provider | None:
         """Store the provider; None, with an error on the form, if its name is taken."""
-        provider = Provider.sealed(owner_id, **self.asked)
+        provider = Provider.sealed(owner_id, **self.fields)
         if provider.take_name():
             return provider
         self.add_error("name", gettext("A provider of this name is stored already."))

@@ -55,8 +55,8 @@ def delete_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
     provider = get_object_or_404(Provider.objects.of(user_id(request)), pk=provider_id)
     request.session[DELETED] = serializers.serialize("json", [provider])
     provider.delete()
-    said = gettext("%(name)s is deleted.") % {"name": provider.name}
-    messages.success(request, said, extra_tags=reverse("providers-restore"))
+    message = gettext("%(name)s is deleted.") % {"name": provider.name}
+    messages.success(request, message, extra_tags=reverse("providers-restore"))
     return redirect("providers")
 
 

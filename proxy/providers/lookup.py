@@ -23,10 +23,10 @@ def _looked_up(user_id: int, name: str) -> StoredProvider | None:
     if provider is None:
         return None
     key = vault.opened(provider.sealed_key)
-    found = StoredProvider(provider.base, provider.dialect, key, provider.cost)
+    stored = StoredProvider(provider.base, provider.dialect, key, provider.cost)
     seconds = options().memory_seconds
-    memory.put((user_id, name), found, seconds=seconds, generation=generation)
-    return found
+    memory.put((user_id, name), stored, seconds=seconds, generation=generation)
+    return stored
 
 
 _read = on_database_thread(_looked_up, at_most=2)

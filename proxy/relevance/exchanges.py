@@ -68,15 +68,15 @@ def _tied(messages: Sequence[Message], groups: list[int | None]) -> list[int | N
             group = leader[group]
         return group
 
-    made: dict[str, int] = {}
+    calls: dict[str, int] = {}
     for message, group in zip(messages, groups, strict=True):
         if group is None:
             continue
         for call in message.answers:
-            if call in made:
-                first, second = sorted((found(made[call]), found(group)))
+            if call in calls:
+                first, second = sorted((found(calls[call]), found(group)))
                 if first != second:
                     leader[second] = first
         for call in message.calls:
-            made[call] = group
+            calls[call] = group
     return [None if group is None else found(group) for group in groups]

@@ -87,10 +87,10 @@ def weights() -> Path:
     """
     package = find_spec(WEIGHTS_PACKAGE)
     folders = (package and package.submodule_search_locations) or []
-    found = next((file for folder in folders for file in Path(folder).glob("*.gguf")), None)
-    if found is None or find_spec("xllamacpp") is None:
+    file = next((path for folder in folders for path in Path(folder).glob("*.gguf")), None)
+    if file is None or find_spec("xllamacpp") is None:
         raise ModelUnavailable(NOT_INSTALLED)
-    return found
+    return file
 
 
 class OwnServer:
@@ -126,14 +126,14 @@ class OwnServer:
             raise ModelUnavailable
         file, key, began = weights(), secrets.token_urlsafe(32), time.monotonic()
         self._process = _spawned()
-        told = _greeted(self._process, {"weights": str(file), "model": MODEL, "key": key})
-        if "url" not in told:
+        reply = _greeted(self._process, {"weights": str(file), "model": MODEL, "key": key})
+        if "url" not in reply:
             self._stop()
             self._rests_until = time.monotonic() + REST_SECONDS
-            logger.error("The built-in model did not start: %s.", told["error"])
+            logger.error("The built-in model did not start: %s.", reply["error"])
             raise ModelUnavailable
         logger.info("The built-in model started in %.1f s.", time.monotonic() - began)
-        self._endpoint = Endpoint(f"{told['url']}/v1", key, MODEL)
+        self._endpoint = Endpoint(f"{reply['url']}/v1", key, MODEL)
         return self._endpoint
 
     def _stop(self) -> None:
@@ -159,21 +159,21 @@ def _spawned() -> subprocess.Popen[bytes]:
     )
 
 
-def _greeted(process: subprocess.Popen[bytes], asked: dict[str, str]) -> dict[str, str]:
+def _greeted(process: subprocess.Popen[bytes], request: dict[str, str]) -> dict[str, str]:
     """Tell the child what to serve and return its answer: a `url`, or an `error`."""
     assert process.stdin is not None
     assert process.stdout is not None
     too_late = threading.Timer(START_SECONDS, process.kill)
     too_late.start()
     try:
-        process.stdin.write(json.dumps(asked).encode() + b"\n")
+        process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
-        told: dict[str, str] = json.loads(process.stdout.readline())
+        reply: dict[str, str] = json.loads(process.stdout.readline())
     except (OSError, ValueError):
         return {"error": f"it ended, or took longer than {START_SECONDS} s"}
     finally:
         too_late.cancel()
-    return told
+    return reply
 
 
 _own = OwnServer()

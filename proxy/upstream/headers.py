@@ -80,13 +80,13 @@ def request_headers(received: RawHeaders, passing: frozenset[bytes]) -> RawHeade
     return sent
 
 
-def response_headers(told: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+def response_headers(received: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """Return what of a provider's headers, their names in lower case, the caller gets.
 
     Raises UpstreamUnreachable where they say that the answer is encoded, although asked not to be.
     """
     kept = []
-    for header in told:
+    for header in received:
         name = header[0]
         if name in _NEVER_DOWN:
             if name in _ENCODINGS and header[1].lower() not in _ENCODINGS[name]:

@@ -60,11 +60,11 @@ class Pool:
         """
         if connection := self._checkout(origin):
             try:
-                return await _asked(connection, head, body)
+                return await _send_on(connection, head, body)
             except ProtocolError:
                 if connection.has_response_bytes or not is_safe:
                     raise
-        return await _asked(await self._connected(origin), head, body)
+        return await _send_on(await self._connected(origin), head, body)
 
     def release(self, origin: Origin, answer: Answer) -> None:
         """Keep a connection for the next caller, if its answer came to its end; else hang up."""
@@ -148,7 +148,7 @@ class Pool:
         return connection
 
 
-async def _asked(connection: Connection, head: bytes, body: bytes | None) -> Connection:
+async def _send_on(connection: Connection, head: bytes, body: bytes | None) -> Connection:
     try:
         await connection.send_request(head, body)
     except BaseException:
@@ -159,9 +159,9 @@ async def _asked(connection: Connection, head: bytes, body: bytes | None) -> Con
 
 def _keepalive(origin: Origin, connection: Connection) -> float:
     """Return how long a connection may wait: as long as the provider says, less a second."""
-    patience = KEEPALIVE_SECONDS if origin.is_tls else PLAINTEXT_KEEPALIVE_SECONDS
-    said = (connection.get(b"keep-alive") or b"").partition(b"timeout=")[2].partition(b",")[0]
-    return min(patience, max(int(said) - 1, 0)) if said.isdigit() else patience
+    usual = KEEPALIVE_SECONDS if origin.is_tls else PLAINTEXT_KEEPALIVE_SECONDS
+    timeout = (connection.get(b"keep-alive") or b"").partition(b"timeout=")[2].partition(b",")[0]
+    return min(usual, max(int(timeout) - 1, 0)) if timeout.isdigit() else usual
 
 
 @cache

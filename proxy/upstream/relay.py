@@ -76,7 +76,7 @@ async def send(
     endpoint: str,
     sent: RawHeaders,
     body: bytes | None,
-    watch: CallDeadline,
+    deadline: CallDeadline,
 ) -> Answer:
     """Send a request and return the provider's answer, its head read and its body not.
 
@@ -90,23 +90,23 @@ async def send(
         head = head_of(method, path, base.header, sent, length)
     except ValueError:
         raise InvalidRequest("A header or the URL has characters that none may have.") from None
-    watch.extend(watch.bounds.first_byte)
+    deadline.extend(deadline.bounds.first_byte)
     try:
         return await provider.pool.send(base.origin, head, body, is_safe=method == "GET")
     except BaseException as error:
-        raise _map_error(error, watch) from None
+        raise _map_error(error, deadline) from None
 
 
-async def read(answer: Answer, watch: CallDeadline) -> bytes:
+async def read(answer: Answer, deadline: CallDeadline) -> bytes:
     """Return the next piece of an answer, empty at its end.
 
     Raises UpstreamTimeout or UpstreamUnreachable.
     """
-    watch.extend(watch.bounds.idle)
+    deadline.extend(deadline.bounds.idle)
     try:
         return await answer.read()
     except BaseException as error:
-        raise _map_error(error, watch, BROKE_OFF) from None
+        raise _map_error(error, deadline, BROKE_OFF) from None
 
 
 def release(provider: Provider, answer: Answer) -> None:
@@ -114,11 +114,11 @@ def release(provider: Provider, answer: Answer) -> None:
     provider.pool.release(provider.base.origin, answer)
 
 
-def _map_error(error: BaseException, watch: CallDeadline, message: str = "") -> BaseException:
+def _map_error(error: BaseException, deadline: CallDeadline, message: str = "") -> BaseException:
     """Return the fault of ours for one on the way to a provider, with nothing of its text."""
-    if isinstance(error, asyncio.CancelledError) and (watch.is_timed_out or watch.is_aborted):
-        is_late = watch.is_timed_out
-        watch.uncancel()
+    if isinstance(error, asyncio.CancelledError) and (deadline.is_timed_out or deadline.is_aborted):
+        is_late = deadline.is_timed_out
+        deadline.uncancel()
         return UpstreamTimeout() if is_late else AccessEnded()
     for kind, fault in FAULTS:
         if isinstance(error, kind):
@@ -128,20 +128,20 @@ def _map_error(error: BaseException, watch: CallDeadline, message: str = "") -> 
 
 async def relay(
     answer: Answer,
-    told: RawHeaders,
+    passing: RawHeaders,
     send: Send,
     dialect: Dialect,
     relayed: RelayState,
-    watch: CallDeadline,
+    deadline: CallDeadline,
 ) -> None:
-    """Pass a provider's answer on under the headers `told`; note in `relayed` how it ended.
+    """Pass a provider's answer on under the headers `passing`; record in `relayed` how it ended.
 
     A stream that breaks ends with an error event of the dialect; any other answer is cut where it
     broke, which no client takes for success.
     """
-    await send({"type": "http.response.start", "status": answer.status, "headers": told})
+    await send({"type": "http.response.start", "status": answer.status, "headers": passing})
     try:
-        await _relay_body(answer, send, relayed, watch)
+        await _relay_body(answer, send, relayed, deadline)
     except ApiError as error:
         relayed.broke = error
     if relayed.broke and kind_of(answer) == b"text/event-stream":
@@ -173,11 +173,13 @@ def kind_of(answer: Answer) -> bytes:
     return (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
 
 
-async def _relay_body(answer: Answer, send: Send, relayed: RelayState, watch: CallDeadline) -> None:
-    most = watch.bounds.most_bytes
+async def _relay_body(
+    answer: Answer, send: Send, relayed: RelayState, deadline: CallDeadline
+) -> None:
+    most = deadline.bounds.most_bytes
     is_whole = False
     while not is_whole:
-        piece = await read(answer, watch)
+        piece = await read(answer, deadline)
         relayed.append(piece)
         if relayed.size > most:
             raise UpstreamUnreachable(TOO_LARGE)
@@ -194,8 +196,8 @@ def mask_key(send: Send, key: bytes) -> Send:
     async def masked(event: Message) -> None:
         nonlocal held
         if event["type"] == "http.response.start":
-            told = [(name, value.replace(key, mask)) for name, value in event["headers"]]
-            await send({**event, "headers": told})
+            masked_headers = [(name, value.replace(key, mask)) for name, value in event["headers"]]
+            await send({**event, "headers": masked_headers})
             return
         body = (held + event["body"]).replace(key, mask)
         end = max(len(body) - len(key) + 1, 0) if event.get("more_body") else len(body)

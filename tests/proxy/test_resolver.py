@@ -26,7 +26,7 @@ class Scripted:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> ssrf_guard.Found:
+    async def __call__(self, host: str, port: int) -> ssrf_guard.Addresses:
         self.asked.append(host)
         found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return [_entry(port, address) for address in found]
@@ -64,7 +64,7 @@ class TestTheResolver:
 
     async def test_says_that_a_name_without_address_is_unreachable(self):
         class Failing(Scripted):
-            async def __call__(self, host: str, port: int) -> ssrf_guard.Found:
+            async def __call__(self, host: str, port: int) -> ssrf_guard.Addresses:
                 raise OSError("Name or service not known")
 
         with pytest.raises(UpstreamUnreachable):
@@ -177,7 +177,7 @@ def ask_by_name(http: requests.Session, server: str, monkeypatch: pytest.MonkeyP
     def ask(name: str, *found: list[str]) -> requests.Response:
         scripted = Scripted(*found)
 
-        async def look_up(_: ssrf_guard.Resolver, host: str, port: int) -> ssrf_guard.Found:
+        async def look_up(_: ssrf_guard.Resolver, host: str, port: int) -> ssrf_guard.Addresses:
             return await scripted(host, port)
 
         monkeypatch.setattr(ssrf_guard.Resolver, "_fresh", look_up)

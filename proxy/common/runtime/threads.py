@@ -122,7 +122,7 @@ def on_heartbeat_thread(
 def _on(
     executor: ThreadPoolExecutor, call: Callable[Given, Result]
 ) -> Callable[Given, Coroutine[Any, Any, Result]]:
-    made: Callable[Given, Coroutine[Any, Any, Result]] = database_sync_to_async(
+    run: Callable[Given, Coroutine[Any, Any, Result]] = database_sync_to_async(
         call, thread_sensitive=False, executor=executor
     )
-    return made
+    return run

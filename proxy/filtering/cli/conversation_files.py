@@ -34,12 +34,12 @@ def read(text: bytes, *, most_messages: int = MOST_MESSAGES) -> list[Conversatio
     InvalidRequest, saying what is wrong, for what holds none.
     """
     try:
-        found = values_in(text.removeprefix(codecs.BOM_UTF8))
-        if not found:
+        values = values_in(text.removeprefix(codecs.BOM_UTF8))
+        if not values:
             raise InvalidRequest("It is neither JSON nor JSON lines.")
-        if all(_is_message(each) for each in found):
-            found = [msgspec.Raw(b"[" + b",".join(map(bytes, found)) + b"]")]
-        return [_conversation(bytes(each), most_messages) for each in found]
+        if all(_is_message(each) for each in values):
+            values = [msgspec.Raw(b"[" + b",".join(map(bytes, values)) + b"]")]
+        return [_conversation(bytes(each), most_messages) for each in values]
     except RecursionError:
         raise InvalidRequest("It is nested too deeply.") from None
 

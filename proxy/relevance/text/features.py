@@ -98,11 +98,11 @@ class Memory:
 
         `check` is called before each new message; what it raises ends the work.
         """
-        asked = list(messages)
-        known = self._features.get_many([message.digest for message in asked])
+        listed = list(messages)
+        known = self._features.get_many([message.digest for message in listed])
         return [
             self._added(message, check) if features is None else features
-            for message, features in zip(asked, known, strict=True)
+            for message, features in zip(listed, known, strict=True)
         ]
 
     def _added(self, message: Message, check: Callable[[], None]) -> Features:
@@ -121,7 +121,7 @@ class Memory:
         count = self._counted(f"{message.name} {read}" if message.name else read)
         weights = [VAGUE_WEIGHT if i in self._vague else 1.0 for i in count]
         plain = " ".join(text.split()).casefold()
-        seen = phrases.Phrases(text)
+        found_phrases = phrases.Phrases(text)
         is_users = message.role == "user"
         return Features(
             ids=np.fromiter(count, np.int32, len(count)),
@@ -132,11 +132,11 @@ class Memory:
                 plain.encode("utf-8", "surrogatepass"), digest_size=16
             ).digest(),
             is_short=_breadth(plain) < SHORTEST,
-            is_anaphoric=is_users and seen.is_anaphoric(),
-            is_continuation=is_users and seen.is_continuation(),
-            sets_a_rule=is_users and seen.sets_a_rule(),
-            asks_back=not is_users and seen.asks_back(),
-            corrects=is_users and seen.corrects(),
+            is_anaphoric=is_users and found_phrases.is_anaphoric(),
+            is_continuation=is_users and found_phrases.is_continuation(),
+            sets_a_rule=is_users and found_phrases.sets_a_rule(),
+            asks_back=not is_users and found_phrases.asks_back(),
+            corrects=is_users and found_phrases.corrects(),
             is_question="?" in read or "？" in read or "؟" in read,
             length=len(text),
         )
