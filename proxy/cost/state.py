@@ -141,11 +141,11 @@ def _moved(old: Sequence[int], new: Sequence[int]) -> dict[int, int]:
     where: dict[int, list[int]] = {}
     for place in reversed(range(len(new))):
         where.setdefault(new[place], []).append(place)
-    moved, least = {}, -1
+    moved, latest = {}, -1
     for place, message in enumerate(old):
         candidates = where.get(message, [])
-        while candidates and candidates[-1] <= least:
+        while candidates and candidates[-1] <= latest:
             candidates.pop()
         if candidates:
-            least = moved[place] = candidates.pop()
+            latest = moved[place] = candidates.pop()
     return moved

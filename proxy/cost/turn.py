@@ -73,11 +73,11 @@ class Turn:
         answer = message_set.below(end) & ~message_set.below(length)
         return (sent.messages | answer) & self.everything
 
-    def lasting(self, draft: Candidate) -> MessageSet:
+    def lasting(self, candidate: Candidate) -> MessageSet:
         """Return of a request what a later one can begin with: what stands before the moved."""
-        if not draft.moved:
-            return draft.messages
-        return draft.messages & ~draft.moved & message_set.below(self.starts[-1])
+        if not candidate.moved:
+            return candidate.messages
+        return candidate.messages & ~candidate.moved & message_set.below(self.starts[-1])
 
     def tied(self, messages: MessageSet) -> MessageSet:
         """Return `messages` with what they may not be parted from."""

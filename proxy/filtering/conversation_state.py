@@ -56,13 +56,15 @@ async def write(conversation: str, state: State) -> None:
     await _in_time(lambda: _write(conversation, packed))
 
 
-def record_cache_result(gated: CostDecision, cached: int) -> None:
+def record_cache_result(cost_decision: CostDecision, cached: int) -> None:
     """Record, off the path, how much of a request its provider had cached."""
-    expected = gated.decision.hit
+    expected = cost_decision.decision.hit
     try:
-        packed = msgspec.json.encode((gated.turn, cached, expected))
-        _store().put(_result_key(gated.conversation), packed)
-        _update_estimate(gated.upstream, expected, cached, gated.age, gated.tariff.rates)
+        packed = msgspec.json.encode((cost_decision.turn, cached, expected))
+        _store().put(_result_key(cost_decision.conversation), packed)
+        _update_estimate(
+            cost_decision.upstream, expected, cached, cost_decision.age, cost_decision.tariff.rates
+        )
     except Exception as error:
         # Whatever it raises: an estimate that is not updated costs money at worst.
         logger.warning("A cache result was not recorded: %s", type(error).__name__)

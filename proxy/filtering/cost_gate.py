@@ -118,7 +118,7 @@ class CostAssessment:
             reason = "client-marks" if self.is_marked else "alarm"
             decision = replace(decision, reason=reason)
         age = now - (after.relied_on or (state.at if state else now))
-        gated = CostDecision(
+        cost_decision = CostDecision(
             self.config.preset,
             self.tariff,
             rates,
@@ -129,7 +129,7 @@ class CostAssessment:
             age,
             turn.front + sum(turn.tokens),
         )
-        return gated, after
+        return cost_decision, after
 
     def verdicts(self, decision: Decision) -> list[Verdict]:
         """Return what became of each message."""

@@ -28,16 +28,16 @@ class PendingDecision:
     async def resolve(self, *, is_kept: bool = True) -> FilterResult:
         """Return what is forwarded, and remember it; unless `is_kept`, only look."""
         assessment = self.assessment
-        remembered = await conversation_state.read(
+        conversation = await conversation_state.read(
             assessment.conversation, assessment.upstream, hold=is_kept
         )
         size = len(self.request.body)
-        decided, after = await run_in_thread_if_large(
-            size, self._decide, remembered.state, remembered.cache_estimate, time.time()
+        filter_result, after = await run_in_thread_if_large(
+            size, self._decide, conversation.state, conversation.cache_estimate, time.time()
         )
         if after and is_kept:
             await conversation_state.write(assessment.conversation, after)
-        return decided
+        return filter_result
 
     def _decide(
         self, state: State | None, estimate: CacheEstimate, now: float

@@ -103,7 +103,7 @@ async def reserve(
         await asyncio.sleep(GRACE_SECONDS)
         refused = await _take_on_thread(ids, holder, amount)
     if refused:
-        raise _spent(refused)
+        raise _refusal_error(refused)
     return Reservation(ids, holder, tariff)
 
 
@@ -184,7 +184,7 @@ def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:
     return Refusal(refused, is_held, refused.seconds_left(now))
 
 
-def _spent(refusal: Refusal) -> BudgetSpent:
+def _refusal_error(refusal: Refusal) -> BudgetSpent:
     refused, wait = refusal.budget, refusal.seconds_left
     whose = "Your" if refused.user_id else "Your group's" if refused.group_id else "This API key's"
     period = {"day": "a day", "month": "a month", "all": "in all"}[refused.period]

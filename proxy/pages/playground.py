@@ -106,8 +106,8 @@ def _try(form: PlaygroundForm) -> dict[str, Any]:
     return {
         "text": form.text,
         "mode": form.mode,
-        "pinned": _listed(form.pinned),
-        "excluded": _listed(form.excluded),
+        "pinned": _join_places(form.pinned),
+        "excluded": _join_places(form.excluded),
         "given": accounts[form.mode],
         "accounts": accounts,
     }
@@ -135,5 +135,5 @@ def _account(read: Conversation, form: PlaygroundForm, mode: str) -> InspectorVi
     return inspector_view(result, pinned=pinned, excluded=excluded)
 
 
-def _listed(places: frozenset[int]) -> str:
+def _join_places(places: frozenset[int]) -> str:
     return ",".join(map(str, sorted(places)))

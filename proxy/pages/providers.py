@@ -42,7 +42,7 @@ def new_provider(request: HttpRequest) -> HttpResponse:
         messages.error(request, gettext("You have as many providers as one may. Delete one first."))
         return redirect("providers")
     form = ProviderForm(request)
-    provider = form.stored(user_id(request)) if form.is_valid() else None
+    provider = form.store(user_id(request)) if form.is_valid() else None
     if provider is None:
         return render(request, "proxy/provider_new.html", {"form": form})
     messages.success(request, gettext("%(name)s is stored.") % {"name": provider.name})

@@ -65,7 +65,7 @@ def usage(request: HttpRequest) -> HttpResponse:
         "tables": [
             (gettext("By model"), gettext("Model"), _rows(rollups, "model")),
             (gettext("By provider"), gettext("Host"), _rows(rollups, "target")),
-            (gettext("By key"), gettext("Key"), _named(request, _rows(rollups, "key_id"))),
+            (gettext("By key"), gettext("Key"), _with_key_names(request, _rows(rollups, "key_id"))),
         ],
     }
     return render(request, "proxy/usage.html", fields)
@@ -133,7 +133,7 @@ def _with_money(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _named(request: HttpRequest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_key_names(request: HttpRequest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows under the names of the keys, where these still exist."""
     keys: Any = request.user
     names = {str(key): name for key, name in keys.api_keys.values_list("pk", "name")}

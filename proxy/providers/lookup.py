@@ -17,7 +17,7 @@ async def get(user_id: int, name: str) -> StoredProvider | None:
     return memory.get((user_id, name)) or await _read(user_id, name)
 
 
-def _looked_up(user_id: int, name: str) -> StoredProvider | None:
+def _read_row(user_id: int, name: str) -> StoredProvider | None:
     generation = memory.generation
     provider = Provider.objects.resolve(user_id, name)
     if provider is None:
@@ -29,4 +29,4 @@ def _looked_up(user_id: int, name: str) -> StoredProvider | None:
     return stored
 
 
-_read = on_database_thread(_looked_up, at_most=2)
+_read = on_database_thread(_read_row, at_most=2)

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from .text.embeddings import Meaning
+from .text.features import Features
 from .text.tfidf import Floats, History, products, sums
 
 NEAREST: Final = 8
@@ -56,14 +57,14 @@ class Topics:
         )
 
     def _links(self, history: History) -> Floats:
-        questions = [history.messages[first] for first in history.bounds[:-1]]
+        questions: list[Features] = [history.messages[first] for first in history.bounds[:-1]]
         answers = [history.messages[end - 1] for end in history.bounds[1:-1]]
         content = np.array([f.content for f in questions])
         is_fragment = (content <= 3) & ~np.array([f.is_question for f in questions])
         links = _likely(
             1.3
-            + 1.3 * np.array([f.points_back for f in questions])
-            + 0.9 * np.array([f.goes_on for f in questions])
+            + 1.3 * np.array([f.is_anaphoric for f in questions])
+            + 0.9 * np.array([f.is_continuation for f in questions])
             + 0.8 * np.array([False, *(f.asks_back for f in answers)])
             + 0.6 * is_fragment
             + 3.0 * (history.sizes == 1)

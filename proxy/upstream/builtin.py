@@ -66,12 +66,12 @@ async def endpoint() -> Endpoint:
     if settings.C1_BASE_URL:
         return Endpoint(settings.C1_BASE_URL.rstrip("/"), settings.C1_API_KEY, settings.C1_MODEL)
     own = _own.running()
-    return own if own else await asyncio.wrap_future(_own.started())
+    return own if own else await asyncio.wrap_future(_own.start())
 
 
 async def close() -> None:
     """End our own server, if it runs; the next caller starts another."""
-    await asyncio.wrap_future(_own.stopped())
+    await asyncio.wrap_future(_own.stop())
 
 
 def models() -> dict[str, Any]:
@@ -110,10 +110,10 @@ class OwnServer:
         process, endpoint = self._process, self._endpoint
         return endpoint if process and process.poll() is None else None
 
-    def started(self) -> Future[Endpoint]:
+    def start(self) -> Future[Endpoint]:
         return threads.PROCESSES.submit(self._start)
 
-    def stopped(self) -> Future[None]:
+    def stop(self) -> Future[None]:
         return threads.PROCESSES.submit(self._stop)
 
     def _start(self) -> Endpoint:
@@ -125,8 +125,8 @@ class OwnServer:
         if time.monotonic() < self._rests_until:
             raise ModelUnavailable
         file, key, began = weights(), secrets.token_urlsafe(32), time.monotonic()
-        self._process = _spawned()
-        reply = _greeted(self._process, {"weights": str(file), "model": MODEL, "key": key})
+        self._process = _spawn()
+        reply = _shake_hands(self._process, {"weights": str(file), "model": MODEL, "key": key})
         if "url" not in reply:
             self._stop()
             self._rests_until = time.monotonic() + REST_SECONDS
@@ -148,7 +148,7 @@ class OwnServer:
             process.communicate()
 
 
-def _spawned() -> subprocess.Popen[bytes]:
+def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "proxy.upstream.builtin_server"],
         cwd=settings.BASE_DIR,
@@ -159,7 +159,7 @@ def _spawned() -> subprocess.Popen[bytes]:
     )
 
 
-def _greeted(process: subprocess.Popen[bytes], request: dict[str, str]) -> dict[str, str]:
+def _shake_hands(process: subprocess.Popen[bytes], request: dict[str, str]) -> dict[str, str]:
     """Tell the child what to serve and return its answer: a `url`, or an `error`."""
     assert process.stdin is not None
     assert process.stdout is not None

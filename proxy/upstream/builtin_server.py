@@ -41,7 +41,7 @@ def main() -> None:
     _end_with_parent()
     request: dict[str, str] = json.loads(sys.stdin.readline())
     try:
-        server = _started(request)
+        server = _start_server(request)
         reply = {"url": server.listening_address}
     except Exception as error:
         reply = {"error": f"{type(error).__name__}: {error}"}
@@ -53,7 +53,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _started(request: dict[str, str]) -> Any:
+def _start_server(request: dict[str, str]) -> Any:
     """Load the weights and listen on a free loopback port; returns when requests are answered."""
     # Read by OpenMP when it is loaded, by the import.
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN)

@@ -64,7 +64,7 @@ class Pool:
             except ProtocolError:
                 if connection.has_response_bytes or not is_safe:
                     raise
-        return await _send_on(await self._connected(origin), head, body)
+        return await _send_on(await self._connect(origin), head, body)
 
     def release(self, origin: Origin, answer: Answer) -> None:
         """Keep a connection for the next caller, if its answer came to its end; else hang up."""
@@ -120,19 +120,19 @@ class Pool:
         if self._idle:
             self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    async def _connected(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin) -> Connection:
         """Return a new connection; whoever refuses it is asked again, within the time for it."""
         async with asyncio.timeout(options().connect_timeout):
             for wait in REFUSED_RETRY_DELAYS:
                 try:
-                    return await self._connected_once(origin)
+                    return await self._connect_once(origin)
                 except OSError as error:
                     if error.errno not in (errno.ECONNREFUSED, errno.ECONNRESET):
                         raise
                 await asyncio.sleep(wait * random.uniform(0.5, 1.5))
-            return await self._connected_once(origin)
+            return await self._connect_once(origin)
 
-    async def _connected_once(self, origin: Origin) -> Connection:
+    async def _connect_once(self, origin: Origin) -> Connection:
         addresses = await self._resolver.addresses(origin.host, origin.port)
         socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
         try:

@@ -87,7 +87,7 @@ Addresses = list[tuple[Any, ...]]
 """Addresses as `socket.getaddrinfo` gives them."""
 
 
-async def looked_up(host: str, port: int) -> Addresses:
+async def resolve_name(host: str, port: int) -> Addresses:
     """Return what the system knows of a name; a written address needs no lookup."""
     loop = asyncio.get_running_loop()
     return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
@@ -100,7 +100,7 @@ class Resolver:
         self,
         *,
         is_guarded: bool,
-        look_up: Callable[[str, int], Awaitable[Addresses]] = looked_up,
+        look_up: Callable[[str, int], Awaitable[Addresses]] = resolve_name,
         memory_seconds: float = DNS_MEMORY_SECONDS,
     ) -> None:
         self._is_guarded = is_guarded

@@ -101,24 +101,24 @@ class Memory:
         listed = list(messages)
         known = self._features.get_many([message.digest for message in listed])
         return [
-            self._added(message, check) if features is None else features
+            self._add(message, check) if features is None else features
             for message, features in zip(listed, known, strict=True)
         ]
 
-    def _added(self, message: Message, check: Callable[[], None]) -> Features:
+    def _add(self, message: Message, check: Callable[[], None]) -> Features:
         check()
         with self._lock:
             # Another thread may have met it meanwhile, and a conversation may say a thing twice.
             features = self._features.get(message.digest)
             if features is None:
-                features = self._worked_out(message)
+                features = self._extract(message)
                 self._features.put(message.digest, features, cost=features.size)
         return features
 
-    def _worked_out(self, message: Message) -> Features:
+    def _extract(self, message: Message) -> Features:
         text = message.text
         read = text if len(text) <= 2 * READ else f"{text[:READ]}\n{text[-READ:]}"
-        count = self._counted(f"{message.name} {read}" if message.name else read)
+        count = self._count_terms(f"{message.name} {read}" if message.name else read)
         weights = [VAGUE_WEIGHT if i in self._vague else 1.0 for i in count]
         plain = " ".join(text.split()).casefold()
         found_phrases = phrases.Phrases(text)
@@ -141,7 +141,7 @@ class Memory:
             length=len(text),
         )
 
-    def _counted(self, text: str) -> dict[int, int]:
+    def _count_terms(self, text: str) -> dict[int, int]:
         count: dict[int, int] = {}
         known = self._words.get
         for chunk in words.CHUNK.findall(text):

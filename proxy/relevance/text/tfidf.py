@@ -74,7 +74,7 @@ class History:
     def asking(self) -> tuple[Ints, Floats, Ints]:
         """Return terms and weights of what each exchange asks, as shares of 1, and the starts."""
         firsts = self.bounds[:-1]
-        questions = [self.messages[first] for first in firsts]
+        questions: list[Features] = [self.messages[first] for first in firsts]
         places = [slice(self.starts[first], self.starts[first + 1]) for first in firsts]
         ids = np.concatenate([self.ids[place] for place in places])
         starts = _ends([len(f.ids) for f in questions])
