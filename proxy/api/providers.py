@@ -59,7 +59,7 @@ class ProvidersView(GenericAPIView[Provider]):
 
     def _store(self, request: Request, **fields: Any) -> Provider:
         provider = Provider.sealed(caller_id(request), **fields)
-        # Or a key with a list of hosts could put another host behind a name of its owner's.
+        # Else a key limited to some hosts could store another host under a name, and use that.
         allowlists.check_host(provider.base, permitted_hosts(request))
         if not provider.take_name():
             raise Conflict({"name": ["A provider of this name is stored already."]})

@@ -21,7 +21,7 @@ from proxy.common.web import csv_export
 from proxy.models import UsageRollup
 from proxy.models.rollup import SUMS
 
-# What usage can be told apart by, and the field that says it.
+# What usage can be grouped by, and the field for it.
 GROUPS = {
     "time": "starts",
     "model": "model",
@@ -31,7 +31,7 @@ GROUPS = {
 }
 NUMBERS = (*SUMS, "tokens_saved")
 _MONEY = ("cost", "saved")
-# What is an estimate is called one.
+# An estimate is named as one in the CSV.
 _NAMES = {"saved": "saved_estimate"}
 MOST_ROWS = 10_000
 MOST_LINES = 100_000
@@ -50,7 +50,7 @@ class Moment(serializers.DateTimeField):
 
 
 class UsageQuerySerializer(serializers.Serializer[Any]):
-    """What of the usage is asked for."""
+    """The query of a request for usage."""
 
     until = Moment(required=False, default_timezone=UTC)
     since = Moment(required=False, default_timezone=UTC)
@@ -76,14 +76,14 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
 
 @extend_schema_field({"type": "string", "format": "decimal"})
 class Dollars(serializers.Field):
-    """Billionths of a dollar, told as dollars with all their digits."""
+    """Billionths of a dollar, written as dollars with all their digits."""
 
     def to_representation(self, nanos: int) -> str:
         return f"{dollars(nanos):.9f}"
 
 
 class UsageRowSerializer(serializers.Serializer[Any]):
-    """What one group used. Only the names that were asked for in `group_by` are there."""
+    """What one group used. Only the names in `group_by` are there."""
 
     time = serializers.DateTimeField(required=False, source="starts", default_timezone=UTC)
     model = serializers.CharField(required=False)
@@ -186,7 +186,7 @@ class UsageView(GenericAPIView[UsageRollup]):
         },
     )
     def get(self, request: Request) -> Response | HttpResponse:
-        """Tell what was used, added up by hour or day, in the groups asked for."""
+        """Return what was used, added up by hour or day, in the groups of `group_by`."""
         query = _query_of(request)
         key_id = access_of_request(request).key_id
         rollups = UsageRollup.objects.of(caller_id(request), str(key_id or "")).within(

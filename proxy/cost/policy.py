@@ -151,7 +151,7 @@ class _Choice:
         turn, last = self.turn, self.last
         listed = Candidates(turn, self.rates, self.preset.keep_latest)
         candidates: dict[Candidate, str] = {}
-        for messages, kind in listed.beside(last, self.alive):
+        for messages, kind in listed.requests(last, self.alive):
             candidates.setdefault(Candidate(turn.tied(messages)), kind)
         # A provider that finds whole requests again finds none that ends in what was moved.
         if last and last in self.alive and not self.rates.exact_match_only:

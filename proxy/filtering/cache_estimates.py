@@ -1,7 +1,7 @@
 """What answers have taught of a provider's prompt cache, by host and model.
 
 Whoever learns is the writer of usage rows, after an answer has gone. A call that passes the cost
-gate reads the belief together with its conversation; that a provider without a tariff has a cache
+gate reads the estimate together with its conversation; that a provider without a tariff has a cache
 at all is known to each process by itself.
 """
 
@@ -38,7 +38,7 @@ _MAX_OBSERVED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CacheEstimate:
-    """What is believed beside the tariff."""
+    """What answers have shown of a provider's cache, beside its tariff."""
 
     lifetime: float | None = None
     """Seconds, where answers have shown another than the tariff says."""
@@ -61,7 +61,7 @@ class CacheEstimate:
         )
 
     def adjust(self, rates: Rates) -> Rates:
-        """Return the rates with what was learnt of the provider's cache."""
+        """Return the rates with what answers have shown of the provider's cache."""
         if not rates.has_cache:
             return rates
         if self.misses >= MAX_MISSES:

@@ -34,10 +34,10 @@ from proxy.wire.dialect import Request
 FOR_THE_CACHE: Final = "kept for the cache"
 MOVED: Final = "moved before the question"
 NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
-# How clients mark what a provider shall cache: whoever does so knows better.
+# Clients that mark what a provider shall cache plan their requests themselves.
 _MARK: Final = b'"cache_control"'
 
-# Tools and instructions are the same at every turn.
+# Token counts of tools and instructions, which are the same at every turn.
 _counted: LRUCache[int] = LRUCache(size=1024 * 1024)
 
 

@@ -1,4 +1,4 @@
-"""What became of each message of a request, and why, as people are told it.
+"""What became of each message of a request, and why, for people.
 
 Every message that came has exactly one decision: it was kept as it stands, dropped, joined with
 neighbours of its role to one message, or protected, which no mode overrules.

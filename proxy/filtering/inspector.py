@@ -1,4 +1,4 @@
-"""What a model was given, told to people: each message with its fate, the reason, its tokens.
+"""What a model was given, as people read it: each message with its fate, the reason, its tokens.
 
 The inspector (templates/components/inspector.html) shows it, wherever it opens.
 """
@@ -19,10 +19,10 @@ from proxy.models import DecisionRecord
 
 EXCERPT_LENGTH = 120
 LONGEST_SHOWN = 2000
-# Why messages stay that nobody can exclude.
+# Reasons of messages that cannot be excluded.
 _FIXED = ("system message", "current turn", "last exchange", "protected exchange")
 
-# The reasons in the words of a page. One that is not here is shown as it stands.
+# Reasons as pages show them; one that is missing here is shown as it is.
 _WORDS = {
     "relevant": _("about this"),
     "below threshold": _("other topic"),

@@ -85,7 +85,7 @@ def filtered(request: Request, dialect: Dialect, options: FilterOptions) -> Filt
         )
         return apply_verdicts(request, dialect, options, verdicts, began)
     except Exception as error:
-        # Whatever it is, the request goes on.
+        # Fail open: whatever the fault, the request is forwarded.
         return whole_after(error, request, options, began)
 
 

@@ -99,7 +99,7 @@ async def reserve(
     amount = _most(tariff, result)
     refused = await _take_on_thread(ids, holder, amount)
     if refused and refused.is_held:
-        # Who has just got the end of an answer may come back before that is settled.
+        # A caller may send the next request before the last answer has been settled.
         await asyncio.sleep(GRACE_SECONDS)
         refused = await _take_on_thread(ids, holder, amount)
     if refused:
@@ -188,7 +188,7 @@ def _refusal_error(refusal: Refusal) -> BudgetSpent:
     refused, wait = refusal.budget, refusal.seconds_left
     whose = "Your" if refused.user_id else "Your group's" if refused.group_id else "This API key's"
     period = {"day": "a day", "month": "a month", "all": "in all"}[refused.period]
-    # Clients try again what is refused so, and money does not come back in seconds.
+    # SDKs retry a 429 after seconds, but money does not come back in seconds.
     headers = [("x-should-retry", "false")]
     if wait is not None:
         headers.append(("retry-after", str(wait)))
@@ -203,6 +203,6 @@ def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
     Budget.objects.settle(ids, holder, cost, datetime.now(UTC))
 
 
-# Who waits for another's lock leaves threads for others.
+# A few threads only, so that waiting for row locks leaves some to others.
 _take_on_thread = on_database_thread(_take, at_most=2)
 _settle_on_thread = on_database_thread(_settle, at_most=2)

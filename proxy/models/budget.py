@@ -15,7 +15,7 @@ from django.db.models import Q, Sum
 NANOS = 1_000_000_000
 COUNTED = ("starts", "spent")
 """The fields that requests change; who has a budget does not hang on them."""
-# Who holds money and is not heard of any more gives it back after so long.
+# A hold whose process died is released after this time.
 HELD = timedelta(hours=1)
 
 

@@ -1,4 +1,4 @@
-"""A person's stored providers: listed, stored, deleted, and given back if that was a slip."""
+"""A person's stored providers: listed, stored, deleted and restored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DELETED = "deleted_provider"
 
 
 def user_id(request: HttpRequest) -> int:
-    """Return whose session a page was asked with, behind `login_required`."""
+    """Return the id of the user who is signed in, behind `login_required`."""
     return cast("int", request.user.pk)
 
 

@@ -74,7 +74,7 @@ def usage(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 def usage_sheet(request: HttpRequest) -> HttpResponse:
-    """Hand out the days, told apart by model, host and key, for a spreadsheet."""
+    """Return the usage by day, model, host and key, for a spreadsheet."""
     groups = ["time", "model", "host", "key"]
     rollups = _span_of(request)[1].added_up_by("starts", "model", "target", "key_id")
     return as_csv(groups, rollups.order_by("starts", "model", "target", "key_id"))
@@ -108,7 +108,7 @@ def chart(rollups: UsageRollupQuerySet, days: int) -> Chart:
 
 
 def _span_of(request: HttpRequest) -> tuple[int, UsageRollupQuerySet]:
-    """Return how many days are asked for, and the usage of them."""
+    """Return the number of days in the query, and their usage."""
     text = request.GET.get("days", "")
     days = int(text) if text in map(str, SPANS) else USUAL
     until = _today() + timedelta(days=1)

@@ -27,7 +27,7 @@ class TooSlow(Exception):
 
 
 class Assessment:
-    """What stands in a conversation, for a question: worked out once, asked for several shares."""
+    """What stands in a conversation, for a question: worked out once, read for several shares."""
 
     def __init__(self, messages: Sequence[Message], memory: Memory, deadline: float | None) -> None:
         self.messages = messages

@@ -1,8 +1,9 @@
 """The steps in their order, and a verdict for each message.
 
-Why the filter's own result stays as it is: one look at a conversation names what to drop, for any
-share of the best score, and a larger share never names less. A mode looks until nothing is named,
-so its result is one in which its own look, and that of any milder mode, names nothing.
+Why the filter's own result stays as it is: one assessment of a conversation names what to
+drop, for any share of the best score, and a larger share never names less. A mode assesses again
+until nothing is named, so that in its result neither its own assessment nor that of any milder mode
+names anything.
 
 Why a stricter mode never keeps more: should a milder mode end without something that the stricter
 one keeps, which is rare, it drops nothing at all.
@@ -163,7 +164,7 @@ class _Narrowing:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What was looked at: the messages that are left, as the runs that they are joined to."""
+    """One assessment: the messages that are left, as the runs that they are joined to."""
 
     runs: list[list[int]]
     kept: frozenset[int]

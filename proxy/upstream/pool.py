@@ -56,7 +56,7 @@ class Pool:
 
         The caller gives the connection to `release` in the end. A request that is safe to repeat is
         sent again where a kept connection ends before a byte of the answer: the provider had hung
-        up meanwhile. Raises Broken, OSError, TimeoutError, and what the guard raises.
+        up meanwhile. Raises ProtocolError, OSError, TimeoutError, and what the guard raises.
         """
         if connection := self._checkout(origin):
             try:
@@ -121,7 +121,7 @@ class Pool:
             self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     async def _connect(self, origin: Origin) -> Connection:
-        """Return a new connection; whoever refuses it is asked again, within the time for it."""
+        """Return a new connection; a refused attempt is repeated within the connect timeout."""
         async with asyncio.timeout(options().connect_timeout):
             for wait in REFUSED_RETRY_DELAYS:
                 try:

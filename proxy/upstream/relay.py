@@ -22,7 +22,7 @@ from proxy.upstream.http1 import ProtocolError, head_of
 from proxy.upstream.transport import Answer, RawHeaders
 from proxy.wire.dialect import Dialect
 
-# Enough of an answer's end to hold its usage, whether whole or streamed.
+# How much of an answer's end is kept: enough to hold its usage, whole or streamed.
 TAIL_BYTES = 8 * 1024
 MOST_WHOLE = 1024 * 1024
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
@@ -161,7 +161,7 @@ def downward(answer: Answer, bounds: Bounds) -> RawHeaders:
     if not 200 <= status < 600:
         raise UpstreamUnreachable("The provider answered with a status that does not exist.")
     if status in WITHOUT_BODY:
-        # A length would be that of the body which another status would have had.
+        # Without a body, a length describes the body of another response.
         answer.headers = [each for each in answer.headers if each[0] != b"content-length"]
     elif int(answer.get(b"content-length") or 0) > bounds.most_bytes:
         raise UpstreamUnreachable(TOO_LARGE)

@@ -49,7 +49,7 @@ _GLOBAL_IPV6 = IPv6Network("2000::/3")
 
 
 def check(base: Base, own_host: str) -> None:
-    """Raise InvalidTarget unless `base` may be asked at all; names are looked up later.
+    """Raise InvalidTarget unless requests may go to `base` at all; names are looked up later.
 
     A target that is this application would only come back to us: `own_host` is where the caller
     reached us, and ALLOWED_HOSTS are all the names that we answer to.

@@ -3,7 +3,7 @@
 Whatever stands between `/api/v1/proxy/` and the endpoint is the target: a provider's base URL and,
 unless a header carries it, the provider's key as the last segment. The path is split while it is
 still percent-encoded, since a key may hold an encoded slash. Clients and reverse proxies turn the
-URL into several spellings; all of them are read here, by one parser, and the URL that is asked is
+URL into several spellings; all of them are read here, by one parser, and the URL that goes out is
 rebuilt from the parts.
 """
 
@@ -27,7 +27,7 @@ _URL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-# What ends most base URLs, and no key is.
+# Ends most base URLs, and is no key.
 _VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?", re.IGNORECASE)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PATH_SAFE = "/:@!$&'()*+,;=~"

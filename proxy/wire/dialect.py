@@ -18,7 +18,7 @@ class Route(NamedTuple):
     """The provider as the path names it, percent-encoded as it came."""
 
     endpoint: str
-    """What is asked of the provider, after its base URL; with the query, where that goes along."""
+    """The path at the provider, after its base URL; with the query, where that goes along."""
 
     name: str
     """The endpoint as usage rows name it."""

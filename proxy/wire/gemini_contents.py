@@ -203,7 +203,7 @@ def _tie(answer: Named, by_id: dict[str, str], by_name: dict[str, deque[str]]) -
     calls = by_name.get(answer.name)
     if not calls:
         return None
-    # The last one stays: a call may have several results.
+    # A call may have several results, so its last entry stays.
     return calls.popleft() if len(calls) > 1 else calls[0]
 
 

@@ -39,7 +39,7 @@ ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
 
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
-# What providers that speak OpenAI's format call them: OpenAI, DeepSeek, gateways to Claude.
+# Names of these counts at OpenAI, DeepSeek and gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')

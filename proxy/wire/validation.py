@@ -1,4 +1,4 @@
-"""What a decoder says of a bad body, told as a fault of the caller's."""
+"""A decoder's errors as answers for the caller."""
 
 from __future__ import annotations
 

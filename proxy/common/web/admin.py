@@ -47,7 +47,7 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # The library has no types.
         condition = Q(**{f"{self.owner_field}__in": owner_ids})
         for name in self.get_search_fields(request):
             field = name.removeprefix("=")
-            # What is no id is not compared with one.
+            # A search term that is no valid id is not compared with ids.
             with suppress(ValidationError):
                 condition |= Q(**{field: self.model._meta.get_field(field).to_python(search_term)})
         return queryset.filter(condition), False

@@ -47,7 +47,7 @@ def read(text: bytes, *, most_messages: int = MOST_MESSAGES) -> list[Conversatio
 def values_in(text: bytes) -> list[msgspec.Raw]:
     """Return the one JSON value that a text is, or that of each of its lines; none if neither."""
     for read in (lambda: [_any.decode(text)], lambda: _any.decode_lines(text)):
-        # What is not the one may be the other.
+        # A text that is not one JSON value may be JSON lines.
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return read()
     return []

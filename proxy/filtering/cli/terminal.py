@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from proxy.filtering.decisions import Decision
 from proxy.filtering.result import FilterResult
 
-# Of a long text, no more than could ever be shown is looked at.
+# More of a text than any terminal is wide is not measured.
 _LOOKED_AT = 2000
 _LEAST_TEXT = 20
 

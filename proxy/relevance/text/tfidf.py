@@ -87,7 +87,7 @@ class History:
 def products(rows: csr_matrix) -> Floats:
     """Return the product of each row with each other one; of a row with itself, zero."""
     count, width = rows.shape
-    # A term of one row alone matters to no product, and most terms are.
+    # Most terms occur in one row only, and then add to no product.
     shared = np.bincount(rows.indices, minlength=width) > 1
     place = np.cumsum(shared) - 1
     matters = shared[rows.indices]
@@ -121,7 +121,7 @@ def _renumbered(ids: Ints, terms: int) -> tuple[Ints, int]:
 
     So nothing that follows depends on the order in which a process happened to meet them.
     """
-    # Written where a term occurs and read nowhere else, so it needs no clearing.
+    # Only read where it was written, so it needs no clearing.
     last = np.empty(terms, np.int32)
     places = np.arange(len(ids), dtype=np.int32)
     last[ids] = places
