@@ -63,7 +63,7 @@ def _tied(messages: Sequence[Message], groups: list[int | None]) -> list[int | N
     """Unite exchanges that share a tool call; a reused id means its latest call."""
     leader: dict[int, int] = {}
 
-    def found(group: int) -> int:
+    def find(group: int) -> int:
         while group in leader:
             group = leader[group]
         return group
@@ -74,9 +74,9 @@ def _tied(messages: Sequence[Message], groups: list[int | None]) -> list[int | N
             continue
         for call in message.answers:
             if call in calls:
-                first, second = sorted((found(calls[call]), found(group)))
+                first, second = sorted((find(calls[call]), find(group)))
                 if first != second:
                     leader[second] = first
         for call in message.calls:
             calls[call] = group
-    return [None if group is None else found(group) for group in groups]
+    return [None if group is None else find(group) for group in groups]

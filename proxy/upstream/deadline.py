@@ -24,8 +24,8 @@ class CallDeadline:
     """Runs a block as long as the client is there; raises ClientDisconnected when it leaves.
 
     The request's body must have been read. `extend` sets how long the provider may take from then
-    on, within the bound for all; whoever waits for it checks `is_timed_out` at a CancelledError, and if
-    so calls `uncancel`.
+    on, within the bound for all. Whoever waits for it checks `is_timed_out` at a CancelledError,
+    and if so calls `uncancel`.
     """
 
     def __init__(self, receive: Receive, bounds: Bounds) -> None:
