@@ -23,8 +23,8 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from proxy import wire
+from proxy.common.errors import ApiError
 from proxy.common.web.asgi import App, Receive, Scope, Send, send_json
-from proxy.errors import ApiError
 
 QUOTA = "insufficient_quota"
 

@@ -37,7 +37,9 @@ from proxy import options
 from proxy.accounting import conversation_capture, price_table, usage_writer
 from proxy.filtering import conversation_state
 from proxy.limits import active_calls, budgets
-from proxy.models import Budget, Price
+from proxy.models import Budget, Price, Provider
+from proxy.models.provider import providers_updated
+from proxy.providers import cache as provider_cache
 
 
 def connect() -> None:
@@ -67,6 +69,8 @@ def _connect_caches() -> None:
     for signal in (post_save, post_delete):
         signal.connect(price_table.on_price_changed, sender=Price)
         signal.connect(budgets.on_budget_changed, sender=Budget)
+        signal.connect(provider_cache.on_provider_changed, sender=Provider)
+    providers_updated.connect(provider_cache.on_provider_changed)
     setting_changed.connect(options.on_setting_changed)
     setting_changed.connect(conversation_state.on_setting_changed)
 

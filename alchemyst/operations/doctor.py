@@ -16,8 +16,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from alchemyst import celery
 from proxy.common import vault
+from proxy.common.errors import ApiError, KeyUnreadable
 from proxy.common.redis import client
-from proxy.errors import ApiError, KeyUnreadable
 from proxy.models import Provider
 from proxy.upstream import ssrf_guard, target
 

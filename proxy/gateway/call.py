@@ -21,8 +21,8 @@ from proxy.providers import lookup
 from proxy.upstream import target
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
-from proxy.upstream.headers import RawHeaders
 from proxy.upstream.relay import RelayState
+from proxy.upstream.transport import RawHeaders
 from proxy.wire.dialect import Counts, Dialect, Route
 
 Outcome = UsageRecord.Outcome

@@ -40,7 +40,7 @@ async def recorded(path: str, scope: Scope, send: Send) -> None:
 
 def _looked_up(user_id: int, key_id: str, request_id: str) -> bytes | None:
     found = DecisionRecord.objects.of(user_id, key_id).filter(request_id=request_id).first()
-    return msgspec.json.encode(found.told()) if found else None
+    return msgspec.json.encode(found.to_json()) if found else None
 
 
 _read = on_database_thread(_looked_up, at_most=1)

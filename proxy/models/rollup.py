@@ -31,7 +31,7 @@ FIRST_BYTE_COUNTS = (*(f"first_byte_{bound}" for bound in FIRST_BYTE_BOUNDS), "f
 KEYS = ("period", "starts", "caller_id", "key_id", "model", "target", "persona")
 _who_of = itemgetter(*KEYS[2:])
 _FAILED = (UsageRecord.Outcome.REFUSED, UsageRecord.Outcome.BROKEN)
-# What was forwarded in shadow is all of it.
+# In shadow, everything was forwarded.
 _SENT = {"shadow": "tokens_before"}
 HOUR = 3600
 SUMS = (

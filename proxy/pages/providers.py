@@ -1,4 +1,4 @@
-"""A person's stored providers: listed, stored, deleted, and restored if that was a slip."""
+"""A person's stored providers: listed, stored, deleted and restored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DELETED = "deleted_provider"
 
 
 def user_id(request: HttpRequest) -> int:
-    """Return whose session a page was asked with, behind `login_required`."""
+    """Return the id of the user who is signed in, behind `login_required`."""
     return cast("int", request.user.pk)
 
 
@@ -41,7 +41,7 @@ def new_provider(request: HttpRequest) -> HttpResponse:
         messages.error(request, gettext("You have as many providers as one may. Delete one first."))
         return redirect("providers")
     form = ProviderForm(request)
-    provider = form.stored(user_id(request)) if form.is_valid() else None
+    provider = form.store(user_id(request)) if form.is_valid() else None
     if provider is None:
         return render(request, "proxy/provider_new.html", {"form": form})
     messages.success(request, gettext("%(name)s is stored.") % {"name": provider.name})

@@ -17,6 +17,7 @@ from alchemyst.accounts import broadcast
 from alchemyst.accounts.signals import access_changed, access_ended
 from chats.answers import admission
 from proxy.accounting import conversation_capture, usage_writer
+from proxy.models.provider import providers_updated
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("alchemyst", "chats", "personas", "proxy")
@@ -69,6 +70,7 @@ def connected() -> tuple[object, ...]:
         post_migrate,
         access_changed,
         access_ended,
+        providers_updated,
     )
     return (
         [len(signal.receivers) for signal in signals],

@@ -11,7 +11,7 @@ With fewer than LEAST_CONNECTIONS they wait for one another's. The other threads
     heartbeat  leases, blocks, switches           1
     tasks      imports, exports, cleaning         2
     cpu        reading and filtering of bodies    2
-    network    Redis, asked in blocking calls     4
+    network    blocking calls to Redis            4
     processes  starts and ends of a child         1
 """
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 WRITER_THREADS: Final = 1
 HEARTBEAT_THREADS: Final = 1
 TASK_THREADS: Final = 2
-# What is shared out by halves, at least and at most for each: more share one interpreter in vain.
+# Bounds of each half of the database's connections; more threads only wait for the interpreter.
 LEAST_SHARED: Final = 2
 MOST_SHARED: Final = 8
 
@@ -122,7 +122,7 @@ def on_heartbeat_thread(
 def _on(
     executor: ThreadPoolExecutor, call: Callable[Given, Result]
 ) -> Callable[Given, Coroutine[Any, Any, Result]]:
-    made: Callable[Given, Coroutine[Any, Any, Result]] = database_sync_to_async(
+    run: Callable[Given, Coroutine[Any, Any, Result]] = database_sync_to_async(
         call, thread_sensitive=False, executor=executor
     )
-    return made
+    return run
