@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from proxy.accounting import price_table, usage_writer
+from proxy.accounting import usage_writer
+from proxy.calls.cost_gate import gate_config
 from proxy.common.web.asgi import ClientDisconnected, Receive
 from proxy.completions.request import CompletionRequest, written
 from proxy.completions.upstream_errors import error_for, error_message, retry_after
@@ -139,15 +140,11 @@ class Completion:
 
     async def _gate(self) -> CostGateConfig | None:
         """Return what looks at the cost, by the preset of caller, provider or operator."""
-        source = self.request.provider
-        if source is None:
+        provider, user_id = self.request.provider, self.request.user_id
+        if provider is None:
             return None
-        preset = self.request.cost or source.cost or options().cost
-        if preset == "off":
-            return None
-        host, table = source.base.authority, await price_table.table()
-        user_id, may_move = self.request.user_id, options().may_move
-        return CostGateConfig(preset, host, user_id, source.key, table, may_move)
+        presets = self.request.cost, provider.cost
+        return await gate_config(user_id, provider.base.authority, provider.key, *presets)
 
     def _filtered(self, body: bytes, gate: CostGateConfig | None) -> FilterResult | PendingDecision:
         request = self.dialect.read(body, self._route, most_messages=2 * options().max_messages)

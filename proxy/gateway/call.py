@@ -18,6 +18,7 @@ from proxy.limits.token_quota import QuotaReservation
 from proxy.models import UsageRecord
 from proxy.options import Bounds, options
 from proxy.providers import lookup
+from proxy.providers.cache import StoredProvider
 from proxy.upstream import target
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
@@ -59,9 +60,9 @@ class Call:
     def abort(self) -> None:
         """End the call, whether it waits for its provider already or will; from any thread."""
         self.is_aborted = True
-        watch: CallDeadline | None = getattr(self, "watch", None)
-        if watch:
-            watch.abort()
+        deadline: CallDeadline | None = getattr(self, "deadline", None)
+        if deadline:
+            deadline.abort()
 
     def response_headers(self) -> RawHeaders:
         """What we tell the caller of what was done, on streamed and whole answers alike."""
@@ -179,41 +180,44 @@ def _since(began: float, ended: float) -> int:
     return round((ended - began) * 1000)
 
 
-async def provider_of(path: str, scope: Scope, *, dialect: Dialect) -> Provider | None:
+async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
     """Return the provider that a path names, if it may be asked; None for the built-in model.
 
-    A name is looked up among the caller's stored providers; anything else is a URL with its key.
+    A name is looked up among the caller's stored providers; anything else is a URL with its key,
+    which stands in the path if it is not `upstream_key`.
     Raises InvalidRequest, InvalidTarget, TargetNotAllowed or KeyUnreadable.
     """
+    path, scope = call.route.target, call.scope
     permitted = access_of(scope).allowed_hosts
     if path == DEFAULT:
         allowlists.check_builtin(permitted)
         return None
     cost = ""
     if lookup.is_provider_name(path):
-        base, key, cost = await _stored(path, scope, dialect.NAME)
+        stored = await _stored_provider(call, upstream_key)
+        base, key, cost = stored.base, stored.key, stored.cost
     else:
-        named = target.read(path, header(scope, b"x-upstream-api-key") or dialect.key(scope))
-        base, key = named.base, named.key
+        external = target.read(path, upstream_key or call.dialect.key(scope))
+        base, key = external.base, external.key
     provider = permitted_provider(base, key, own_host=header(scope, b"host") or "")
     allowlists.check_host(base, permitted)
     return replace(provider, cost=cost) if cost else provider
 
 
-async def _stored(name: str, scope: Scope, dialect: str) -> tuple[target.Base, str, str]:
-    found = await lookup.get(access_of(scope).user.pk, name)
-    if found is None:
+async def _stored_provider(call: Call, upstream_key: str | None) -> StoredProvider:
+    provider = await lookup.get(access_of(call.scope).user.pk, call.route.target)
+    if provider is None:
         # What stands here may be a key whose URL was forgotten, so it is not repeated.
         raise InvalidTarget(
             "No provider is stored under this name. Store one by POST /api/v1/providers "
             "{name, base_url, key}, or write a provider's URL and its key into the path, such as "
             "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions."
         )
-    if found.dialect != dialect:
+    if provider.dialect != call.dialect.NAME:
         raise InvalidTarget(
-            f"This provider is stored with the dialect '{found.dialect}'; "
-            f"this endpoint speaks '{dialect}'."
+            f"This provider is stored with the dialect '{provider.dialect}'; "
+            f"this endpoint speaks '{call.dialect.NAME}'."
         )
-    if header(scope, b"x-upstream-api-key") is not None:
+    if upstream_key is not None:
         raise InvalidTarget("A stored provider has its key: leave out X-Upstream-Api-Key.")
-    return found.base, found.key, found.cost
+    return provider

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import NamedTuple
 
+from proxy.calls.cost_gate import gate_config
 from proxy.common.access import access_of
-from proxy.common.web.asgi import ClientDisconnected, Receive, Send, header, read_body
-from proxy.errors import AccessEnded, ApiError, InvalidRequest, UpstreamUnreachable
+from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body
+from proxy.errors import AccessEnded, ApiError, UpstreamUnreachable
 from proxy.filtering import kill_switch, pins
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
@@ -17,7 +17,7 @@ from proxy.filtering.pipeline import PendingDecision, start_filtering
 from proxy.filtering.result import FilterOptions, FilterResult, unfiltered
 from proxy.gateway import builtin, model_list
 from proxy.gateway.call import Call, Outcome, provider_of
-from proxy.gateway.cost_preset import cost_gate_for
+from proxy.gateway.request_options import RequestOptions, parse
 from proxy.limits import active_calls, allowlists
 from proxy.options import options
 from proxy.relevance import modes
@@ -25,10 +25,6 @@ from proxy.upstream import headers, relay, transport
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider
 from proxy.wire.dialect import Dialect, Request, Route
-
-# In place of a mode: what the mode chosen otherwise would do is told, and the original forwarded.
-SHADOW = "shadow"
-
 
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
@@ -56,23 +52,24 @@ async def with_usage_row(answer: Answer, call: Call, receive: Receive, send: Sen
 
 async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     """Answer a call whose body holds a conversation: what matters of it goes to the provider."""
-    scope, route = call.scope, call.route
+    scope = call.scope
     # The cheap refusals first: a bad target needs no body, a bad body no model that starts.
-    named = await provider_of(route.target, scope, dialect=call.dialect)
-    if named is None:
+    request_options = parse(scope, is_filtered=True)
+    external = await provider_of(call, request_options.upstream_key)
+    if external is None:
         builtin.check_dialect(call.dialect)
     body = await read_body(scope, receive, options().max_body)
-    gate = await cost_gate_for(scope, named)
-    request, sent = await filter_body(body, call, gate)
-    call.model, call.filter_result = request.model, sent
-    if access_of(scope).keeps_chats:
+    gate = await _cost_gate(call, external, request_options) if external else None
+    request, call.filter_result = await filter_body(body, call, request_options, gate)
+    call.model, access = request.model, access_of(scope)
+    if access.keeps_chats:
         call.relay_state.whole = []
-    allowlists.check_model(request.model, access_of(scope).allowed_models)
-    if named is None:
+    allowlists.check_model(request.model, access.allowed_models)
+    if external is None:
         builtin.check_for_builtin(request)
-    await call.reserve(named.name if named else "")
+    await call.reserve(external.name if external else "")
     with CallDeadline(receive, call.bounds) as call.deadline:
-        provider = named or await builtin_provider()
+        provider = external or await builtin_provider()
         call.target = provider.name
         await _forward_completion(call, provider, request, send)
 
@@ -80,7 +77,8 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
 async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     """Answer any other call: its body goes to the provider as it came."""
     call.model = call.route.model
-    provider = await provider_of(call.route.target, call.scope, dialect=call.dialect)
+    request_options = parse(call.scope, is_filtered=False)
+    provider = await provider_of(call, request_options.upstream_key)
     if call.model:
         allowlists.check_model(call.model, access_of(call.scope).allowed_models)
     send = model_list.narrowed(call, send)
@@ -99,70 +97,51 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
         raise UpstreamUnreachable
 
 
+def _cost_gate(
+    call: Call, provider: Provider, request_options: RequestOptions
+) -> Awaitable[CostGateConfig | None]:
+    access = access_of(call.scope)
+    presets = request_options.cost, access.cost, provider.cost
+    return gate_config(access.user.pk, provider.name, provider.key, *presets)
+
+
 async def filter_body(
-    body: bytes, call: Call, gate: CostGateConfig | None = None, *, is_kept: bool = True
+    body: bytes,
+    call: Call,
+    request_options: RequestOptions,
+    gate: CostGateConfig | None = None,
+    *,
+    is_kept: bool = True,
 ) -> tuple[Request, FilterResult]:
     """Return the request, checked, and what of it goes to the provider.
 
     What the gate decides is remembered for the conversation's next turn if `is_kept`.
     """
-    job = _filter_job(body, call, gate)
-    request, sent = await run_in_thread_if_large(len(body), _read_and_filtered, job)
-    if isinstance(sent, PendingDecision):
-        sent = await sent.resolve(is_kept=is_kept)
-    return request, sent
-
-
-class FilterJob(NamedTuple):
-    """A body that is to be read and filtered, maybe on another thread, and how.
-
-    A tuple: one is made for each request, and a frozen dataclass would take three times as long.
-    """
-
-    body: bytes
-    dialect: Dialect
-    route: Route
-    gate: CostGateConfig | None
-    mode: str
-    is_shadow: bool
-    pinned: str
-    """Places, as the caller's header names them."""
-    excluded: str
-
-
-def _filter_job(body: bytes, call: Call, gate: CostGateConfig | None) -> FilterJob:
-    """Return what a caller's headers ask for.
-
-    The mode comes from the header, else from the key or the user, else from the operator.
-    """
-    scope = call.scope
-    mode = header(scope, b"x-alchemyst-relevance")
-    is_shadow = mode == SHADOW
-    if mode is not None and mode not in modes.NAMES and not is_shadow:
-        raise InvalidRequest(
-            f"X-Alchemyst-Relevance must be one of {', '.join((*modes.NAMES, SHADOW))}.",
-            param="X-Alchemyst-Relevance",
-        )
-    if mode is None or is_shadow:
-        mode = access_of(scope).relevance or options().relevance
-    if kill_switch.is_active():
-        mode = modes.OFF
-    pinned = header(scope, b"x-alchemyst-pin") or ""
-    excluded = header(scope, b"x-alchemyst-exclude") or ""
-    return FilterJob(body, call.dialect, call.route, gate, mode, is_shadow, pinned, excluded)
-
-
-def _read_and_filtered(job: FilterJob) -> tuple[Request, FilterResult | PendingDecision]:
-    request = job.dialect.read(job.body, job.route, most_messages=options().max_messages)
-    count = len(request.messages)
-    wish = FilterOptions(
-        job.mode,
-        pins.places(job.pinned, count, header="X-Alchemyst-Pin"),
-        pins.places(job.excluded, count, header="X-Alchemyst-Exclude"),
-        options().filter_seconds,
-        job.is_shadow,
+    request, result = await run_in_thread_if_large(
+        len(body), _read_and_filter, body, call.dialect, call.route, request_options, gate
     )
-    return request, start_filtering(request, job.dialect, wish, job.gate)
+    if isinstance(result, PendingDecision):
+        result = await result.resolve(is_kept=is_kept)
+    return request, result
+
+
+def _read_and_filter(
+    body: bytes,
+    dialect: Dialect,
+    route: Route,
+    request_options: RequestOptions,
+    gate: CostGateConfig | None,
+) -> tuple[Request, FilterResult | PendingDecision]:
+    request = dialect.read(body, route, most_messages=options().max_messages)
+    count = len(request.messages)
+    filter_options = FilterOptions(
+        modes.OFF if kill_switch.is_active() else request_options.mode,
+        pins.places(request_options.pinned, count, header="X-Alchemyst-Pin"),
+        pins.places(request_options.excluded, count, header="X-Alchemyst-Exclude"),
+        options().filter_seconds,
+        request_options.is_shadow,
+    )
+    return request, start_filtering(request, dialect, filter_options, gate)
 
 
 async def _forward_completion(call: Call, provider: Provider, request: Request, send: Send) -> None:
