@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from proxy.accounting import usage_writer
+from proxy.accounting.call_finished import CallFinished
 from proxy.calls.cost_gate import gate_config
 from proxy.common.web.asgi import ClientDisconnected, Receive
 from proxy.completions.request import CompletionRequest, written
@@ -259,40 +259,36 @@ class Completion:
             self._on_event(piece)
 
     def _record(self, status: int, outcome: str) -> None:
-        """Hand the call's row to the ledger."""
-        made = self.filter_result
-        fields = {
-            "request_id": self.request.request_id,
-            "caller_id": self.request.user_id,
-            "key_id": self.request.key_id,
-            "endpoint": self.request.endpoint,
-            "target": self.target,
-            "model": self.request.model[:200],
-            "persona": self.request.persona[:100],
-            "status": status,
-            "outcome": outcome,
-            "milliseconds": round((time.perf_counter() - self._began) * 1000),
-            "first_byte_milliseconds": self._first and round((self._first - self._began) * 1000),
-            "mode": made.mode,
-            "filtering": made.filtering,
-            "messages_before": made.messages_before,
-            "messages_after": made.messages_after,
-            "tokens_before": made.tokens_before,
-            "tokens_after": made.tokens_after,
-        }
-        counts = partial(_counts, self.counts)
+        """Hand over what the call leaves, to those who keep account of it."""
+        result, request = self.filter_result, self.request
         usage_writer.queue.add(
-            usage_writer.UsageEntry(self._created, fields, [], counts, made.cost_decision)
+            CallFinished(
+                created=self._created,
+                request_id=request.request_id,
+                caller_id=request.user_id,
+                key_id=request.key_id,
+                endpoint=request.endpoint,
+                target=self.target,
+                model=request.model[:200],
+                persona=request.persona[:100],
+                status=status,
+                outcome=outcome,
+                milliseconds=round((time.perf_counter() - self._began) * 1000),
+                first_byte_milliseconds=(
+                    round((self._first - self._began) * 1000) if self._first else None
+                ),
+                tail=[],
+                parse_usage=self.dialect.reported,
+                counts=self.counts,
+                cost_decision=result.cost_decision,
+                mode=result.mode,
+                filtering=result.filtering,
+                messages_before=result.messages_before,
+                messages_after=result.messages_after,
+                tokens_before=result.tokens_before,
+                tokens_after=result.tokens_after,
+            )
         )
-
-
-def _counts(counts: Counts | None, tail: bytes) -> Counts:
-    return counts or {
-        "prompt_tokens": None,
-        "completion_tokens": None,
-        "cached_tokens": None,
-        "written_tokens": None,
-    }
 
 
 def _fitting(request: Request, made: FilterResult, wish: FilterOptions, room: int) -> FilterOptions:

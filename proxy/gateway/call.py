@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from proxy.accounting import conversation_capture, decision_writer, usage_writer
+from proxy.accounting.call_finished import CallFinished
 from proxy.common.access import access_of
 from proxy.common.web.asgi import Scope, header
 from proxy.errors import InvalidTarget
@@ -77,39 +78,40 @@ class Call:
         return told
 
     def record(self) -> None:
-        """Hand the call's row to the ledger."""
-        access, context = access_of(self.scope), self.filter_result
-        fields = {
-            "request_id": self.scope["request_id"],
-            "caller_id": access.user.pk,
-            "key_id": str(access.key_id or ""),
-            "endpoint": self.route.name,
-            "target": self.target,
-            # PostgreSQL takes no NUL in a text, and would refuse the whole batch.
-            "model": self.model.replace("\0", "")[:200],
-            "status": self.status,
-            "outcome": self.outcome,
-            "milliseconds": _since(self.began, time.perf_counter()),
-            "first_byte_milliseconds": self.answered and _since(self.began, self.answered),
-        }
-        if context:
-            fields |= {
-                "mode": context.mode,
-                "filtering": context.filtering,
-                "messages_before": context.messages_before,
-                "messages_after": context.messages_after,
-                "tokens_before": context.tokens_before,
-                "tokens_after": context.tokens_after,
-            }
-        if access.records and context:
-            self._record_decision(context)
+        """Hand over what the call leaves, to those who keep account of it."""
+        access, result = access_of(self.scope), self.filter_result
+        if access.records and result:
+            self._record_decision(result)
         if self.relay_state.whole is not None and self.outcome == Outcome.COMPLETE:
             self._capture(self.relay_state.whole)
         self._settle()
-        gated = context.cost_decision if context else None
-        tail, reported = self.relay_state.tail(), self.dialect.reported
-        usage_writer.queue.add(
-            usage_writer.UsageEntry(self.created, fields, tail, reported, gated, self.counts)
+        usage_writer.queue.add(self._finished())
+
+    def _finished(self) -> CallFinished:
+        access, result = access_of(self.scope), self.filter_result
+        return CallFinished(
+            created=self.created,
+            request_id=self.scope["request_id"],
+            caller_id=access.user.pk,
+            key_id=str(access.key_id or ""),
+            endpoint=self.route.name,
+            target=self.target,
+            # PostgreSQL takes no NUL in a text, and would refuse the whole batch.
+            model=self.model.replace("\0", "")[:200],
+            status=self.status,
+            outcome=self.outcome,
+            milliseconds=_since(self.began, time.perf_counter()),
+            first_byte_milliseconds=_since(self.began, self.answered) if self.answered else None,
+            tail=self.relay_state.tail(),
+            parse_usage=self.dialect.reported,
+            counts=self.counts,
+            cost_decision=result.cost_decision if result else None,
+            mode=result.mode if result else "",
+            filtering=result.filtering if result else "",
+            messages_before=result.messages_before if result else 0,
+            messages_after=result.messages_after if result else 0,
+            tokens_before=result.tokens_before if result else 0,
+            tokens_after=result.tokens_after if result else 0,
         )
 
     async def reserve(self, host: str) -> None:

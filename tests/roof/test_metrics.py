@@ -86,11 +86,11 @@ def test_several_processes_are_added_up(tmp_path: Path):
     """Two processes count, a third one tells."""
     count = (
         "from tests import settings; import django; django.setup();"
-        "from alchemyst import metrics; metrics.CONTEXT.labels('before').inc(21)"
+        "from alchemyst.operations import metrics; metrics.CONTEXT.labels('before').inc(21)"
     )
     tell = (
         "from tests import settings; import django; django.setup();"
-        "from alchemyst import metrics; from prometheus_client import generate_latest;"
+        "from alchemyst.operations import metrics; from prometheus_client import generate_latest;"
         "print(generate_latest(metrics._registry()).decode())"
     )
     environment = os.environ | {
