@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from proxy.calls.cost_gate import gate_config
-from proxy.common.access import access_of
 from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body
-from proxy.errors import AccessEnded, ApiError, UpstreamUnreachable
+from proxy.errors import ApiError, UpstreamUnreachable
 from proxy.filtering import kill_switch, pins
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.pipeline import PendingDecision, start_filtering
-from proxy.filtering.result import FilterOptions, FilterResult, unfiltered
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.gateway import builtin, model_list
 from proxy.gateway.call import Call, Outcome, provider_of
 from proxy.gateway.request_options import RequestOptions, parse
@@ -30,9 +27,8 @@ Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
 async def with_usage_row(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
-    """Answer a call and note its row, whatever becomes of it; who left needs no answer."""
-    user_id = access_of(call.scope).user.pk
-    active_calls.add(user_id, call)
+    """Answer a call and record it, whatever becomes of it; who left needs no answer."""
+    active_calls.add(call.user_id, call)
     try:
         await answer(call, receive, send)
     except ClientDisconnected:
@@ -44,7 +40,7 @@ async def with_usage_row(answer: Answer, call: Call, receive: Receive, send: Sen
         call.status = getattr(error, "status_code", 500)
         raise
     finally:
-        active_calls.remove(user_id, call)
+        active_calls.remove(call.user_id, call)
         call.record()
         if call.reservation:
             await call.settle()
@@ -61,17 +57,18 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     body = await read_body(scope, receive, options().max_body)
     gate = await _cost_gate(call, external, request_options) if external else None
     request, call.filter_result = await filter_body(body, call, request_options, gate)
-    call.model, access = request.model, access_of(scope)
-    if access.keeps_chats:
+    call.model = request.model
+    if call.access.keeps_chats:
         call.relay_state.whole = []
-    allowlists.check_model(request.model, access.allowed_models)
+    allowlists.check_model(request.model, call.access.allowed_models)
     if external is None:
         builtin.check_for_builtin(request)
     await call.reserve(external.name if external else "")
     with CallDeadline(receive, call.bounds) as call.deadline:
         provider = external or await builtin_provider()
         call.target = provider.name
-        await _forward_completion(call, provider, request, send)
+        answer = await call.open_filtered(provider, _request_headers(call))
+        await _relay(call, provider, answer, send)
 
 
 async def pass_through(call: Call, receive: Receive, send: Send) -> None:
@@ -80,7 +77,7 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     request_options = parse(call.scope, is_filtered=False)
     provider = await provider_of(call, request_options.upstream_key)
     if call.model:
-        allowlists.check_model(call.model, access_of(call.scope).allowed_models)
+        allowlists.check_model(call.model, call.access.allowed_models)
     send = model_list.narrowed(call, send)
     if provider is None:
         builtin.check_dialect(call.dialect)
@@ -91,7 +88,8 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     if call.route.method == "POST":
         body = await read_body(call.scope, receive, options().max_body)
     with CallDeadline(receive, call.bounds) as call.deadline:
-        await _relay(call, provider, await _opened(call, provider, body), send)
+        answer = await call.open(provider, _request_headers(call), body)
+        await _relay(call, provider, answer, send)
     if not call.scope["has_begun"]:
         # A list that was held back for its end, which did not come.
         raise UpstreamUnreachable
@@ -100,9 +98,8 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
 def _cost_gate(
     call: Call, provider: Provider, request_options: RequestOptions
 ) -> Awaitable[CostGateConfig | None]:
-    access = access_of(call.scope)
-    presets = request_options.cost, access.cost, provider.cost
-    return gate_config(access.user.pk, provider.name, provider.key, *presets)
+    presets = request_options.cost, call.access.cost, provider.cost
+    return gate_config(call.user_id, provider.name, provider.key, *presets)
 
 
 async def filter_body(
@@ -144,30 +141,8 @@ def _read_and_filter(
     return request, start_filtering(request, dialect, filter_options, gate)
 
 
-async def _forward_completion(call: Call, provider: Provider, request: Request, send: Send) -> None:
-    """Ask the provider and relay its answer; what it refuses filtered, it gets once as it came."""
-    context = call.filter_result
-    assert context is not None
-    answer = await _opened(call, provider, context.body)
-    if answer.status == 400 and context.filtering == "filtered":
-        relay.release(provider, answer)
-        undone = unfiltered(request, context.mode, "undone", time.perf_counter())
-        call.filter_result = replace(undone, milliseconds=context.milliseconds)
-        answer = await _opened(call, provider, request.body)
-    await _relay(call, provider, answer, send)
-
-
-async def _opened(call: Call, provider: Provider, body: bytes | None) -> transport.Answer:
-    """Open the provider on the call's endpoint, if its caller may still ask it."""
-    if call.is_aborted:
-        raise AccessEnded
-    route = call.route
-    sent = headers.request_headers(call.scope["headers"], options().pass_headers)
-    name, value = call.dialect.credential(provider.key)
-    sent.append((name.encode(), value.encode()))
-    if body is not None and provider.model and provider.model != call.model:
-        body = builtin.with_model(body, provider.model)
-    return await relay.send(provider, route.method, route.endpoint, sent, body, call.deadline)
+def _request_headers(call: Call) -> headers.RawHeaders:
+    return headers.request_headers(call.scope["headers"], options().pass_headers)
 
 
 async def _relay(call: Call, provider: Provider, answer: transport.Answer, send: Send) -> None:
@@ -175,10 +150,10 @@ async def _relay(call: Call, provider: Provider, answer: transport.Answer, send:
     if answer.status >= 400:
         send = relay.mask_key(send, provider.key.encode())
     try:
-        told = relay.downward(answer, call.bounds) + call.response_headers()
+        sent = relay.downward(answer, call.bounds) + call.response_headers()
         # Until the relay has ended well, it is broken: a client that leaves says otherwise.
         call.status, call.outcome = answer.status, Outcome.BROKEN
-        await relay.relay(answer, told, send, call.dialect, call.relay_state, call.deadline)
+        await relay.relay(answer, sent, send, call.dialect, call.relay_state, call.deadline)
     finally:
         relay.release(provider, answer)
     if call.relay_state.broke is None:

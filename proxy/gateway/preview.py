@@ -7,7 +7,6 @@ from contextlib import suppress
 import msgspec
 
 from proxy.calls.cost_gate import preview_gate
-from proxy.common.access import access_of
 from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body, send_json
 from proxy.errors import NotFound
 from proxy.filtering.cpu_threads import run_in_thread_if_large
@@ -36,11 +35,10 @@ async def previewed(call: Call, receive: Receive, send: Send) -> None:
             "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
         )
     request_options = parse(call.scope, is_filtered=True)
-    user_id = access_of(call.scope).user.pk
     with suppress(ClientDisconnected):
         body = await read_body(call.scope, receive, options().max_body)
         # Priced like a request to the dialect's own provider.
-        gate = await preview_gate(user_id, call.dialect.OWN_HOST, request_options.cost)
+        gate = await preview_gate(call.user_id, call.dialect.OWN_HOST, request_options.cost)
         _, result = await filter_body(body, call, request_options, gate, is_kept=False)
         answer = await run_in_thread_if_large(len(body), _encode, result)
         header = (b"x-alchemyst-context", result.header.encode())
