@@ -35,6 +35,7 @@ from chats.search.query import Words
 from chats.transfer import proxy_capture
 from proxy import options
 from proxy.accounting import conversation_capture, price_table, usage_writer
+from proxy.accounting.call_cost import PricedCall
 from proxy.filtering import conversation_state
 from proxy.limits import active_calls, budgets
 from proxy.models import Budget, Price, Provider
@@ -77,7 +78,12 @@ def _connect_caches() -> None:
 
 def _connect_calls() -> None:
     admission.gate = admit
-    usage_writer.observers[:] = [quota.charge, metrics.observe]
+    usage_writer.sinks[:] = [
+        charge_quotas,
+        metrics.observe,
+        usage_writer.update_cache_estimates,
+        usage_writer.expire_now_and_then,
+    ]
     conversation_capture.register_sink(proxy_capture.import_captured)
     chat_changed.connect(wake_watchers)
 
@@ -94,6 +100,11 @@ def admit(user_id: int, key_id: str) -> Lease:
         return quota.admit(user_id, key_id)
     except APIException as error:
         raise to_api_error(error) from None
+
+
+def charge_quotas(calls: list[PricedCall]) -> None:
+    """Count the tokens of answers that were admitted."""
+    quota.charge(call.row for call in calls)
 
 
 def ship_prices(using: str, apps: Any = registry, **kwargs: Any) -> None:

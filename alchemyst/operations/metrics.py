@@ -10,7 +10,6 @@ asked adds them up.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -27,6 +26,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from proxy.accounting import decision_writer, usage_writer
+from proxy.accounting.call_cost import PricedCall
 from proxy.filtering import kill_switch
 from proxy.limits import active_calls
 
@@ -79,22 +79,21 @@ WAITING = Gauge(
 _models: set[str] = set()
 
 
-def observe(rows: Iterable[dict[str, Any]]) -> None:
-    """Count calls, given by the columns of their usage rows; nothing where nobody may ask."""
+def observe(calls: Iterable[PricedCall]) -> None:
+    """Count calls that have ended; nothing where nobody may ask."""
     if not settings.METRICS_TOKEN:
         return
-    for row in rows:
-        status = f"{row['status'] // 100}xx"
-        CALLS.labels(row["outcome"], status, row["filtering"] or "none").inc()
-        CONTEXT.labels("before").inc(row["tokens_before"])
-        CONTEXT.labels("after").inc(row["tokens_after"])
-        labels = _operation(row["endpoint"]), _bounded(row["model"], is_known=row["status"] < 400)
-        DURATION.labels(*labels).observe(row["milliseconds"] / 1000)
-        if row["first_byte_milliseconds"] is not None:
-            FIRST_TOKEN.labels(*labels).observe(row["first_byte_milliseconds"] / 1000)
-        for kind, column in (("input", "prompt_tokens"), ("output", "completion_tokens")):
-            if row[column] is not None:
-                TOKENS.labels(labels[0], kind, labels[1]).observe(row[column])
+    for row, _ in calls:
+        CALLS.labels(row.outcome, f"{row.status // 100}xx", row.filtering or "none").inc()
+        CONTEXT.labels("before").inc(row.tokens_before)
+        CONTEXT.labels("after").inc(row.tokens_after)
+        names = _operation(row.endpoint), _bounded(row.model, is_known=row.status < 400)
+        DURATION.labels(*names).observe(row.milliseconds / 1000)
+        if row.first_byte_milliseconds is not None:
+            FIRST_TOKEN.labels(*names).observe(row.first_byte_milliseconds / 1000)
+        for kind, count in (("input", row.prompt_tokens), ("output", row.completion_tokens)):
+            if count is not None:
+                TOKENS.labels(names[0], kind, names[1]).observe(count)
 
 
 def _operation(endpoint: str) -> str:

@@ -6,52 +6,105 @@ was not sent: it is the cost gate's estimate, in the measure of the provider's c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
-from proxy.cost.prices import Tariff, Used
+from proxy.accounting import price_table
+from proxy.accounting.call_finished import CallFinished
+from proxy.cost.prices import Used
 from proxy.filtering.cost_gate import CostDecision
+from proxy.models.usage_row import UsageRow
+from proxy.wire.dialect import Counts
 
 
-def columns(
-    row: dict[str, Any], tariff: Tariff | None, gated: CostDecision | None
-) -> dict[str, Any]:
-    """Return the columns of a usage row that are about money; `row` has the provider's counts."""
-    told: dict[str, Any] = {}
-    if gated:
-        told = {
-            "cost_preset": gated.preset,
-            "cache_mode": gated.decision.mode,
-            "cost_reason": gated.decision.reason,
-            "expected_cached": gated.decision.hit,
-        }
-    if tariff is None or not row["prompt_tokens"]:
-        return told
-    told["price_id"] = tariff.id
-    used = Used(
-        prompt=row["prompt_tokens"],
-        completion=row["completion_tokens"] or 0,
-        cached=row["cached_tokens"] or 0,
-        written=row["written_tokens"] or 0,
+class PricedCall(NamedTuple):
+    """A call that has ended, with the provider's counts and what they cost."""
+
+    row: UsageRow
+    cost_decision: CostDecision | None
+
+
+class CallCost(NamedTuple):
+    """What is known of a call's cost; nothing without a price, estimates only from the gate."""
+
+    price_id: int | None = None
+    cost: int | None = None
+    estimated: int | None = None
+    estimated_whole: int | None = None
+    saved: int | None = None
+
+
+def price(call: CallFinished) -> PricedCall:
+    """Read a call's usage, if that has not been done, and add what it cost."""
+    counts = call.counts or call.parse_usage(b"".join(call.tail))
+    gated = call.cost_decision
+    cost = _cost(call, counts)
+    row = UsageRow(
+        created=call.created,
+        request_id=call.request_id,
+        caller_id=call.caller_id,
+        key_id=call.key_id,
+        endpoint=call.endpoint,
+        target=call.target,
+        model=call.model,
+        mode=call.mode,
+        filtering=call.filtering,
+        persona=call.persona,
+        messages_before=call.messages_before,
+        messages_after=call.messages_after,
+        tokens_before=call.tokens_before,
+        tokens_after=call.tokens_after,
+        prompt_tokens=counts["prompt_tokens"],
+        cached_tokens=counts["cached_tokens"],
+        completion_tokens=counts["completion_tokens"],
+        written_tokens=counts["written_tokens"],
+        cost_preset=gated.preset if gated else "",
+        cache_mode=gated.decision.mode if gated else "",
+        cost_reason=gated.decision.reason if gated else "",
+        expected_cached=gated.decision.hit if gated else None,
+        price_id=cost.price_id,
+        cost=cost.cost,
+        estimated=cost.estimated,
+        estimated_whole=cost.estimated_whole,
+        saved=cost.saved,
+        status=call.status,
+        outcome=call.outcome,
+        milliseconds=call.milliseconds,
+        first_byte_milliseconds=call.first_byte_milliseconds,
     )
-    told["cost"] = tariff.cost(used)
-    if gated is None or told["cost"] is None:
-        return told
-    made = gated.decision
+    return PricedCall(row, gated)
+
+
+_UNKNOWN = CallCost()
+
+
+def _cost(call: CallFinished, counts: Counts) -> CallCost:
+    gated = call.cost_decision
+    tariff = gated.tariff if gated else price_table.kept().of(call.target, call.model)
+    if tariff is None or not counts["prompt_tokens"]:
+        return _UNKNOWN
+    used = Used(
+        prompt=counts["prompt_tokens"],
+        completion=counts["completion_tokens"] or 0,
+        cached=counts["cached_tokens"] or 0,
+        written=counts["written_tokens"] or 0,
+    )
+    cost = tariff.cost(used)
+    if gated is None or cost is None:
+        return CallCost(tariff.id, cost)
+    decision, is_shadow = gated.decision, call.filtering == "shadow"
     # Tokenizers differ: the estimates are told in the provider's tokens.
-    size = made.tokens if row["filtering"] != "shadow" else gated.whole
-    scale = used.prompt / size
-    told["estimated"] = tariff.of_input(made.price * scale)
-    told["estimated_whole"] = tariff.of_input(made.price_of_everything * scale)
-    if row["filtering"] == "shadow":
-        told["saved"] = 0
-    else:
-        paid = tariff.cost(Used(used.prompt, 0, used.cached, used.written))
-        told["saved"] = told["estimated_whole"] - paid
-    return told
+    scale = used.prompt / (gated.whole if is_shadow else decision.tokens)
+    estimated = tariff.of_input(decision.price * scale)
+    estimated_whole = tariff.of_input(decision.price_of_everything * scale)
+    paid = tariff.cost(Used(used.prompt, 0, used.cached, used.written))
+    saved = None if estimated_whole is None or paid is None else estimated_whole - paid
+    if is_shadow:
+        saved = 0
+    return CallCost(tariff.id, cost, estimated, estimated_whole, saved)
 
 
-def cached_tokens(row: dict[str, Any], gated: CostDecision) -> int | None:
+def cached_tokens(row: UsageRow, gated: CostDecision) -> int | None:
     """Return how much of the request was cached, in the gate's tokens; None if that is unknown."""
-    if row["cached_tokens"] is None or not row["prompt_tokens"]:
+    if row.cached_tokens is None or not row.prompt_tokens:
         return None
-    return round(row["cached_tokens"] * gated.decision.tokens / row["prompt_tokens"])
+    return round(row.cached_tokens * gated.decision.tokens / row.prompt_tokens)

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 
-from proxy.accounting import call_cost, price_table
+from proxy.accounting import call_cost
+from proxy.accounting.call_cost import PricedCall
+from proxy.accounting.call_finished import CallFinished
 from proxy.common.bulk_insert import bulk_insert, columns_of
 from proxy.common.runtime.batch_writer import BatchWriter
-from proxy.cost.prices import Tariff
 from proxy.filtering import cache_estimates, conversation_state
-from proxy.filtering.cost_gate import CostDecision
 from proxy.models import UsageRecord, UsageRollup, rollup
-from proxy.wire.dialect import Counts
+from proxy.models.usage_row import UsageRow
 
 # Calls wait with the ends of their answers, and a thousand bytes for all else.
 MOST_WAITING_BYTES = 64 * 1024 * 1024
@@ -34,88 +31,79 @@ ROWS_A_STATEMENT = 100
 EXPIRE_EVERY_SECONDS = 600.0
 EXPIRED_AT_ONCE = 20_000
 _expired_at = 0.0
-# What is called, on the writer's thread, with the columns of the rows that were written.
-observers: list[Callable[[list[dict[str, Any]]], None]] = []
+
+Sink = Callable[[list[PricedCall]], None]
+sinks: list[Sink] = []
+"""What is called in turn, on the writer's thread, with the calls whose rows were written."""
 
 
-@dataclass(slots=True)
-class UsageEntry:
-    """One call: the row's fields, the end of the provider's answer, and what reads usage in it."""
-
-    created: datetime
-    fields: dict[str, Any]
-    tail: list[bytes]
-    reported: Callable[[bytes], Counts]
-    cost_decision: CostDecision | None = None
-    """What the cost gate decided of it."""
-    counts: Counts | None = None
-    """The provider's usage, if it has been read."""
+def _size(call: CallFinished) -> int:
+    return BARE_BYTES + call.size
 
 
-def _size(call: UsageEntry) -> int:
-    return BARE_BYTES + sum(map(len, call.tail))
+def _write_batch(calls: list[CallFinished]) -> None:
+    """Price calls, store their rows and sums, and hand them to the sinks."""
+    priced = _store_once([call_cost.price(call) for call in calls])
+    for sink in sinks:
+        sink(priced)
 
 
-def _insert(batch: list[UsageEntry]) -> None:
-    """Write the rows by one statement, in one transaction: the ORM would take ten times as long."""
-    global _expired_at
-    rows = [_row(call) for call in batch]
+def _store_once(calls: list[PricedCall]) -> list[PricedCall]:
+    """Store calls, and return those that were not there yet."""
     try:
-        _write(rows)
+        _store([call.row for call in calls])
     except IntegrityError:
         # A batch that was written just before its task was cancelled comes a second time.
-        rows = _unwritten(rows)
-        _write(rows)
-    for told in observers:
-        told(rows)
-    calls = {call.fields["request_id"]: call for call in batch}
-    for row in rows:
-        _update_estimates(calls[row["request_id"]], row)
-    if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS:
-        _expired_at = time.monotonic()
-        expire(most=EXPIRED_AT_ONCE)
+        calls = _unwritten(calls)
+        _store([call.row for call in calls])
+    return calls
 
 
-def _write(rows: list[dict[str, Any]]) -> None:
-    callers = {row["caller_id"] for row in rows}
-    there = set(get_user_model().objects.filter(pk__in=callers).values_list("pk", flat=True))
+def _store(rows: list[UsageRow]) -> None:
+    """Write rows by few statements, in one transaction: the ORM would take ten times as long."""
+    caller_ids = {row.caller_id for row in rows}
+    existing = set(get_user_model().objects.filter(pk__in=caller_ids).values_list("pk", flat=True))
     with transaction.atomic():
         rollup.add(rows)
-        values = list(_values(rows, there))
+        values = list(_values(rows, existing))
         bulk_insert(UsageRecord, columns_of(UsageRecord), values, at_once=ROWS_A_STATEMENT)
 
 
-def _values(rows: list[dict[str, Any]], there: set[int]) -> Iterator[list[Any]]:
-    """Give each row in the columns' order, in the database's own types."""
-    adapted = connection.ops.adapt_datetimefield_value
+def _values(rows: list[UsageRow], existing: set[int]) -> Iterator[tuple[Any, ...]]:
+    """Yield each row in the database's own types."""
+    adapt = connection.ops.adapt_datetimefield_value
     keeps_zones = connection.features.supports_timezones
     for row in rows:
-        created = row["created"]
+        created, request_id, caller_id, *others = row
         # Where no zones are kept it is UTC; the adapter takes three times as long to find out.
-        created = adapted(created if keeps_zones else created.replace(tzinfo=None))
+        adapted = adapt(created if keeps_zones else created.replace(tzinfo=None))
         # The account may have been deleted since: one such row must not take its batch along.
-        caller = row["caller_id"] if row["caller_id"] in there else None
-        yield [*{**row, "created": created, "caller_id": caller}.values()]
+        yield adapted, request_id, caller_id if caller_id in existing else None, *others
 
 
-def _unwritten(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    named = [row["request_id"] for row in rows]
-    written = UsageRecord.objects.filter(request_id__in=named)
-    known = set(written.values_list("request_id", flat=True))
-    return [row for row in rows if row["request_id"] not in known]
+def _unwritten(calls: list[PricedCall]) -> list[PricedCall]:
+    request_ids = [call.row.request_id for call in calls]
+    rows = UsageRecord.objects.filter(request_id__in=request_ids)
+    written = set(rows.values_list("request_id", flat=True))
+    return [call for call in calls if call.row.request_id not in written]
 
 
-def _tariff(known: dict[str, Any]) -> Tariff | None:
-    return price_table.kept().of(known.get("target", ""), known.get("model", ""))
+def update_cache_estimates(calls: list[PricedCall]) -> None:
+    """Let what providers had cached correct what is estimated of them: a sink."""
+    for row, gated in calls:
+        cache_estimates.record_hit(row.target, row.model, row.cached_tokens or 0)
+        if gated and row.filtering in ("filtered", "unchanged"):
+            cached = call_cost.cached_tokens(row, gated)
+            if cached is not None:
+                conversation_state.record_cache_result(gated, cached)
 
 
-def _update_estimates(call: UsageEntry, row: dict[str, Any]) -> None:
-    """Let what a provider had cached correct what is believed of it."""
-    cache_estimates.record_hit(row["target"], row["model"], row["cached_tokens"] or 0)
-    if call.cost_decision and row["filtering"] in ("filtered", "unchanged"):
-        found = call_cost.cached_tokens(row, call.cost_decision)
-        if found is not None:
-            conversation_state.record_cache_result(call.cost_decision, found)
+def expire_now_and_then(calls: list[PricedCall]) -> None:
+    """Delete some of what is no longer kept, if that was not done a moment ago: a sink."""
+    global _expired_at
+    if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS:
+        _expired_at = time.monotonic()
+        expire(most=EXPIRED_AT_ONCE)
 
 
 def expire(*, most: int | None = None) -> int:
@@ -123,21 +111,5 @@ def expire(*, most: int | None = None) -> int:
     return UsageRecord.objects.expire(most=most) + UsageRollup.objects.expire(most=most)
 
 
-def _row(call: UsageEntry) -> dict[str, Any]:
-    told = call.counts or call.reported(b"".join(call.tail))
-    known = {"filtering": "", **call.fields, **told, "created": call.created}
-    tariff = call.cost_decision.tariff if call.cost_decision else _tariff(known)
-    known |= call_cost.columns(known, tariff, call.cost_decision)
-    # In the columns' order, whatever order the fields have.
-    return {**_columns(), **known}
-
-
-@cache
-def _columns() -> dict[str, Any]:
-    """The table's columns, each with what stands there when nothing is known."""
-    fields = [field for field in UsageRecord._meta.concrete_fields if not field.primary_key]
-    return {field.attname: field.get_default() for field in fields}
-
-
-queue = BatchWriter("usage rows", _insert, at_once=1000, most=MOST_WAITING_BYTES, weight=_size)
-"""Takes a row for each call."""
+queue = BatchWriter("usage rows", _write_batch, at_once=1000, most=MOST_WAITING_BYTES, weight=_size)
+"""Takes each call that has ended."""

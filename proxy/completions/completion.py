@@ -1,4 +1,4 @@
-"""Ask a provider for an answer of our own making, and read it piece by piece.
+"""Ask a provider for an answer of our own making, and read it event by event.
 
 The chats ask by the rules of the proxy's path: the same guard, clients, bounds, filter and usage
 rows. A provider that fails for a moment is asked once more, as long as it has said nothing.
@@ -11,23 +11,19 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from proxy.accounting import price_table, usage_writer
+from proxy.calls.cost_gate import gate_config
+from proxy.calls.upstream_call import Outcome, UpstreamCall
 from proxy.common.web.asgi import ClientDisconnected, Receive
-from proxy.completions.request import CompletionRequest, written
+from proxy.completions.request import CompletionRequest, dialect_of, encode
 from proxy.completions.upstream_errors import error_for, error_message, retry_after
 from proxy.errors import ApiError, UpstreamBroken
-from proxy.filtering import kill_switch, result
+from proxy.filtering import kill_switch
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.pipeline import PendingDecision, start_filtering
-from proxy.filtering.result import FilterOptions, FilterResult
-from proxy.limits import budgets
-from proxy.limits.budgets import Reservation
-from proxy.models import UsageRecord
+from proxy.filtering.result import FilterOptions, FilterResult, filtered
 from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import relay
@@ -36,11 +32,10 @@ from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider, permitted_provider
 from proxy.upstream.transport import Answer, RawHeaders
 from proxy.wire import gemini, openai, stream_events
-from proxy.wire.dialect import Counts, Dialect, Request
+from proxy.wire.dialect import Request
 from proxy.wire.sse import EventReader
 from proxy.wire.stream_events import StreamEvent
 
-Outcome = UsageRecord.Outcome
 OnEvent = Callable[[StreamEvent], None]
 
 # A whole answer, where a provider does not stream, is no longer than this.
@@ -52,6 +47,17 @@ LONGEST_PAUSE_SECONDS = 2.0
 # Of the built-in model's window, so much is left for its answer.
 ANSWER_TOKENS = 1024
 
+REQUEST_HEADERS: RawHeaders = [
+    (b"accept", b"text/event-stream"),
+    (b"accept-encoding", b"identity"),
+    (b"content-type", b"application/json"),
+    (b"user-agent", b"Alchemyst"),
+]
+_PARSERS: dict[str, Callable[[bytes], StreamEvent]] = {
+    openai.NAME: stream_events.parse_openai_event,
+    gemini.NAME: stream_events.parse_gemini_event,
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -60,160 +66,132 @@ async def never() -> dict[str, Any]:
     return await asyncio.Future()
 
 
-class Completion:
-    """One answer: `prepare` it, then have it `told`."""
+class Completion(UpstreamCall):
+    """One answer: `prepare` it, then `stream` it."""
 
-    def __init__(self, asked: CompletionRequest) -> None:
-        self.request = asked
-        is_gemini = asked.provider is not None and asked.provider.dialect == gemini.NAME
-        self.dialect: Dialect = gemini if is_gemini else openai
-        self._parse_event = (
-            stream_events.parse_gemini_event if is_gemini else stream_events.parse_openai_event
+    filter_result: FilterResult
+    """Set by `prepare`."""
+
+    def __init__(self, request: CompletionRequest) -> None:
+        dialect = dialect_of(request)
+        self._body, route = encode(request)
+        super().__init__(
+            dialect=dialect,
+            route=route,
+            endpoint=request.endpoint,
+            user_id=request.user_id,
+            key_id=request.key_id,
+            request_id=request.request_id,
+            model=request.model,
+            persona=request.persona,
         )
-        self.target = ""
+        self.request = request
         self.finish = ""
-        self.counts: Counts | None = None
         self.ignored = 0
         """Events that could not be read."""
-        self._created = datetime.now(UTC)
-        self._began = time.perf_counter()
-        self._first: float | None = None
+        self.bounds = replace(self.bounds, total=min(self.bounds.total, request.seconds))
         self._is_whole = False
 
     @property
     def offset(self) -> int:
-        """How many messages of the request stand before the first of `asked.messages`."""
+        """How many messages of the body stand before the first of the request's."""
         return 1 if self.request.system and self.dialect is openai else 0
 
     async def prepare(self) -> FilterResult:
-        """Write the request and filter it; no provider is asked yet."""
-        body, route = written(self.request)
-        self._route = route
-        made = await run_in_thread_if_large(len(body), self._filtered, body, await self._gate())
-        self.filter_result = await made.resolve() if isinstance(made, PendingDecision) else made
+        """Filter the request; no provider is asked yet."""
+        body, gate = self._body, await self._gate()
+        result = await run_in_thread_if_large(len(body), self._filter, body, gate)
+        self.filter_result = (
+            await result.resolve() if isinstance(result, PendingDecision) else result
+        )
         return self.filter_result
 
-    async def stream(self, take: OnEvent, receive: Receive = never) -> None:
-        """Ask, and hand each piece of the answer to `take`, to its end.
+    async def stream(self, on_event: OnEvent, receive: Receive = never) -> None:
+        """Ask, and hand each event of the answer to `on_event`, to its end.
 
         Raises UpstreamUnreachable, UpstreamTimeout, UpstreamRefused, UpstreamBroken, InvalidTarget
-        or ModelUnavailable; and ClientGone when `receive` tells that the caller left.
+        or ModelUnavailable; and ClientDisconnected when `receive` tells that the caller left.
         """
-        self._on_event = take
-        status, outcome = 200, Outcome.BROKEN
-        held: Reservation | None = None
+        self._on_event = on_event
+        self.status, self.outcome = 200, Outcome.BROKEN
         try:
             provider = await self._provider()
             self.target = provider.name
-            asked = self.request
-            held = await budgets.reserve(
-                asked.user_id,
-                asked.key_id,
-                asked.request_id,
-                self.filter_result,
-                provider.name,
-                asked.model,
-            )
-            limits = options().bounds
-            limits = replace(limits, total=min(limits.total, self.request.seconds))
-            with CallDeadline(receive, limits) as watch:
-                await self._ask(provider, watch)
-            outcome = Outcome.COMPLETE
+            await self.reserve(provider.name)
+            with CallDeadline(receive, self.bounds) as self.deadline:
+                await self._ask(provider)
+            self.outcome = Outcome.COMPLETE
         except ApiError as error:
-            status = error.status
-            outcome = Outcome.BROKEN if self._first else Outcome.REFUSED
+            self.status = error.status
+            self.outcome = Outcome.BROKEN if self.answered else Outcome.REFUSED
             raise
         except (ClientDisconnected, asyncio.CancelledError):
-            outcome = Outcome.CLIENT_CLOSED
+            self.outcome = Outcome.CLIENT_CLOSED
             raise
         finally:
-            self._record(status, outcome)
-            if held:
-                await held.settle(self.counts)
+            self.record()
+            await self.settle()
 
     async def _provider(self) -> Provider:
-        source = self.request.provider
-        if source is None:
+        stored = self.request.provider
+        if stored is None:
             return await builtin_provider()
-        return permitted_provider(source.base, source.key)
+        return permitted_provider(stored.base, stored.key)
 
     async def _gate(self) -> CostGateConfig | None:
         """Return what looks at the cost, by the preset of caller, provider or operator."""
-        source = self.request.provider
-        if source is None:
+        stored = self.request.provider
+        if stored is None:
             return None
-        preset = self.request.cost or source.cost or options().cost
-        if preset == "off":
-            return None
-        host, table = source.base.authority, await price_table.table()
-        user_id, may_move = self.request.user_id, options().may_move
-        return CostGateConfig(preset, host, user_id, source.key, table, may_move)
+        presets = self.request.cost, stored.cost
+        return await gate_config(self.user_id, stored.base.authority, stored.key, *presets)
 
-    def _filtered(self, body: bytes, gate: CostGateConfig | None) -> FilterResult | PendingDecision:
-        request = self.dialect.read(body, self._route, most_messages=2 * options().max_messages)
-        wish = self._shifted(self.request.filter_options)
+    def _filter(self, body: bytes, gate: CostGateConfig | None) -> FilterResult | PendingDecision:
+        request = self.dialect.read(body, self.route, most_messages=2 * options().max_messages)
+        filter_options = self._shifted(self.request.filter_options)
         if kill_switch.is_active():
-            wish = replace(wish, mode=modes.OFF)
+            filter_options = replace(filter_options, mode=modes.OFF)
         if self.request.provider:
-            return start_filtering(request, self.dialect, wish, gate)
-        made = result.filtered(request, self.dialect, wish)
+            return start_filtering(request, self.dialect, filter_options, gate)
+        result = filtered(request, self.dialect, filter_options)
         if options().c1_base_url:
-            return made
+            return result
         room = BUILTIN_WINDOW - (self.request.max_tokens or ANSWER_TOKENS)
-        if made.tokens_after <= room:
-            return made
-        return result.filtered(request, self.dialect, _fitting(request, made, wish, room))
+        if result.tokens_after <= room:
+            return result
+        return filtered(request, self.dialect, _fitting(request, result, filter_options, room))
 
-    def _shifted(self, wish: FilterOptions) -> FilterOptions:
+    def _shifted(self, filter_options: FilterOptions) -> FilterOptions:
         return replace(
-            wish,
-            pinned=frozenset(place + self.offset for place in wish.pinned),
-            excluded=frozenset(place + self.offset for place in wish.excluded),
+            filter_options,
+            pinned=frozenset(place + self.offset for place in filter_options.pinned),
+            excluded=frozenset(place + self.offset for place in filter_options.excluded),
         )
 
-    async def _ask(self, provider: Provider, watch: CallDeadline) -> None:
-        """Ask once; and once more unfiltered, or where the provider fails for a moment."""
+    async def _ask(self, provider: Provider) -> None:
+        """Ask, and once more where the provider fails for a moment."""
         has_retried = False
         while True:
-            answer = await self._opened(provider, watch)
+            answer = await self.open_filtered(provider, REQUEST_HEADERS)
             try:
                 # Refuses what can't be passed on, such as a redirect.
-                relay.downward(answer, watch.bounds)
+                relay.downward(answer, self.bounds)
                 if answer.status < 300:
-                    await self._read(answer, watch)
+                    await self._read(answer)
                     return
-                status, pause = answer.status, retry_after(answer)
-                said = await error_message(answer, watch, provider.key) if status < 500 else ""
+                status, pause, message = answer.status, retry_after(answer), ""
+                if status < 500:
+                    message = await error_message(answer, self.deadline, provider.key)
             finally:
                 relay.release(provider, answer)
-            if status == 400 and self.filter_result.filtering == "filtered":
-                made, now = self.filter_result, time.perf_counter()
-                undone = result.unfiltered(made.request, made.mode, "undone", now)
-                self.filter_result = replace(undone, milliseconds=made.milliseconds)
-                continue
             if has_retried or status not in TRANSIENT_STATUSES or pause > LONGEST_PAUSE_SECONDS:
                 logger.warning("A provider answered %d to a chat", status)
-                raise error_for(status, pause, said)
+                raise error_for(status, pause, message)
             has_retried = True
-            watch.extend(2 * LONGEST_PAUSE_SECONDS)
+            self.deadline.extend(2 * LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause or PAUSE_SECONDS)
 
-    async def _opened(self, provider: Provider, watch: CallDeadline) -> Answer:
-        body = self.filter_result.body
-        if provider.model:
-            body = openai.with_model(body, provider.model)
-        sent: RawHeaders = [
-            (b"accept", b"text/event-stream"),
-            (b"accept-encoding", b"identity"),
-            (b"content-type", b"application/json"),
-            (b"user-agent", b"Alchemyst"),
-        ]
-        if provider.key:
-            name, value = self.dialect.credential(provider.key)
-            sent.append((name.encode(), value.encode()))
-        return await relay.send(provider, "POST", self._route.endpoint, sent, body, watch)
-
-    async def _read(self, answer: Answer, watch: CallDeadline) -> None:
+    async def _read(self, answer: Answer) -> None:
         """Read an answer to its end; raises UpstreamBroken for one that is none, or breaks off."""
         kind = relay.kind_of(answer)
         if kind not in (b"text/event-stream", b"application/json"):
@@ -223,102 +201,70 @@ class Completion:
 
         def take(piece: bytes) -> None:
             if is_stream:
-                self._events(reader.read(piece))
+                self._read_events(reader.read(piece))
                 return
             whole.extend(piece)
             if len(whole) > LONGEST_WHOLE:
                 raise UpstreamBroken
 
         try:
-            await _each_piece(answer, watch, take)
+            await _each_piece(answer, self.deadline, take)
         except ApiError:
             # What has said its finish is complete, however the connection ends.
             if not self.finish:
                 raise
-        self._events(reader.end() if is_stream else [bytes(whole)])
+        self._read_events(reader.end() if is_stream else [bytes(whole)])
         if not self.finish and not self._is_whole:
             raise UpstreamBroken
 
-    def _events(self, found: Iterable[bytes]) -> None:
-        for data in found:
-            self._event(data)
+    def _read_events(self, events: Iterable[bytes]) -> None:
+        for data in events:
+            self._read_event(data)
 
-    def _event(self, data: bytes) -> None:
+    def _read_event(self, data: bytes) -> None:
         if data == stream_events.DONE:
             self._is_whole = True
             return
         try:
-            piece = self._parse_event(data)
+            event = _PARSERS[self.dialect.NAME](data)
         except (ValueError, RecursionError):
             self.ignored += 1
             return
-        if piece.finish:
-            self.finish = piece.finish
-        if piece.counts:
-            self.counts = piece.counts
-        if piece.text or piece.reasoning:
-            if self._first is None:
-                self._first = time.perf_counter()
-            self._on_event(piece)
-
-    def _record(self, status: int, outcome: str) -> None:
-        """Hand the call's row to the ledger."""
-        made = self.filter_result
-        fields = {
-            "request_id": self.request.request_id,
-            "caller_id": self.request.user_id,
-            "key_id": self.request.key_id,
-            "endpoint": self.request.endpoint,
-            "target": self.target,
-            "model": self.request.model[:200],
-            "persona": self.request.persona[:100],
-            "status": status,
-            "outcome": outcome,
-            "milliseconds": round((time.perf_counter() - self._began) * 1000),
-            "first_byte_milliseconds": self._first and round((self._first - self._began) * 1000),
-            "mode": made.mode,
-            "filtering": made.filtering,
-            "messages_before": made.messages_before,
-            "messages_after": made.messages_after,
-            "tokens_before": made.tokens_before,
-            "tokens_after": made.tokens_after,
-        }
-        counts = partial(_counts, self.counts)
-        usage_writer.queue.add(
-            usage_writer.UsageEntry(self._created, fields, [], counts, made.cost_decision)
-        )
+        if event.finish:
+            self.finish = event.finish
+        if event.counts:
+            self.counts = event.counts
+        if event.text or event.reasoning:
+            if self.answered is None:
+                self.answered = time.perf_counter()
+            self._on_event(event)
 
 
-def _counts(counts: Counts | None, tail: bytes) -> Counts:
-    return counts or {
-        "prompt_tokens": None,
-        "completion_tokens": None,
-        "cached_tokens": None,
-        "written_tokens": None,
-    }
-
-
-def _fitting(request: Request, made: FilterResult, wish: FilterOptions, room: int) -> FilterOptions:
-    """Return a wish that leaves out the oldest exchanges besides, until the rest has room."""
-    dropped = {v.index for v in made.verdicts or () if v.fate == "dropped"}
-    excluded, left = set(wish.excluded), made.tokens_after
+def _fitting(
+    request: Request, result: FilterResult, filter_options: FilterOptions, room: int
+) -> FilterOptions:
+    """Return options that leave out the oldest exchanges besides, until the rest has room."""
+    dropped = {v.index for v in result.verdicts or () if v.fate == "dropped"}
+    excluded, left = set(filter_options.excluded), result.tokens_after
     for place, message in enumerate(request.messages):
         if left <= room and message.role != "assistant":
             break
-        if place in dropped or message.role == "system" or place in wish.pinned:
+        if place in dropped or message.role == "system" or place in filter_options.pinned:
             continue
         excluded.add(place)
         left -= message.tokens
-    mode = "lax" if wish.mode == "off" else wish.mode
-    return replace(wish, mode=mode, excluded=frozenset(excluded))
+    mode = "lax" if filter_options.mode == "off" else filter_options.mode
+    return replace(filter_options, mode=mode, excluded=frozenset(excluded))
 
 
-async def _each_piece(answer: Answer, watch: CallDeadline, take: Callable[[bytes], None]) -> None:
-    left = watch.bounds.most_bytes
+async def _each_piece(
+    answer: Answer, deadline: CallDeadline, take: Callable[[bytes], None]
+) -> None:
+    left = deadline.bounds.most_bytes
     is_whole = False
     while not is_whole:
         # All that has come by then: an answer may be complete before it is read at all.
-        piece = await relay.read(answer, watch)
+        piece = await relay.read(answer, deadline)
         is_whole = answer.is_complete
         left -= len(piece)
         if left < 0:

@@ -1,4 +1,4 @@
-"""What a model is to answer, and the request that says so in the dialect of who is asked."""
+"""What a model is to answer, and the request for it in the dialect of its provider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxy.models import Provider
 from proxy.providers.cache import StoredProvider
 from proxy.upstream import builtin
 from proxy.wire import gemini, openai
-from proxy.wire.dialect import Route
+from proxy.wire.dialect import Dialect, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,46 +49,54 @@ def provider_from(provider: Provider | None) -> StoredProvider | None:
     )
 
 
-def written(asked: CompletionRequest) -> tuple[bytes, Route]:
-    """Return the body of a request, in the dialect of who is asked, and where it goes."""
-    if asked.provider and asked.provider.dialect == gemini.NAME:
-        endpoint = f"/v1beta/models/{asked.model}:streamGenerateContent"
-        route = Route("", f"{endpoint}?alt=sse", "streamGenerateContent", "POST", True, asked.model)
-        return msgspec.json.encode(_for_gemini(asked)), route
+def dialect_of(request: CompletionRequest) -> Dialect:
+    """Return the dialect of the provider that is asked."""
+    is_gemini = request.provider is not None and request.provider.dialect == gemini.NAME
+    return gemini if is_gemini else openai
+
+
+def encode(request: CompletionRequest) -> tuple[bytes, Route]:
+    """Return the body of a request, in the dialect of the provider, and where it goes."""
+    if dialect_of(request) is gemini:
+        endpoint = f"/v1beta/models/{request.model}:streamGenerateContent"
+        route = Route(
+            "", f"{endpoint}?alt=sse", "streamGenerateContent", "POST", True, request.model
+        )
+        return msgspec.json.encode(_for_gemini(request)), route
     route = Route("", f"/{openai.COMPLETIONS}", openai.COMPLETIONS, "POST", True)
-    return msgspec.json.encode(_for_openai(asked)), route
+    return msgspec.json.encode(_for_openai(request)), route
 
 
-def _for_openai(asked: CompletionRequest) -> dict[str, Any]:
-    said = [{"role": role, "content": text} for role, text in asked.messages]
-    if asked.system:
-        said.insert(0, {"role": "system", "content": asked.system})
+def _for_openai(request: CompletionRequest) -> dict[str, Any]:
+    messages = [{"role": role, "content": text} for role, text in request.messages]
+    if request.system:
+        messages.insert(0, {"role": "system", "content": request.system})
     body: dict[str, Any] = {
-        "model": asked.model if asked.provider else builtin.MODEL,
-        "messages": said,
+        "model": request.model if request.provider else builtin.MODEL,
+        "messages": messages,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if asked.temperature is not None:
-        body["temperature"] = asked.temperature
-    if asked.max_tokens:
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.max_tokens:
         # OpenAI's reasoning models refuse the older name, other servers don't know the newer one.
-        is_openai = asked.provider and asked.provider.base.host == "api.openai.com"
-        body["max_completion_tokens" if is_openai else "max_tokens"] = asked.max_tokens
+        is_openai = request.provider and request.provider.base.host == "api.openai.com"
+        body["max_completion_tokens" if is_openai else "max_tokens"] = request.max_tokens
     return body
 
 
-def _for_gemini(asked: CompletionRequest) -> dict[str, Any]:
+def _for_gemini(request: CompletionRequest) -> dict[str, Any]:
     roles = {"assistant": "model"}
     body: dict[str, Any] = {
         "contents": [
             {"role": roles.get(role, role), "parts": [{"text": text}]}
-            for role, text in asked.messages
+            for role, text in request.messages
         ]
     }
-    if asked.system:
-        body["systemInstruction"] = {"parts": [{"text": asked.system}]}
-    chosen = {"temperature": asked.temperature, "maxOutputTokens": asked.max_tokens}
+    if request.system:
+        body["systemInstruction"] = {"parts": [{"text": request.system}]}
+    chosen = {"temperature": request.temperature, "maxOutputTokens": request.max_tokens}
     if config := {name: value for name, value in chosen.items() if value is not None}:
         body["generationConfig"] = config
     return body

@@ -28,39 +28,39 @@ def retry_after(answer: Answer) -> float:
         return UNKNOWN_PAUSE_SECONDS
 
 
-async def error_message(answer: Answer, watch: CallDeadline, key: str) -> str:
+async def error_message(answer: Answer, deadline: CallDeadline, key: str) -> str:
     """Return what a provider says of its refusal, without its key; empty where nothing is read."""
     body, is_whole = bytearray(), False
     try:
         async with asyncio.timeout(SECONDS):
             # All that has come by then: an answer may be complete before it is read at all.
             while not is_whole and len(body) < MOST_BYTES:
-                body += await relay.read(answer, watch)
+                body += await relay.read(answer, deadline)
                 is_whole = answer.is_complete
     except (ApiError, TimeoutError):
         return ""
-    said = " ".join(_message_in(bytes(body)).split())
+    message = " ".join(_message_in(bytes(body)).split())
     if len(key) >= relay.SHORTEST_MASKED_KEY:
-        said = said.replace(key, "***")
-    return said if len(said) <= MAX_MESSAGE_LENGTH else f"{said[:MAX_MESSAGE_LENGTH]}…"
+        message = message.replace(key, "***")
+    return message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[:MAX_MESSAGE_LENGTH]}…"
 
 
-def error_for(status: int, pause: float, said: str) -> ApiError:
+def error_for(status: int, pause: float, message: str) -> ApiError:
     """Return the fault for a status, with the provider's own words where it has some."""
     if status in (429, 503):
         usual = "The model's provider has too much to do. Wait a moment, then try again."
-        made = UpstreamRefused(
-            f"The model's provider takes no more for now: {said}" if said else usual,
+        error = UpstreamRefused(
+            f"The model's provider takes no more for now: {message}" if message else usual,
             headers=(("retry-after", str(round(pause) or 5)),),
         )
-        made.status = status
-        made.type = "rate_limit_error" if status == 429 else "server_error"
-        return made
+        error.status = status
+        error.type = "rate_limit_error" if status == 429 else "server_error"
+        return error
     if status >= 500:
         return UpstreamRefused(f"The model's provider failed (status {status}). Try again.")
     refused = f"The model's provider refused the request (status {status})"
-    if said:
-        return UpstreamRefused(f"{refused}: {said}")
+    if message:
+        return UpstreamRefused(f"{refused}: {message}")
     if status == 400:
         return UpstreamRefused(
             f"{refused}. The conversation may be too long for it, or the persona's settings may "
@@ -72,13 +72,13 @@ def error_for(status: int, pause: float, said: str) -> ApiError:
 def _message_in(body: bytes) -> str:
     """Return the words of an error as OpenAI, Gemini, Ollama and vLLM write them."""
     try:
-        found: Any = msgspec.json.decode(body)
+        value: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    if isinstance(found, list) and found:
-        found = found[0]
-    if isinstance(found, dict):
-        found = found.get("error", found)
-    if isinstance(found, dict):
-        found = found.get("message")
-    return found if isinstance(found, str) else ""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, dict):
+        value = value.get("error", value)
+    if isinstance(value, dict):
+        value = value.get("message")
+    return value if isinstance(value, str) else ""

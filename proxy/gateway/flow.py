@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import NamedTuple
 
-from proxy.common.access import access_of
-from proxy.common.web.asgi import ClientDisconnected, Receive, Send, header, read_body
-from proxy.errors import AccessEnded, ApiError, InvalidRequest, UpstreamUnreachable
+from proxy.calls.cost_gate import gate_config
+from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body
+from proxy.errors import ApiError, UpstreamUnreachable
 from proxy.filtering import kill_switch, pins
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.pipeline import PendingDecision, start_filtering
-from proxy.filtering.result import FilterOptions, FilterResult, unfiltered
+from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.gateway import builtin, model_list
 from proxy.gateway.call import Call, Outcome, provider_of
-from proxy.gateway.cost_preset import cost_gate_for
+from proxy.gateway.request_options import RequestOptions, parse
 from proxy.limits import active_calls, allowlists
 from proxy.options import options
 from proxy.relevance import modes
@@ -26,17 +23,12 @@ from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider
 from proxy.wire.dialect import Dialect, Request, Route
 
-# In place of a mode: what the mode chosen otherwise would do is told, and the original forwarded.
-SHADOW = "shadow"
-
-
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
 async def with_usage_row(answer: Answer, call: Call, receive: Receive, send: Send) -> None:
-    """Answer a call and note its row, whatever becomes of it; who left needs no answer."""
-    user_id = access_of(call.scope).user.pk
-    active_calls.add(user_id, call)
+    """Answer a call and record it, whatever becomes of it; who left needs no answer."""
+    active_calls.add(call.user_id, call)
     try:
         await answer(call, receive, send)
     except ClientDisconnected:
@@ -48,7 +40,7 @@ async def with_usage_row(answer: Answer, call: Call, receive: Receive, send: Sen
         call.status = getattr(error, "status_code", 500)
         raise
     finally:
-        active_calls.remove(user_id, call)
+        active_calls.remove(call.user_id, call)
         call.record()
         if call.reservation:
             await call.settle()
@@ -56,33 +48,36 @@ async def with_usage_row(answer: Answer, call: Call, receive: Receive, send: Sen
 
 async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     """Answer a call whose body holds a conversation: what matters of it goes to the provider."""
-    scope, route = call.scope, call.route
+    scope = call.scope
     # The cheap refusals first: a bad target needs no body, a bad body no model that starts.
-    named = await provider_of(route.target, scope, dialect=call.dialect)
-    if named is None:
+    request_options = parse(scope, is_filtered=True)
+    external = await provider_of(call, request_options.upstream_key)
+    if external is None:
         builtin.check_dialect(call.dialect)
     body = await read_body(scope, receive, options().max_body)
-    gate = await cost_gate_for(scope, named)
-    request, sent = await filter_body(body, call, gate)
-    call.model, call.filter_result = request.model, sent
-    if access_of(scope).keeps_chats:
+    gate = await _cost_gate(call, external, request_options) if external else None
+    request, call.filter_result = await filter_body(body, call, request_options, gate)
+    call.model = request.model
+    if call.access.keeps_chats:
         call.relay_state.whole = []
-    allowlists.check_model(request.model, access_of(scope).allowed_models)
-    if named is None:
+    allowlists.check_model(request.model, call.access.allowed_models)
+    if external is None:
         builtin.check_for_builtin(request)
-    await call.reserve(named.name if named else "")
+    await call.reserve(external.name if external else "")
     with CallDeadline(receive, call.bounds) as call.deadline:
-        provider = named or await builtin_provider()
+        provider = external or await builtin_provider()
         call.target = provider.name
-        await _forward_completion(call, provider, request, send)
+        answer = await call.open_filtered(provider, _request_headers(call))
+        await _relay(call, provider, answer, send)
 
 
 async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     """Answer any other call: its body goes to the provider as it came."""
     call.model = call.route.model
-    provider = await provider_of(call.route.target, call.scope, dialect=call.dialect)
+    request_options = parse(call.scope, is_filtered=False)
+    provider = await provider_of(call, request_options.upstream_key)
     if call.model:
-        allowlists.check_model(call.model, access_of(call.scope).allowed_models)
+        allowlists.check_model(call.model, call.access.allowed_models)
     send = model_list.narrowed(call, send)
     if provider is None:
         builtin.check_dialect(call.dialect)
@@ -93,102 +88,61 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     if call.route.method == "POST":
         body = await read_body(call.scope, receive, options().max_body)
     with CallDeadline(receive, call.bounds) as call.deadline:
-        await _relay(call, provider, await _opened(call, provider, body), send)
+        answer = await call.open(provider, _request_headers(call), body)
+        await _relay(call, provider, answer, send)
     if not call.scope["has_begun"]:
         # A list that was held back for its end, which did not come.
         raise UpstreamUnreachable
 
 
+def _cost_gate(
+    call: Call, provider: Provider, request_options: RequestOptions
+) -> Awaitable[CostGateConfig | None]:
+    presets = request_options.cost, call.access.cost, provider.cost
+    return gate_config(call.user_id, provider.name, provider.key, *presets)
+
+
 async def filter_body(
-    body: bytes, call: Call, gate: CostGateConfig | None = None, *, is_kept: bool = True
+    body: bytes,
+    call: Call,
+    request_options: RequestOptions,
+    gate: CostGateConfig | None = None,
+    *,
+    is_kept: bool = True,
 ) -> tuple[Request, FilterResult]:
     """Return the request, checked, and what of it goes to the provider.
 
     What the gate decides is remembered for the conversation's next turn if `is_kept`.
     """
-    job = _filter_job(body, call, gate)
-    request, sent = await run_in_thread_if_large(len(body), _read_and_filtered, job)
-    if isinstance(sent, PendingDecision):
-        sent = await sent.resolve(is_kept=is_kept)
-    return request, sent
-
-
-class FilterJob(NamedTuple):
-    """A body that is to be read and filtered, maybe on another thread, and how.
-
-    A tuple: one is made for each request, and a frozen dataclass would take three times as long.
-    """
-
-    body: bytes
-    dialect: Dialect
-    route: Route
-    gate: CostGateConfig | None
-    mode: str
-    is_shadow: bool
-    pinned: str
-    """Places, as the caller's header names them."""
-    excluded: str
-
-
-def _filter_job(body: bytes, call: Call, gate: CostGateConfig | None) -> FilterJob:
-    """Return what a caller's headers ask for.
-
-    The mode comes from the header, else from the key or the user, else from the operator.
-    """
-    scope = call.scope
-    mode = header(scope, b"x-alchemyst-relevance")
-    is_shadow = mode == SHADOW
-    if mode is not None and mode not in modes.NAMES and not is_shadow:
-        raise InvalidRequest(
-            f"X-Alchemyst-Relevance must be one of {', '.join((*modes.NAMES, SHADOW))}.",
-            param="X-Alchemyst-Relevance",
-        )
-    if mode is None or is_shadow:
-        mode = access_of(scope).relevance or options().relevance
-    if kill_switch.is_active():
-        mode = modes.OFF
-    pinned = header(scope, b"x-alchemyst-pin") or ""
-    excluded = header(scope, b"x-alchemyst-exclude") or ""
-    return FilterJob(body, call.dialect, call.route, gate, mode, is_shadow, pinned, excluded)
-
-
-def _read_and_filtered(job: FilterJob) -> tuple[Request, FilterResult | PendingDecision]:
-    request = job.dialect.read(job.body, job.route, most_messages=options().max_messages)
-    count = len(request.messages)
-    wish = FilterOptions(
-        job.mode,
-        pins.places(job.pinned, count, header="X-Alchemyst-Pin"),
-        pins.places(job.excluded, count, header="X-Alchemyst-Exclude"),
-        options().filter_seconds,
-        job.is_shadow,
+    request, result = await run_in_thread_if_large(
+        len(body), _read_and_filter, body, call.dialect, call.route, request_options, gate
     )
-    return request, start_filtering(request, job.dialect, wish, job.gate)
+    if isinstance(result, PendingDecision):
+        result = await result.resolve(is_kept=is_kept)
+    return request, result
 
 
-async def _forward_completion(call: Call, provider: Provider, request: Request, send: Send) -> None:
-    """Ask the provider and relay its answer; what it refuses filtered, it gets once as it came."""
-    context = call.filter_result
-    assert context is not None
-    answer = await _opened(call, provider, context.body)
-    if answer.status == 400 and context.filtering == "filtered":
-        relay.release(provider, answer)
-        undone = unfiltered(request, context.mode, "undone", time.perf_counter())
-        call.filter_result = replace(undone, milliseconds=context.milliseconds)
-        answer = await _opened(call, provider, request.body)
-    await _relay(call, provider, answer, send)
+def _read_and_filter(
+    body: bytes,
+    dialect: Dialect,
+    route: Route,
+    request_options: RequestOptions,
+    gate: CostGateConfig | None,
+) -> tuple[Request, FilterResult | PendingDecision]:
+    request = dialect.read(body, route, most_messages=options().max_messages)
+    count = len(request.messages)
+    filter_options = FilterOptions(
+        modes.OFF if kill_switch.is_active() else request_options.mode,
+        pins.places(request_options.pinned, count, header="X-Alchemyst-Pin"),
+        pins.places(request_options.excluded, count, header="X-Alchemyst-Exclude"),
+        options().filter_seconds,
+        request_options.is_shadow,
+    )
+    return request, start_filtering(request, dialect, filter_options, gate)
 
 
-async def _opened(call: Call, provider: Provider, body: bytes | None) -> transport.Answer:
-    """Open the provider on the call's endpoint, if its caller may still ask it."""
-    if call.is_aborted:
-        raise AccessEnded
-    route = call.route
-    sent = headers.request_headers(call.scope["headers"], options().pass_headers)
-    name, value = call.dialect.credential(provider.key)
-    sent.append((name.encode(), value.encode()))
-    if body is not None and provider.model and provider.model != call.model:
-        body = builtin.with_model(body, provider.model)
-    return await relay.send(provider, route.method, route.endpoint, sent, body, call.deadline)
+def _request_headers(call: Call) -> transport.RawHeaders:
+    return headers.request_headers(call.scope["headers"], options().pass_headers)
 
 
 async def _relay(call: Call, provider: Provider, answer: transport.Answer, send: Send) -> None:
@@ -196,10 +150,10 @@ async def _relay(call: Call, provider: Provider, answer: transport.Answer, send:
     if answer.status >= 400:
         send = relay.mask_key(send, provider.key.encode())
     try:
-        told = relay.downward(answer, call.bounds) + call.response_headers()
+        sent = relay.downward(answer, call.bounds) + call.response_headers()
         # Until the relay has ended well, it is broken: a client that leaves says otherwise.
         call.status, call.outcome = answer.status, Outcome.BROKEN
-        await relay.relay(answer, told, send, call.dialect, call.relay_state, call.deadline)
+        await relay.relay(answer, sent, send, call.dialect, call.relay_state, call.deadline)
     finally:
         relay.release(provider, answer)
     if call.relay_state.broke is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from proxy.common.access import access_of
 from proxy.common.web.asgi import Message, Send
 from proxy.gateway.call import Call
 from proxy.limits import allowlists
@@ -18,7 +17,7 @@ MOST_BYTES = 4 * 1024 * 1024
 
 def narrowed(call: Call, send: Send) -> Send:
     """Return `send`, for a list of models to a limited key without what the key may not use."""
-    permitted = access_of(call.scope).allowed_models
+    permitted = call.access.allowed_models
     if permitted is None or call.route.name != "models" or call.route.model:
         return send
     listed = partial(call.dialect.listed, may_use=partial(allowlists.may_use, permitted=permitted))

@@ -19,7 +19,7 @@ from proxy.api.serializers import (
     ProxyErrorSerializer,
 )
 from proxy.cost import policy
-from proxy.gateway.flow import SHADOW
+from proxy.gateway.request_options import SHADOW
 from proxy.relevance import modes
 from proxy.upstream import builtin
 from proxy.wire import gemini, gemini_contents, openai_messages

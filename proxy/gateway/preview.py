@@ -6,14 +6,15 @@ from contextlib import suppress
 
 import msgspec
 
+from proxy.calls.cost_gate import preview_gate
 from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body, send_json
 from proxy.errors import NotFound
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.decisions import to_json
 from proxy.filtering.result import FilterResult
 from proxy.gateway.call import Call
-from proxy.gateway.cost_preset import cost_gate_like
 from proxy.gateway.flow import filter_body
+from proxy.gateway.request_options import parse
 from proxy.options import options
 from proxy.wire import openai
 
@@ -33,14 +34,16 @@ async def previewed(call: Call, receive: Receive, send: Send) -> None:
             "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, or "
             "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
         )
+    request_options = parse(call.scope, is_filtered=True)
     with suppress(ClientDisconnected):
         body = await read_body(call.scope, receive, options().max_body)
-        gate = await cost_gate_like(call.scope, call.dialect)
-        _, call.filter_result = await filter_body(body, call, gate, is_kept=False)
-        answer = await run_in_thread_if_large(len(body), _answer, call.filter_result)
-        named = (b"x-alchemyst-context", call.filter_result.header.encode())
-        await send_json(send, answer, headers=[named])
+        # Priced like a request to the dialect's own provider.
+        gate = await preview_gate(call.user_id, call.dialect.OWN_HOST, request_options.cost)
+        _, result = await filter_body(body, call, request_options, gate, is_kept=False)
+        answer = await run_in_thread_if_large(len(body), _encode, result)
+        header = (b"x-alchemyst-context", result.header.encode())
+        await send_json(send, answer, headers=[header])
 
 
-def _answer(context: FilterResult) -> bytes:
-    return msgspec.json.encode(to_json(context))
+def _encode(result: FilterResult) -> bytes:
+    return msgspec.json.encode(to_json(result))

@@ -29,7 +29,7 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] != route.method:
         allowed = (("allow", route.method),)
         raise MethodNotAllowed(f"Use {route.method} here.", headers=allowed)
-    call = Call(scope, dialect, route)
+    call = Call.begin(scope, dialect, route)
     if route.target == preview.NAME:
         await preview.previewed(call, receive, send)
     else:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from operator import add as add_numbers
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -23,16 +23,15 @@ from django.db.models.functions import Coalesce
 from proxy.common.bulk_insert import bulk_insert
 from proxy.models.expiry import deleted_in_steps, oldest_usage
 from proxy.models.usage import UsageRecord
+from proxy.models.usage_row import UsageRow
 
 FIRST_BYTE_BOUNDS = (100, 250, 500, 1000, 2500, 5000, 10000)
 """Milliseconds: how many answers began within each of them is counted, and how many later."""
 
 FIRST_BYTE_COUNTS = (*(f"first_byte_{bound}" for bound in FIRST_BYTE_BOUNDS), "first_byte_later")
 KEYS = ("period", "starts", "caller_id", "key_id", "model", "target", "persona")
-_who_of = itemgetter(*KEYS[2:])
+_who_of = attrgetter(*KEYS[2:])
 _FAILED = (UsageRecord.Outcome.REFUSED, UsageRecord.Outcome.BROKEN)
-# In shadow, everything was forwarded.
-_SENT = {"shadow": "tokens_before"}
 HOUR = 3600
 SUMS = (
     "requests",
@@ -172,14 +171,14 @@ class UsageRollup(models.Model):
         return f"{self.period} of {self.starts:%Y-%m-%d %H:%M}"
 
 
-def add(rows: Iterable[dict[str, Any]]) -> None:
-    """Add usage rows, given by their columns, to their hours and days, within a transaction.
+def add(rows: Iterable[UsageRow]) -> None:
+    """Add usage rows to their hours and days, within a transaction.
 
     The order is the same in every process, so that two of them never wait for each other.
     """
-    alike: defaultdict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    alike: defaultdict[tuple[Any, ...], list[UsageRow]] = defaultdict(list)
     for row in rows:
-        alike[int(row["created"].timestamp()) // HOUR, *_who_of(row)].append(row)
+        alike[int(row.created.timestamp()) // HOUR, *_who_of(row)].append(row)
     totals: dict[tuple[Any, ...], list[int]] = {}
     for (hour, *who), group in alike.items():
         counted = _counted(group)
@@ -201,7 +200,7 @@ def _spans(hour: int) -> tuple[tuple[str, datetime], ...]:
     )
 
 
-def _counted(rows: list[dict[str, Any]]) -> list[int]:
+def _counted(rows: list[UsageRow]) -> list[int]:
     """Return what rows add to each of SUMS.
 
     What was not answered well has cost and saved nothing, so its tokens don't count.
@@ -214,8 +213,8 @@ def _counted(rows: list[dict[str, Any]]) -> list[int]:
     return [
         len(rows),
         len(rows) - len(answered),
-        sum(row["tokens_before"] for row in answered),
-        sum(row[_SENT.get(row["filtering"], "tokens_after")] for row in answered),
+        sum(row.tokens_before for row in answered),
+        sum(_sent_tokens(row) for row in answered),
         len(prompt),
         sum(prompt),
         sum(_known(rows, "cached_tokens")),
@@ -226,19 +225,24 @@ def _counted(rows: list[dict[str, Any]]) -> list[int]:
         len(saved),
         sum(_known(rows, "expected_cached")),
         sum(saved),
-        sum(row["milliseconds"] for row in rows),
+        sum(row.milliseconds for row in rows),
         len(first),
         sum(first),
         *map(began.count, range(len(FIRST_BYTE_COUNTS))),
     ]
 
 
-def _is_error(row: dict[str, Any]) -> bool:
-    return row["status"] >= 400 or row["outcome"] in _FAILED
+def _is_error(row: UsageRow) -> bool:
+    return row.status >= 400 or row.outcome in _FAILED
 
 
-def _known(rows: list[dict[str, Any]], name: str) -> list[int]:
-    return [row[name] for row in rows if row[name] is not None]
+def _sent_tokens(row: UsageRow) -> int:
+    # What was forwarded in shadow is all of it.
+    return row.tokens_before if row.filtering == "shadow" else row.tokens_after
+
+
+def _known(rows: list[UsageRow], name: str) -> list[int]:
+    return [value for value in map(attrgetter(name), rows) if value is not None]
 
 
 @cache

@@ -154,7 +154,7 @@ class TestAPlaceIsFree:
 
     def test_when_we_have_failed(self, one_place, ask, monkeypatch):
         """A fault of ours costs no place."""
-        monkeypatch.setattr("proxy.gateway.flow._filter_job", None)
+        monkeypatch.setattr("proxy.gateway.flow._read_and_filter", None)
         assert ask().status_code == 500
         monkeypatch.undo()
 

@@ -14,7 +14,11 @@ import requests
 from django.core.management import call_command
 
 from proxy.accounting import usage_writer
+from proxy.accounting.call_finished import CallFinished
+from proxy.common.bulk_insert import columns_of
 from proxy.models import UsageRecord, UsageRollup
+from proxy.models.usage_row import UsageRow
+from proxy.wire.dialect import Counts
 from tests.proxy.conftest import completion
 
 Through = Callable[..., str]
@@ -24,10 +28,16 @@ URL = "/api/v1/usage"
 NOON = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
 
-def a_call(user: Any, **changes: Any) -> usage_writer.UsageEntry:
-    """A call as the proxy notes it."""
-    created = changes.pop("created", NOON)
+def a_call(user: Any, **changes: Any) -> CallFinished:
+    """A call as it is handed to the writer when it has ended."""
+    counts: Counts = {
+        "prompt_tokens": 50,
+        "cached_tokens": 20,
+        "completion_tokens": 7,
+        "written_tokens": None,
+    }
     fields = {
+        "created": NOON,
         "request_id": f"req_{next(_numbers):08x}",
         "caller_id": user.pk,
         "key_id": "",
@@ -42,17 +52,22 @@ def a_call(user: Any, **changes: Any) -> usage_writer.UsageEntry:
         "outcome": "complete",
         "milliseconds": 900,
         "first_byte_milliseconds": 300,
+        "tail": [],
+        "parse_usage": lambda tail: counts,
         **changes,
     }
-    counts = {"prompt_tokens": 50, "cached_tokens": 20, "completion_tokens": 7}
-    return usage_writer.UsageEntry(created, fields, [], lambda tail: counts)  # type: ignore[arg-type, return-value]
+    return CallFinished(**fields)
 
 
 _numbers = iter(range(1, 1_000_000))
 
 
-def written(*calls: usage_writer.UsageEntry) -> None:
+def written(*calls: CallFinished) -> None:
     usage_writer.queue._write(list(calls))
+
+
+def test_a_row_has_the_tables_columns_in_their_order():
+    assert UsageRow._fields == columns_of(UsageRecord)
 
 
 @pytest.mark.django_db
@@ -138,7 +153,7 @@ def test_writers_in_many_threads_lose_nothing(transactional_db, alice):
     assert sum(days.values_list("requests", flat=True)) == UsageRecord.objects.count() == 160
 
 
-def _write_and_close(batch: list[usage_writer.UsageEntry]) -> None:
+def _write_and_close(batch: list[CallFinished]) -> None:
     from django.db import connection
 
     try:

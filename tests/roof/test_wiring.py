@@ -75,7 +75,7 @@ def connected() -> tuple[object, ...]:
     return (
         [len(signal.receivers) for signal in signals],
         set(checks.registry.registry.registered_checks),
-        list(usage_writer.observers),
+        list(usage_writer.sinks),
         list(conversation_capture._sinks),
         {topic: list(acts) for topic, acts in broadcast._subscribers.items()},
         admission.gate,

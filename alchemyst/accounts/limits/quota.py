@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -266,13 +266,32 @@ def renew_leases() -> None:
             store.renew(holders)
 
 
-def charge(rows: Iterable[dict[str, Any]]) -> None:
+class Usage(Protocol):
+    """What a call took, and of whom: of its usage row, what limits need."""
+
+    @property
+    def request_id(self) -> str: ...
+
+    @property
+    def caller_id(self) -> int | None: ...
+
+    @property
+    def key_id(self) -> str: ...
+
+    @property
+    def prompt_tokens(self) -> int | None: ...
+
+    @property
+    def completion_tokens(self) -> int | None: ...
+
+
+def charge(rows: Iterable[Usage]) -> None:
     """Count the tokens of answers that were admitted, by their usage rows."""
     for row in rows:
-        tokens = (row["prompt_tokens"] or 0) + (row["completion_tokens"] or 0)
-        if row["request_id"].startswith(OF_THE_PROXY) or not tokens or not row["caller_id"]:
+        tokens = (row.prompt_tokens or 0) + (row.completion_tokens or 0)
+        if row.request_id.startswith(OF_THE_PROXY) or not tokens or not row.caller_id:
             continue
-        limits = Limit.objects.limits_on(row["caller_id"], _key(row["key_id"]))
+        limits = Limit.objects.limits_on(row.caller_id, _key(row.key_id))
         releases = [
             Release(limit.key, DAY, tokens) for limit in limits if limit.kind == "tokens_per_day"
         ]

@@ -1,0 +1,1 @@
+"""One call to a provider, whoever it is for: a caller of the proxy, or ourselves."""
