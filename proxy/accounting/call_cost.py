@@ -79,7 +79,7 @@ _UNKNOWN = CallCost()
 
 def _cost(call: CallFinished, counts: Counts) -> CallCost:
     gated = call.cost_decision
-    tariff = gated.tariff if gated else price_table.kept().of(call.target, call.model)
+    tariff = gated.tariff if gated else price_table.get().of(call.target, call.model)
     if tariff is None or not counts["prompt_tokens"]:
         return _UNKNOWN
     used = Used(

@@ -1,7 +1,7 @@
 """Conversations on their way to whoever keeps them, off the request's path.
 
-The proxy keeps none itself: an app that does says so by `keep_by`, when it is ready. Calls of API
-keys without the setting never come here.
+The proxy keeps none itself: an app that does registers a sink. Calls of API keys without the
+setting never come here.
 """
 
 from __future__ import annotations
@@ -83,15 +83,15 @@ class CapturedConversation:
 _sinks: list[Callable[[list[CapturedConversation]], None]] = []
 
 
-def register_sink(keeper: Callable[[list[CapturedConversation]], None]) -> None:
-    """Have conversations given to `keeper`, in batches, on a thread that may use the database."""
-    if keeper not in _sinks:
-        _sinks.append(keeper)
+def register_sink(sink: Callable[[list[CapturedConversation]], None]) -> None:
+    """Have conversations given to `sink`, in batches, on a thread that may use the database."""
+    if sink not in _sinks:
+        _sinks.append(sink)
 
 
 def _hand_over(batch: list[CapturedConversation]) -> None:
-    for keeper in _sinks:
-        keeper(batch)
+    for sink in _sinks:
+        sink(batch)
 
 
 queue = BatchWriter(
@@ -99,6 +99,6 @@ queue = BatchWriter(
     _hand_over,
     at_once=20,
     most=MOST_WAITING_BYTES,
-    weight=lambda conversed: conversed.size,
+    weight=lambda conversation: conversation.size,
 )
 """Takes the calls of keys that want their conversations kept."""

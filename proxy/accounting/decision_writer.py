@@ -54,47 +54,47 @@ _expired_at = 0.0
 
 def _insert(batch: list[DecisionEntry]) -> None:
     global _expired_at
-    owners = {noted.owner_id for noted in batch}
-    there = set(get_user_model().objects.filter(pk__in=owners).values_list("pk", flat=True))
-    made = [_record(noted) for noted in batch if noted.owner_id in there]
+    owners = {entry.owner_id for entry in batch}
+    existing = set(get_user_model().objects.filter(pk__in=owners).values_list("pk", flat=True))
+    records = [_record(entry) for entry in batch if entry.owner_id in existing]
     # A batch that was written just before its task was cancelled comes a second time.
-    DecisionRecord.objects.bulk_create(made, ignore_conflicts=True)
+    DecisionRecord.objects.bulk_create(records, ignore_conflicts=True)
     if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS or not _expired_at:
         _expired_at = time.monotonic()
         DecisionRecord.objects.all().expire()
 
 
-def _record(noted: DecisionEntry) -> DecisionRecord:
-    context = noted.filter_result
+def _record(entry: DecisionEntry) -> DecisionRecord:
+    result = entry.filter_result
     return DecisionRecord(
-        request_id=noted.request_id,
-        owner_id=noted.owner_id,
-        key_id=noted.key_id,
-        created=noted.created,
+        request_id=entry.request_id,
+        owner_id=entry.owner_id,
+        key_id=entry.key_id,
+        created=entry.created,
         # PostgreSQL takes no NUL in a text.
-        model=noted.model.replace("\0", "")[:200],
-        mode=context.mode,
-        result=context.filtering,
-        messages_before=context.messages_before,
-        messages_after=context.messages_after,
-        tokens_before=context.tokens_before,
-        tokens_after=context.tokens_after,
-        milliseconds=round(context.milliseconds, 2),
-        packed=zlib.compress(msgspec.json.encode(_messages(context, noted.setting == TEXTS))),
+        model=entry.model.replace("\0", "")[:200],
+        mode=result.mode,
+        result=result.filtering,
+        messages_before=result.messages_before,
+        messages_after=result.messages_after,
+        tokens_before=result.tokens_before,
+        tokens_after=result.tokens_after,
+        milliseconds=round(result.milliseconds, 2),
+        packed=zlib.compress(msgspec.json.encode(_messages(result, entry.setting == TEXTS))),
     )
 
 
-def _messages(context: FilterResult, with_texts: bool) -> list[dict[str, Any]]:
+def _messages(result: FilterResult, with_texts: bool) -> list[dict[str, Any]]:
     """Return each message's decision, with a digest by which its owner knows it again."""
-    request = context.request
-    found = []
-    for decision in decisions_of(context):
+    request = result.request
+    messages = []
+    for decision in decisions_of(result):
         raw = request.raw_messages[decision.index]
         known = asdict(decision) | {"digest": hashlib.sha256(raw).hexdigest()}
         if with_texts:
             known["text"] = request.messages[decision.index].text[:LONGEST_TEXT]
-        found.append(known)
-    return found
+        messages.append(known)
+    return messages
 
 
 queue = BatchWriter(
@@ -102,6 +102,6 @@ queue = BatchWriter(
     _insert,
     at_once=50,
     most=MOST_WAITING_BYTES,
-    weight=lambda noted: noted.size,
+    weight=lambda entry: entry.size,
 )
 """Takes the requests of keys that want records."""

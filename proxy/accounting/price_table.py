@@ -29,7 +29,7 @@ _table = CachedValue(read, seconds=lambda: REMEMBERED)
 known = _table.fresh
 """Return the prices that count, if they were read a moment ago."""
 
-kept = _table.get
+get = _table.get
 """Return them from a thread that may ask the database itself."""
 
 forget = _table.invalidate

@@ -84,8 +84,8 @@ def _values(rows: list[UsageRow], existing: set[int]) -> Iterator[tuple[Any, ...
 def _unwritten(calls: list[PricedCall]) -> list[PricedCall]:
     request_ids = [call.row.request_id for call in calls]
     rows = UsageRecord.objects.filter(request_id__in=request_ids)
-    written = set(rows.values_list("request_id", flat=True))
-    return [call for call in calls if call.row.request_id not in written]
+    existing = set(rows.values_list("request_id", flat=True))
+    return [call for call in calls if call.row.request_id not in existing]
 
 
 def update_cache_estimates(calls: list[PricedCall]) -> None:

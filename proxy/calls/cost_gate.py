@@ -8,7 +8,9 @@ from proxy.filtering.cost_gate import CostGateConfig
 from proxy.options import options
 
 
-async def gate_config(user_id: int, host: str, key: str, *presets: str) -> CostGateConfig | None:
+async def build_gate_config(
+    user_id: int, host: str, key: str, *presets: str
+) -> CostGateConfig | None:
     """Return what looks at the cost of a request to a provider; None where nothing does.
 
     The first of `presets` that is set counts: they are what the caller asks for, then the
@@ -23,7 +25,7 @@ async def gate_config(user_id: int, host: str, key: str, *presets: str) -> CostG
     return CostGateConfig(preset, host, user_id, key, table, options().may_move)
 
 
-async def preview_gate(user_id: int, host: str, preset: str) -> CostGateConfig | None:
+async def build_preview_gate_config(user_id: int, host: str, preset: str) -> CostGateConfig | None:
     """Return the gate for a preview that asks for one, at a provider that was sent nothing yet."""
     if preset in ("", "off"):
         return None

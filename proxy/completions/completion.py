@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from proxy.calls.cost_gate import gate_config
+from proxy.calls.cost_gate import build_gate_config
 from proxy.calls.upstream_call import Outcome, UpstreamCall
 from proxy.common.web.asgi import ClientDisconnected, Receive
 from proxy.completions.request import CompletionRequest, dialect_of, encode
@@ -99,8 +99,8 @@ class Completion(UpstreamCall):
 
     async def prepare(self) -> FilterResult:
         """Filter the request; no provider is asked yet."""
-        body, gate = self._body, await self._gate()
-        result = await run_in_thread_if_large(len(body), self._filter, body, gate)
+        body, gate_config = self._body, await self._gate_config()
+        result = await run_in_thread_if_large(len(body), self._filter, body, gate_config)
         self.filter_result = (
             await result.resolve() if isinstance(result, PendingDecision) else result
         )
@@ -138,21 +138,23 @@ class Completion(UpstreamCall):
             return await builtin_provider()
         return permitted_provider(stored.base, stored.key)
 
-    async def _gate(self) -> CostGateConfig | None:
+    async def _gate_config(self) -> CostGateConfig | None:
         """Return what looks at the cost, by the preset of caller, provider or operator."""
         stored = self.request.provider
         if stored is None:
             return None
         presets = self.request.cost, stored.cost
-        return await gate_config(self.user_id, stored.base.authority, stored.key, *presets)
+        return await build_gate_config(self.user_id, stored.base.authority, stored.key, *presets)
 
-    def _filter(self, body: bytes, gate: CostGateConfig | None) -> FilterResult | PendingDecision:
+    def _filter(
+        self, body: bytes, gate_config: CostGateConfig | None
+    ) -> FilterResult | PendingDecision:
         request = self.dialect.read(body, self.route, most_messages=2 * options().max_messages)
         filter_options = self._shifted(self.request.filter_options)
         if kill_switch.is_active():
             filter_options = replace(filter_options, mode=modes.OFF)
         if self.request.provider:
-            return start_filtering(request, self.dialect, filter_options, gate)
+            return start_filtering(request, self.dialect, filter_options, gate_config)
         result = filtered(request, self.dialect, filter_options)
         if options().c1_base_url:
             return result
@@ -164,8 +166,8 @@ class Completion(UpstreamCall):
     def _shifted(self, filter_options: FilterOptions) -> FilterOptions:
         return replace(
             filter_options,
-            pinned=frozenset(place + self.offset for place in filter_options.pinned),
-            excluded=frozenset(place + self.offset for place in filter_options.excluded),
+            pinned=frozenset(index + self.offset for index in filter_options.pinned),
+            excluded=frozenset(index + self.offset for index in filter_options.excluded),
         )
 
     async def _ask(self, provider: Provider) -> None:
@@ -199,16 +201,16 @@ class Completion(UpstreamCall):
         reader, whole = EventReader(), bytearray()
         is_stream = kind == b"text/event-stream"
 
-        def take(piece: bytes) -> None:
+        def take(data: bytes) -> None:
             if is_stream:
-                self._read_events(reader.read(piece))
+                self._read_events(reader.read(data))
                 return
-            whole.extend(piece)
+            whole.extend(data)
             if len(whole) > LONGEST_WHOLE:
                 raise UpstreamBroken
 
         try:
-            await _each_piece(answer, self.deadline, take)
+            await _read_all(answer, self.deadline, take)
         except ApiError:
             # What has said its finish is complete, however the connection ends.
             if not self.finish:
@@ -246,27 +248,25 @@ def _fitting(
     """Return options that leave out the oldest exchanges besides, until the rest has room."""
     dropped = {v.index for v in result.verdicts or () if v.fate == "dropped"}
     excluded, left = set(filter_options.excluded), result.tokens_after
-    for place, message in enumerate(request.messages):
+    for index, message in enumerate(request.messages):
         if left <= room and message.role != "assistant":
             break
-        if place in dropped or message.role == "system" or place in filter_options.pinned:
+        if index in dropped or message.role == "system" or index in filter_options.pinned:
             continue
-        excluded.add(place)
+        excluded.add(index)
         left -= message.tokens
     mode = "lax" if filter_options.mode == "off" else filter_options.mode
     return replace(filter_options, mode=mode, excluded=frozenset(excluded))
 
 
-async def _each_piece(
-    answer: Answer, deadline: CallDeadline, take: Callable[[bytes], None]
-) -> None:
+async def _read_all(answer: Answer, deadline: CallDeadline, take: Callable[[bytes], None]) -> None:
     left = deadline.bounds.most_bytes
     is_whole = False
     while not is_whole:
         # All that has come by then: an answer may be complete before it is read at all.
-        piece = await relay.read(answer, deadline)
+        data = await relay.read(answer, deadline)
         is_whole = answer.is_complete
-        left -= len(piece)
+        left -= len(data)
         if left < 0:
             raise UpstreamBroken(relay.TOO_LARGE)
-        take(piece)
+        take(data)

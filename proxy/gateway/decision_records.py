@@ -21,7 +21,7 @@ _MISSING = (
 )
 
 
-async def recorded(path: str, scope: Scope, send: Send) -> None:
+async def send_record(path: str, scope: Scope, send: Send) -> None:
     """Answer GET requests/{id}; what is a stranger's, expired or was never kept is not found.
 
     A login's token reads all of its user's records, an API key those of its own requests.
@@ -30,17 +30,17 @@ async def recorded(path: str, scope: Scope, send: Send) -> None:
         raise MethodNotAllowed("Use GET here.", headers=(("allow", "GET"),))
     access = access_of(scope)
     request_id = path.removeprefix(PREFIX)
-    found = None
+    record = None
     if _ID.fullmatch(request_id):
-        found = await _read(access.user.pk, str(access.key_id or ""), request_id)
-    if found is None:
+        record = await _read_on_thread(access.user.pk, str(access.key_id or ""), request_id)
+    if record is None:
         raise NotFound(_MISSING)
-    await send_json(send, found, headers=[(b"cache-control", b"private, no-store")])
+    await send_json(send, record, headers=[(b"cache-control", b"private, no-store")])
 
 
-def _looked_up(user_id: int, key_id: str, request_id: str) -> bytes | None:
-    found = DecisionRecord.objects.of(user_id, key_id).filter(request_id=request_id).first()
-    return msgspec.json.encode(found.to_json()) if found else None
+def _read(user_id: int, key_id: str, request_id: str) -> bytes | None:
+    record = DecisionRecord.objects.of(user_id, key_id).filter(request_id=request_id).first()
+    return msgspec.json.encode(record.to_json()) if record else None
 
 
-_read = on_database_thread(_looked_up, at_most=1)
+_read_on_thread = on_database_thread(_read, at_most=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from proxy.calls.cost_gate import gate_config
+from proxy.calls.cost_gate import build_gate_config
 from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body
 from proxy.errors import ApiError, UpstreamUnreachable
 from proxy.filtering import kill_switch, pins
@@ -55,8 +55,8 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     if external is None:
         builtin.check_dialect(call.dialect)
     body = await read_body(scope, receive, options().max_body)
-    gate = await _cost_gate(call, external, request_options) if external else None
-    request, call.filter_result = await filter_body(body, call, request_options, gate)
+    gate_config = await _cost_gate(call, external, request_options) if external else None
+    request, call.filter_result = await filter_body(body, call, request_options, gate_config)
     call.model = request.model
     if call.access.keeps_chats:
         call.relay_state.whole = []
@@ -99,14 +99,14 @@ def _cost_gate(
     call: Call, provider: Provider, request_options: RequestOptions
 ) -> Awaitable[CostGateConfig | None]:
     presets = request_options.cost, call.access.cost, provider.cost
-    return gate_config(call.user_id, provider.name, provider.key, *presets)
+    return build_gate_config(call.user_id, provider.name, provider.key, *presets)
 
 
 async def filter_body(
     body: bytes,
     call: Call,
     request_options: RequestOptions,
-    gate: CostGateConfig | None = None,
+    gate_config: CostGateConfig | None = None,
     *,
     is_kept: bool = True,
 ) -> tuple[Request, FilterResult]:
@@ -115,7 +115,7 @@ async def filter_body(
     What the gate decides is remembered for the conversation's next turn if `is_kept`.
     """
     request, result = await run_in_thread_if_large(
-        len(body), _read_and_filter, body, call.dialect, call.route, request_options, gate
+        len(body), _read_and_filter, body, call.dialect, call.route, request_options, gate_config
     )
     if isinstance(result, PendingDecision):
         result = await result.resolve(is_kept=is_kept)
@@ -127,7 +127,7 @@ def _read_and_filter(
     dialect: Dialect,
     route: Route,
     request_options: RequestOptions,
-    gate: CostGateConfig | None,
+    gate_config: CostGateConfig | None,
 ) -> tuple[Request, FilterResult | PendingDecision]:
     request = dialect.read(body, route, most_messages=options().max_messages)
     count = len(request.messages)
@@ -138,7 +138,7 @@ def _read_and_filter(
         options().filter_seconds,
         request_options.is_shadow,
     )
-    return request, start_filtering(request, dialect, filter_options, gate)
+    return request, start_filtering(request, dialect, filter_options, gate_config)
 
 
 def _request_headers(call: Call) -> transport.RawHeaders:
@@ -150,10 +150,12 @@ async def _relay(call: Call, provider: Provider, answer: transport.Answer, send:
     if answer.status >= 400:
         send = relay.mask_key(send, provider.key.encode())
     try:
-        sent = relay.downward(answer, call.bounds) + call.response_headers()
+        response_headers = relay.downward(answer, call.bounds) + call.response_headers()
         # Until the relay has ended well, it is broken: a client that leaves says otherwise.
         call.status, call.outcome = answer.status, Outcome.BROKEN
-        await relay.relay(answer, sent, send, call.dialect, call.relay_state, call.deadline)
+        await relay.relay(
+            answer, response_headers, send, call.dialect, call.relay_state, call.deadline
+        )
     finally:
         relay.release(provider, answer)
     if call.relay_state.broke is None:

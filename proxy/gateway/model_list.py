@@ -35,9 +35,9 @@ def narrowed(call: Call, send: Send) -> Send:
             if event.get("more_body") and not is_too_long:
                 return
             body = bytes(held)
-            shown = None if is_too_long else listed(body)
-            await send(start if shown is None else _sized(start, shown))
-            start, event = None, {**event, "body": body if shown is None else shown}
+            usable = None if is_too_long else listed(body)
+            await send(start if usable is None else _sized(start, usable))
+            start, event = None, {**event, "body": body if usable is None else usable}
         await send(event)
 
     return narrowing
@@ -49,5 +49,5 @@ def _may_hold_a_list(start: Message) -> bool:
 
 
 def _sized(start: Message, body: bytes) -> Message:
-    kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-    return {**start, "headers": [*kept, (b"content-length", b"%d" % len(body))]}
+    others = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+    return {**start, "headers": [*others, (b"content-length", b"%d" % len(body))]}

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from proxy.calls.cost_gate import preview_gate
+from proxy.calls.cost_gate import build_preview_gate_config
 from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body, send_json
 from proxy.errors import NotFound
 from proxy.filtering.cpu_threads import run_in_thread_if_large
@@ -27,7 +27,7 @@ def spelled_out(path: str) -> str:
     return f"{NAME}/{openai.COMPLETIONS}" if path == NAME else path
 
 
-async def previewed(call: Call, receive: Receive, send: Send) -> None:
+async def send_preview(call: Call, receive: Receive, send: Send) -> None:
     """Answer with the decision on each message of the body."""
     if not call.route.is_filtered:
         raise NotFound(
@@ -38,8 +38,10 @@ async def previewed(call: Call, receive: Receive, send: Send) -> None:
     with suppress(ClientDisconnected):
         body = await read_body(call.scope, receive, options().max_body)
         # Priced like a request to the dialect's own provider.
-        gate = await preview_gate(call.user_id, call.dialect.OWN_HOST, request_options.cost)
-        _, result = await filter_body(body, call, request_options, gate, is_kept=False)
+        gate_config = await build_preview_gate_config(
+            call.user_id, call.dialect.OWN_HOST, request_options.cost
+        )
+        _, result = await filter_body(body, call, request_options, gate_config, is_kept=False)
         answer = await run_in_thread_if_large(len(body), _encode, result)
         header = (b"x-alchemyst-context", result.header.encode())
         await send_json(send, answer, headers=[header])

@@ -17,7 +17,7 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer whatever stands under /api/v1/proxy/; faults are raised for the layers outside."""
     path = wire.path_of(scope)
     if path.startswith(decision_records.PREFIX):
-        await decision_records.recorded(path, scope, send)
+        await decision_records.send_record(path, scope, send)
         return
     dialect = wire.spoken_at(path, scope)
     route = dialect.route(preview.spelled_out(path), scope)
@@ -31,7 +31,7 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
         raise MethodNotAllowed(f"Use {route.method} here.", headers=allowed)
     call = Call.begin(scope, dialect, route)
     if route.target == preview.NAME:
-        await preview.previewed(call, receive, send)
+        await preview.send_preview(call, receive, send)
     else:
         answer = flow.handle_completion if route.is_filtered else flow.pass_through
         await flow.with_usage_row(answer, call, receive, send)

@@ -35,7 +35,7 @@ RETIRED = {
         "ConversationState, _Store": "Page _Shelf notebook LEFT_ALONE PATIENCE",
         "CacheEstimate, is_unreliable": "Belief beliefs has_shown may_have_shown is_alarmed",
         "InspectorView": "Given given_of",
-        "UsageEntry, DecisionEntry, queue": "Noted",
+        "CallFinished, DecisionEntry, queue": "Noted",
         "CapturedConversation, register_sink": "Conversed conversed keep_by",
         "BatchWriter": "Batches",
         "CallDeadline, ClientDisconnected": "Watch ClientGone forgive is_late",
