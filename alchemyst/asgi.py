@@ -102,8 +102,8 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 within_limits = ConcurrencyLimit(RateLimited(proxy_application, limit="proxy"))
 on_proxy_path = ErrorMiddleware(Bearer(within_limits, scope="proxy"))
 # The chats apply staff's limits themselves, for each question, whichever way it came.
-chat_answers = RateLimited(chat_application, limit="chat", takes_allowance=False)
-chat_reads = RateLimited(chat_application, limit="api", takes_allowance=False)
+chat_answers = RateLimited(chat_application, limit="chat", reserves_quota=False)
+chat_reads = RateLimited(chat_application, limit="api", reserves_quota=False)
 django_app = ErrorMiddleware(BodyLimitMiddleware(with_thread_pool(cast("App", django_application))))
 
 

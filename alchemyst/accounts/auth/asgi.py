@@ -64,17 +64,17 @@ class RateLimited:
     request uses of them, and releases it at its end.
     """
 
-    def __init__(self, app: App, *, limit: str, takes_allowance: bool = True) -> None:
+    def __init__(self, app: App, *, limit: str, reserves_quota: bool = True) -> None:
         self.app = app
         self.limit = limit
-        self.takes_allowance = takes_allowance
+        self.reserves_quota = reserves_quota
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wait = await rate.acheck(self.limit, str(scope["user"].id))
         if wait:
             raise Throttled(wait)
         access: Access = scope["access"]
-        if not (access.limits and self.takes_allowance):
+        if not (access.limits and self.reserves_quota):
             await self.app(scope, receive, send)
             return
         scope["allowance"] = reservation = QuotaReservation(access.limits)

@@ -1,4 +1,4 @@
-"""What one request takes of the limits that staff set, and gives back when it has ended.
+"""What one request takes of the limits that staff set, and releases when it has ended.
 
 When it is admitted it takes a request from each counter of its minute and day, and one of the
 requests at once; once it is known what is sent, it holds so many tokens; in the end it releases its
@@ -93,7 +93,7 @@ def _admission_requests(limits: tuple[QuotaLimit, ...]) -> tuple[list[QuotaLimit
 
 @lru_cache(maxsize=1024)
 def _releases(limits: tuple[QuotaLimit, ...], used: int) -> list[Release]:
-    """Return what a request gives back at its end."""
+    """Return what a request releases at its end."""
     return [
         Release(limit.key, SECONDS[limit.kind], used if limit.kind == "tokens_per_day" else 0)
         for limit in limits

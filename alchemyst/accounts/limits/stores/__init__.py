@@ -1,7 +1,7 @@
 """Where limits are counted: in this process, in Redis, or in the database.
 
 A counter has a count for a window of the clock, and holds: what requests under way have taken and
-may give back. One call takes from several counters, all or nothing. With Redis all processes count
+may release. One call takes from several counters, all or nothing. With Redis all processes count
 there; without it on PostgreSQL, in the database; on SQLite, where one process serves, in that
 process (what becomes of it at its end: `persistence`). When Redis is away the next of these counts,
 from nothing.

@@ -19,7 +19,7 @@ class Acquire(NamedTuple):
 
 
 class Release(NamedTuple):
-    """What a request gives back: its hold on a counter, and what it counts for in the end."""
+    """What a request releases: its hold on a counter, and what it counts for in the end."""
 
     key: str
     seconds: int
