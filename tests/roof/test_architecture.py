@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,11 @@ def imports_of(path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+def room_of(name: str) -> str:
+    """The folder, or the flat module, of an app in which a dotted name stands."""
+    return ".".join(name.split(".")[:2])
+
+
 def files() -> list[Path]:
     found = [path for app in (*APPS, "alchemyst/accounts") for path in (ROOT / app).rglob("*.py")]
     return [path for path in found if "migrations" not in path.parts]
@@ -74,3 +80,15 @@ def test_the_top_level_holds_the_known_packages_and_no_other():
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
     assert packages == {"alchemyst", "chats", "personas", "proxy", "tests"}
+
+
+def test_the_rooms_of_the_proxy_form_no_circle():
+    arrows: dict[str, set[str]] = {}
+    for path in (ROOT / "proxy").rglob("*.py"):
+        if "migrations" not in path.parts:
+            room = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            rooms = {room_of(name) for name in imports_of(path) if is_within(name, ("proxy",))}
+            arrows[room] = arrows.get(room, set()) | rooms - {room}
+
+    # Raises CycleError, which names the rooms.
+    TopologicalSorter(arrows).prepare()
