@@ -81,7 +81,7 @@ class Message:
         return not self.is_dropped and not self.is_pinned and self.base_reason not in _FIXED
 
     @property
-    def shown(self) -> str:
+    def clipped_text(self) -> str:
         """As much of the text as a page shows."""
         if len(self.text) <= LONGEST_SHOWN:
             return self.text or gettext("(no text)")

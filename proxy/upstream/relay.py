@@ -150,7 +150,7 @@ async def relay(
         await send({"type": "http.response.body", "body": b""})
 
 
-def downward(answer: Answer, bounds: Bounds) -> RawHeaders:
+def relayed_headers(answer: Answer, bounds: Bounds) -> RawHeaders:
     """Return what the caller gets of an answer's headers.
 
     Raises UpstreamUnreachable for an answer that can't be passed on.
