@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from chats.models import Chat, Message
@@ -235,6 +236,7 @@ class WindowQuery(serializers.Serializer[Any]):
         return attrs
 
 
+@extend_schema_serializer(component_name="Said")
 class HistoryMessageSerializer(KnownFields):
     """A message as a caller writes it."""
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from chats.answers.request import AnswerOptions, HistoryMessage, Question
@@ -106,6 +106,7 @@ class ToolsField(serializers.DictField):
         return tools
 
 
+@extend_schema_serializer(component_name="ChatAnswer")
 class AnswerSerializer(KnownFields):
     """What is asked, and how the answer is wanted, without a chat."""
 
@@ -138,6 +139,7 @@ class AnswerSerializer(KnownFields):
         return options_of(self.validated_data, access)
 
 
+@extend_schema_serializer(component_name="ChatGenerate")
 class GenerateSerializer(AnswerSerializer):
     """What is asked in a chat."""
 
@@ -166,6 +168,7 @@ class GenerateSerializer(AnswerSerializer):
         )
 
 
+@extend_schema_serializer(component_name="ChatRegenerate")
 class AgainSerializer(KnownFields):
     """Which message to answer once more, and how."""
 
@@ -181,6 +184,7 @@ class AgainSerializer(KnownFields):
     stream = serializers.BooleanField(default=False)
 
 
+@extend_schema_serializer(component_name="ChatContinue")
 class ContinueSerializer(KnownFields):
     messageId = serializers.UUIDField(default=None, allow_null=True)
     stream = serializers.BooleanField(default=False)
