@@ -74,11 +74,11 @@ def _values(rows: list[UsageRow], existing: set[int]) -> Iterator[tuple[Any, ...
     adapt = connection.ops.adapt_datetimefield_value
     keeps_zones = connection.features.supports_timezones
     for row in rows:
-        created, request_id, caller_id, *others = row
+        created, request_id, caller_id = row[:3]
         # Where no zones are kept it is UTC; the adapter takes three times as long to find out.
         adapted = adapt(created if keeps_zones else created.replace(tzinfo=None))
         # The account may have been deleted since: one such row must not take its batch along.
-        yield adapted, request_id, caller_id if caller_id in existing else None, *others
+        yield adapted, request_id, caller_id if caller_id in existing else None, *row[3:]
 
 
 def _unwritten(calls: list[PricedCall]) -> list[PricedCall]:
