@@ -71,9 +71,9 @@ $(VENV)/.browser: $(VENV)/.installed-dev
 test: $(VENV)/.installed-dev $(VENV)/.browser $(NODE_CLIENTS)
 	@$(BIN)/python -m tests.everywhere
 
-# What needs no process, server or browser of its own, on SQLite: a few minutes.
+# What is not marked slow, on SQLite, by two processes: a few minutes.
 test-fast: $(VENV)/.installed-dev
-	@env -u DATABASE_URL -u REDIS_URL -u ALCHEMYST_TESTS_BEHIND $(BIN)/python -m pytest -q -m "not slow" --durations=25
+	@env -u DATABASE_URL -u REDIS_URL -u ALCHEMYST_TESTS_BEHIND $(BIN)/python -m pytest -q -n 2 -m "not slow" --durations=25
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -2,8 +2,8 @@
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
-request id -> exceptions become answers -> Bearer and scope -> a free place -> the caller's rate ->
-the proxy.
+request id -> exceptions become answers -> Bearer and scope -> the limit of concurrent calls -> the
+caller's rate -> the proxy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from proxy.limits.concurrency import ConcurrencyLimit  # noqa: E402
 checks.refuse_unsafe()
 patch_daphne()
 
-# How many more objects than before make the collector look for cycles.
+# How many more objects than before make the collector search for cycles.
 GARBAGE_AFTER = 20_000
 # How long the tasks that run here may take to end when the process shall.
 TASKS_END_SECONDS = 10.0
@@ -52,11 +52,11 @@ def with_thread_pool(app: App) -> App:
     """Run `app`'s synchronous parts on a few threads that live as long as the process.
 
     Django under ASGI otherwise starts a thread, and with it a database connection, for every
-    request. One that has the fewest requests is lent, so that a slow request holds up few others.
+    request. The one with the fewest requests is used, so that a slow request holds up few others.
     """
     under_way = dict.fromkeys(threads.REQUESTS, 0)
 
-    async def lent(scope: Scope, receive: Receive, send: Send) -> None:
+    async def run_on_pool(scope: Scope, receive: Receive, send: Send) -> None:
         executor = min(under_way, key=under_way.__getitem__)
         under_way[executor] += 1
         try:
@@ -65,28 +65,28 @@ def with_thread_pool(app: App) -> App:
         finally:
             under_way[executor] -= 1
 
-    return lent
+    return run_on_pool
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """Start warm, with a clean heap; at the end close what the proxy holds, write its last rows."""
-    kept: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
     while True:
         event = await receive()
         if event["type"] == "lifespan.startup":
             proxy_lifespan.warm_up()
             await chats_lifespan.start()
             await heartbeat.begin()
-            # What was imported stays for ever: the collector need not look at it again. Nor need
-            # it look for cycles after each few requests, which leave none (a tenth of their cost).
+            # What was imported stays for ever: the collector need not scan it again. Nor need it
+            # search for cycles after each few requests, which leave none (a tenth of their cost).
             gc.collect()
             gc.freeze()
             gc.set_threshold(GARBAGE_AFTER)
-            kept = [asyncio.create_task(each()) for each in (periodic_tasks.keep, heartbeat.keep)]
+            tasks = [asyncio.create_task(each()) for each in (periodic_tasks.keep, heartbeat.keep)]
         else:
-            for task in kept:
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait(kept, timeout=TASKS_END_SECONDS)
+            await asyncio.wait(tasks, timeout=TASKS_END_SECONDS)
             await chats_lifespan.close()
             await asyncio.to_thread(in_process_runner.close, TASKS_END_SECONDS)
             await proxy_lifespan.close()
@@ -98,12 +98,12 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             return
 
 
-# A place first: who finds none has asked for nothing that the rate would count.
+# Concurrency first: a request that is refused there is not counted by the rate.
 within_limits = ConcurrencyLimit(RateLimited(proxy_application, limit="proxy"))
 on_proxy_path = ErrorMiddleware(Bearer(within_limits, scope="proxy"))
-# The chats ask for what staff allow where a model is asked, whichever way the question came.
-chat_answers = RateLimited(chat_application, limit="chat", takes_allowance=False)
-chat_reads = RateLimited(chat_application, limit="api", takes_allowance=False)
+# The chats apply staff's limits themselves, for each question, whichever way it came.
+chat_answers = RateLimited(chat_application, limit="chat", reserves_quota=False)
+chat_reads = RateLimited(chat_application, limit="api", reserves_quota=False)
 django_app = ErrorMiddleware(BodyLimitMiddleware(with_thread_pool(cast("App", django_application))))
 
 

@@ -29,8 +29,8 @@ logger = logging.getLogger("alchemyst.tasks")
 # Workers say that they live by a key in Redis, each two seconds (Celery's heartbeat).
 WORKERS = "alchemyst:workers"
 ALIVE_SECONDS = 30
-# For so long a process remembers whether one lives.
-REMEMBERED_SECONDS = 5.0
+# For so long a process caches whether one lives.
+CACHE_SECONDS = 5.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
 
@@ -38,8 +38,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
 class InProcessRunner:
     """Runs tasks on a few threads of this process, each once at a time.
 
-    What waits is not taken a second time, so a task that is asked for again and again takes one
-    place. What has begun when the process ends is finished; what only waits is left undone.
+    What waits is not taken a second time, so a task that is submitted again and again waits once.
+    What has begun when the process ends is finished; what only waits is left undone.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Task(DjangoTask):
 
 
 class WorkerPresence:
-    """Whether a worker lives, as this process last heard. A silent Redis counts as none."""
+    """Whether a worker lives, as this process last read. A silent Redis counts as none."""
 
     def __init__(self) -> None:
         self._client: redis.Redis | None = None
@@ -118,12 +118,12 @@ class WorkerPresence:
     def has_workers(self) -> bool:
         if time.monotonic() >= self._until:
             self._has_workers = self._ask()
-            self._until = time.monotonic() + REMEMBERED_SECONDS
+            self._until = time.monotonic() + CACHE_SECONDS
         return self._has_workers
 
     def forget(self) -> None:
-        """Believe in no worker for a while."""
-        self._has_workers, self._until = False, time.monotonic() + REMEMBERED_SECONDS
+        """Assume no worker for a while."""
+        self._has_workers, self._until = False, time.monotonic() + CACHE_SECONDS
 
     def _ask(self) -> bool:
         try:

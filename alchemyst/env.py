@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a variable was found to be, and where that came from."""
+    """The value of a variable, and where it came from."""
 
     value: str
     origin: str
@@ -24,14 +24,14 @@ class Setting:
     is_secret: bool = False
 
 
-# Every variable that was asked for, by its name: the page of the configuration shows it.
-asked: dict[str, Setting] = {}
+# Every variable that was read, by its name: the page of the configuration shows it.
+read_settings: dict[str, Setting] = {}
 
 
 def text(name: str, default: str = "") -> str:
-    given = os.environ.get(name, "").strip()
-    asked[name] = Setting(given or default, "environment" if given else "default")
-    return given or default
+    value = os.environ.get(name, "").strip()
+    read_settings[name] = Setting(value or default, "environment" if value else "default")
+    return value or default
 
 
 def flag(name: str, default: bool) -> bool:
@@ -75,10 +75,12 @@ def secret(name: str, default: str = "") -> str:
     """Return the secret in NAME, or in the file that NAME_FILE points to."""
     path = os.environ.get(f"{name}_FILE", "").strip()
     if not path:
-        found = text(name, default)
-        asked[name] = Setting("set" if found else "", asked[name].origin, is_secret=True)
-        return found
-    asked[name] = Setting("set", "file", is_secret=True)
+        value = text(name, default)
+        read_settings[name] = Setting(
+            "set" if value else "", read_settings[name].origin, is_secret=True
+        )
+        return value
+    read_settings[name] = Setting("set", "file", is_secret=True)
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -145,8 +147,8 @@ class KeptSecrets:
     def _read_or_make(self) -> dict[str, str]:
         if not self.path.exists():
             self._make()
-        kept: dict[str, str] = json.loads(self.path.read_text(encoding="utf-8"))
-        return kept
+        stored: dict[str, str] = json.loads(self.path.read_text(encoding="utf-8"))
+        return stored
 
     def _make(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """The one place where an exception becomes an API answer.
 
-Every fault is first a `ApiError` (status, type, code, message), then bytes in the shape that
+Every fault is first an `ApiError` (status, type, code, message), then bytes in the shape that
 the caller reads: OpenAI's or Google's on the proxy, `{"message", "error", "details"?}` elsewhere
 under /api/. Pages keep Django's HTML.
 """
@@ -23,8 +23,8 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from proxy import wire
+from proxy.common.errors import ApiError
 from proxy.common.web.asgi import App, Receive, Scope, Send, send_json
-from proxy.errors import ApiError
 
 QUOTA = "insufficient_quota"
 
@@ -48,7 +48,7 @@ _KINDS = {
 
 
 def to_api_error(error: BaseException) -> ApiError:
-    """Return the fault that `error` stands for; what we don't know is a 500 without any detail."""
+    """Return the API error that `error` stands for; an unknown one is a 500 without any detail."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestDataTooBig):
@@ -64,16 +64,16 @@ def to_api_error(error: BaseException) -> ApiError:
         return api_error(400)
     if isinstance(error, drf.ValidationError):
         details = error.detail if isinstance(error.detail, dict) else {"errors": error.detail}
-        made = api_error(error.status_code, _first_words(details))
-        made.details = _plain(details)
-        return made
+        result = api_error(error.status_code, _first_words(details))
+        result.details = _plain(details)
+        return result
     if isinstance(error, drf.APIException):
-        made = api_error(error.status_code, _said(error), headers=_headers_of(error))
+        result = api_error(error.status_code, _message_of(error), headers=_headers_of(error))
         if error.get_codes() == QUOTA:
             # As OpenAI says it: waiting a moment, as clients do by themselves, does not help.
-            made.type = made.code = QUOTA
-            made.headers += (("x-should-retry", "false"),)
-        return made
+            result.type = result.code = QUOTA
+            result.headers += (("x-should-retry", "false"),)
+        return result
     return ApiError(headers=(("x-should-retry", "false"),))
 
 
@@ -85,20 +85,20 @@ def meaning_of(status: int) -> str:
 def api_error(
     status: int, message: str = "", *, headers: tuple[tuple[str, str], ...] = ()
 ) -> ApiError:
-    """Return a fault for a bare HTTP status."""
+    """Return an error for a bare HTTP status."""
     if status not in _KINDS:
         return ApiError()
     kind, code, usual = _KINDS[status]
-    made = ApiError(message or usual, headers=headers)
-    made.status, made.type, made.code = status, kind, code
-    return made
+    error = ApiError(message or usual, headers=headers)
+    error.status, error.type, error.code = status, kind, code
+    return error
 
 
-def _said(error: drf.APIException) -> str:
-    """Return what an exception says; empty where it says but what its library always does."""
-    said = str(error.detail) if isinstance(error.detail, str) else ""
-    if not said.startswith(str(type(error).default_detail)):
-        return said
+def _message_of(error: drf.APIException) -> str:
+    """Return an exception's message; empty where it has but its class's default."""
+    message = str(error.detail) if isinstance(error.detail, str) else ""
+    if not message.startswith(str(type(error).default_detail)):
+        return message
     wait = getattr(error, "wait", None)
     return f"Too many requests. Try again in {max(1, ceil(wait))} seconds." if wait else ""
 
@@ -125,9 +125,9 @@ def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     if not isinstance(error, known):
         return None
     set_rollback()
-    made = to_api_error(error)
-    response = Response(api_body(made), status=made.status)
-    for name, value in made.headers:
+    result = to_api_error(error)
+    response = Response(api_body(result), status=result.status)
+    for name, value in result.headers:
         response[name] = value
     return response
 
@@ -135,30 +135,30 @@ def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
 def _plain(details: Any) -> Any:
     """Return a serializer's errors without the types of its library."""
     if isinstance(details, dict):
-        return {str(name): _plain(said) for name, said in details.items()}
-    return [_plain(said) for said in details] if isinstance(details, list) else str(details)
+        return {str(name): _plain(detail) for name, detail in details.items()}
+    return [_plain(detail) for detail in details] if isinstance(details, list) else str(details)
 
 
 def _first_words(details: dict[str, Any]) -> str:
     """Return one sentence for a person out of a serializer's nested errors."""
-    name, said = next(iter(details.items()), ("", ""))
-    while isinstance(said, dict | list) and said:
-        said = next(iter(said.values())) if isinstance(said, dict) else said[0]
-    plain = name in ("errors", "non_field_errors", "detail")
-    return str(said) if plain else f"{name}: {said}"
+    name, detail = next(iter(details.items()), ("", ""))
+    while isinstance(detail, dict | list) and detail:
+        detail = next(iter(detail.values())) if isinstance(detail, dict) else detail[0]
+    is_of_all = name in ("errors", "non_field_errors", "detail")
+    return str(detail) if is_of_all else f"{name}: {detail}"
 
 
-def api_body(made: ApiError) -> dict[str, Any]:
+def api_body(error: ApiError) -> dict[str, Any]:
     """Return the body of an error anywhere under /api/ but on the proxy."""
-    body: dict[str, Any] = {"message": made.message, "error": made.type}
-    return body | {"details": made.details} if made.details else body
+    body: dict[str, Any] = {"message": error.message, "error": error.type}
+    return body | {"details": error.details} if error.details else body
 
 
-def body_for(scope: Scope, made: ApiError) -> bytes:
+def body_for(scope: Scope, error: ApiError) -> bytes:
     """Return the bytes of an error in the shape that the caller of a request reads."""
     if dialect := wire.spoken_in(scope):
-        return dialect.error(made)
-    return msgspec.json.encode(api_body(made))
+        return dialect.error(error)
+    return msgspec.json.encode(api_body(error))
 
 
 class ErrorMiddleware:
@@ -175,21 +175,21 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, send)
         except Exception as error:
-            made = to_api_error(error)
-            if made.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            result = to_api_error(error)
+            if result.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 logger.exception("Unexpected failure on %s", scope["path"])
             if scope["has_begun"]:
                 raise
-            await _send(scope, send, made)
+            await _send(scope, send, result)
 
 
-async def _send(scope: Scope, send: Send, made: ApiError) -> None:
-    body = body_for(scope, made)
+async def _send(scope: Scope, send: Send, error: ApiError) -> None:
+    body = body_for(scope, error)
     headers = [
         (b"x-alchemyst-error-source", b"proxy"),
-        *((name.encode(), value.encode("latin-1")) for name, value in made.headers),
+        *((name.encode(), value.encode("latin-1")) for name, value in error.headers),
     ]
-    await send_json(send, body, status=made.status, headers=headers)
+    await send_json(send, body, status=error.status, headers=headers)
 
 
 def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> HttpResponse:
@@ -205,9 +205,9 @@ def _page_or_json(request: HttpRequest, status: int, page: Any, *args: Any) -> H
 
 def too_many(request: HttpRequest, wait: float) -> HttpResponse:
     """Answer a form that was sent too often: a page, or a word for a script."""
-    made = api_error(429)
+    error = api_error(429)
     if "X-Fragment" in request.headers:
-        answer: HttpResponse = JsonResponse(api_body(made), status=429)
+        answer: HttpResponse = JsonResponse(api_body(error), status=429)
     else:
         answer = render(request, "429.html", status=429)
     answer["Retry-After"] = str(max(1, ceil(wait)))

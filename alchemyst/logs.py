@@ -1,8 +1,8 @@
 """What may stand in a log line: the request's id always, a secret never.
 
-Provider keys can stand in the path of a request, so paths are masked twice: `MaskedPaths` takes
-the key out of what a server's access log reads, and `MaskingFormatter` goes over every finished
-line, its traceback included.
+Provider keys can stand in the path of a request, so paths are masked twice: `RequestIdMiddleware`
+takes the key out of what a server's access log reads, and `MaskingFormatter` goes over every
+finished line, its traceback included.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def masked(text: str) -> str:
     """Return `text` without provider keys, tokens and passwords."""
     if PROXY_PREFIX in text:
         text = _PROXY_PATH.sub(
-            lambda found: masked_path(found["path"]) + _masked_query(found["query"] or ""), text
+            lambda match: masked_path(match["path"]) + _masked_query(match["query"] or ""), text
         )
-    return _SECRETS.sub(lambda found: (found["named"] or found["query"] or "") + MASK, text)
+    return _SECRETS.sub(lambda match: (match["named"] or match["query"] or "") + MASK, text)
 
 
 def _masked_query(query: str) -> str:
@@ -96,7 +96,7 @@ class JSONFormatter(logging.Formatter):
     """One JSON object for each record, for machines to read; no text in it holds a secret."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -104,8 +104,8 @@ class JSONFormatter(logging.Formatter):
             "message": masked(record.getMessage()),
         }
         if record.exc_info:
-            told["exception"] = masked(self.formatException(record.exc_info))
-        return json.dumps(told, ensure_ascii=False)
+            entry["exception"] = masked(self.formatException(record.exc_info))
+        return json.dumps(entry, ensure_ascii=False)
 
 
 class WithRequestId(logging.Filter):
@@ -143,12 +143,12 @@ class RequestIdMiddleware:
         elif scope["query_string"]:
             query = masked(f"?{scope['query_string'].decode('latin-1')}")
             scope["query_string"] = query[1:].encode("latin-1")
-        named = (b"x-alchemyst-request-id", name.encode())
+        header = (b"x-alchemyst-request-id", name.encode())
 
-        async def naming_send(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 inner["has_begun"] = True
-                message["headers"] = [*message.get("headers", ()), named]
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
-        await self.app(inner, receive, naming_send)
+        await self.app(inner, receive, send_with_id)

@@ -13,7 +13,7 @@ from alchemyst.accounts import personal_data as accounts
 from chats.transfer import personal_data as chats
 from proxy import personal_data as proxy
 
-# Each part is a list of rows; an app with something to tell of a person adds its own.
+# Each part is a list of rows; an app that keeps something of a person adds its own.
 PARTS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
     "account": accounts.account,
     "api_keys": accounts.api_keys,
@@ -25,27 +25,27 @@ PARTS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
     "messages": chats.messages,
 }
 # As much is read from the database at once.
-PIECE_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
-async def exported(user_id: int) -> AsyncGenerator[bytes]:
-    """Yield the file of this user, piece by piece."""
-    pieces = _pieces(user_id)
+async def export(user_id: int) -> AsyncGenerator[bytes]:
+    """Yield the file of this user, chunk by chunk."""
+    chunks = _chunks(user_id)
     try:
-        while piece := await sync_to_async(next)(pieces):
-            yield piece
+        while chunk := await sync_to_async(next)(chunks):
+            yield chunk
     finally:
-        await sync_to_async(pieces.close)()
+        await sync_to_async(chunks.close)()
 
 
-def _pieces(user_id: int) -> Generator[bytes]:
-    piece = ""
+def _chunks(user_id: int) -> Generator[bytes]:
+    chunk = ""
     for text in _texts(user_id):
-        piece += text
-        if len(piece) >= PIECE_BYTES:
-            yield piece.encode()
-            piece = ""
-    yield piece.encode()
+        chunk += text
+        if len(chunk) >= CHUNK_BYTES:
+            yield chunk.encode()
+            chunk = ""
+    yield chunk.encode()
     # Nothing more: a StopIteration can't pass through a coroutine.
     yield b""
 

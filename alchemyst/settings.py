@@ -99,7 +99,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "alchemyst.web.ui.look",
+                "alchemyst.web.ui.page_context",
             ],
             # What every template may use without loading it.
             "builtins": [
@@ -294,7 +294,7 @@ PROXY_RECORD_DAYS = min(env.number("ALCHEMYST_PROXY_RECORD_DAYS", 7), 36_500)
 PROXY_USAGE_DAYS = min(env.number("ALCHEMYST_USAGE_DAYS", 90), 36_500)
 
 # The chats: days after their last message until they go to the trash (0 for never), where a user
-# has no wish of their own; hours for which an answer's event log is kept after its end.
+# has chosen nothing; hours for which an answer's event log is kept after its end.
 CHAT_KEEP_DAYS = min(env.number("ALCHEMYST_CHAT_KEEP_DAYS", 0), 36_500)
 CHAT_EVENT_HOURS = min(env.number("ALCHEMYST_CHAT_EVENT_HOURS", 24), 876_000)
 # Answers in chats: how many of one user may be under way, and how long one may take in seconds,
@@ -332,7 +332,7 @@ USE_TZ = True
 METRICS_TOKEN = env.secret("ALCHEMYST_METRICS_TOKEN")
 # Where the processes of one machine each write their numbers; prometheus_client reads it itself.
 PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")
-# Where faults are reported and traces go, if anywhere; what either is told is masked (reports.py).
+# Where faults are reported and traces go, if anywhere; what either gets is masked (telemetry.py).
 SENTRY_DSN = env.secret("ALCHEMYST_SENTRY_DSN")
 TRACES_URL = env.text("ALCHEMYST_TRACES_URL")
 

@@ -1,4 +1,4 @@
-"""Who hears of what: the one place where parts that don't know each other are put together.
+"""Who is called for what: the one place where parts that don't know each other are connected.
 
 Importing a module registers nothing. `connect` is called once the apps are ready, and may be
 called again.
@@ -38,7 +38,9 @@ from proxy.accounting import conversation_capture, price_table, usage_writer
 from proxy.accounting.call_cost import PricedCall
 from proxy.filtering import conversation_state
 from proxy.limits import active_calls, budgets
-from proxy.models import Budget, Price
+from proxy.models import Budget, Price, Provider
+from proxy.models.provider import providers_updated
+from proxy.providers import cache as provider_cache
 
 
 def connect() -> None:
@@ -68,6 +70,8 @@ def _connect_caches() -> None:
     for signal in (post_save, post_delete):
         signal.connect(price_table.on_price_changed, sender=Price)
         signal.connect(budgets.on_budget_changed, sender=Budget)
+        signal.connect(provider_cache.on_provider_changed, sender=Provider)
+    providers_updated.connect(provider_cache.on_provider_changed)
     setting_changed.connect(options.on_setting_changed)
     setting_changed.connect(conversation_state.on_setting_changed)
 
@@ -118,7 +122,7 @@ def wake_watchers(chat_id: UUID, **kwargs: Any) -> None:
 
 
 def forget_tokens(subject: str) -> None:
-    token_cache.memory.forget(int(subject))
+    token_cache.cached_tokens.forget(int(subject))
 
 
 def end_calls(subject: str) -> None:

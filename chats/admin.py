@@ -33,8 +33,8 @@ class TransferForm(forms.Form):
 
     def clean_username(self) -> Any:
         name = self.cleaned_data["username"]
-        found = get_user_model()._default_manager.filter(username__iexact=name, is_active=True)
-        if not (user := found.first()):
+        users = get_user_model()._default_manager.filter(username__iexact=name, is_active=True)
+        if not (user := users.first()):
             raise forms.ValidationError("There is no active user of this name.")
         return user
 
@@ -72,8 +72,8 @@ class ChatAdmin(ReadWithReason, LedgerAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Chat]:
         # Of the rows of a page alone.
-        said = Message.objects.filter(chat=OuterRef("pk")).order_by().values("chat")
-        count = Subquery(said.annotate(count=Count("pk")).values("count"))
+        messages_of_chat = Message.objects.filter(chat=OuterRef("pk")).order_by().values("chat")
+        count = Subquery(messages_of_chat.annotate(count=Count("pk")).values("count"))
         return super().get_queryset(request).annotate(message_count=Coalesce(count, 0))
 
     def get_urls(self) -> list[URLPattern]:
@@ -112,7 +112,7 @@ class ChatAdmin(ReadWithReason, LedgerAdmin):
         if "as_file" not in request.POST or "said" not in getattr(answer, "context_data", {}):
             return answer
         chat = answer.context_data["row"]  # type: ignore[attr-defined]
-        told = {
+        fields = {
             "id": str(chat.pk),
             "owner": str(chat.owner),
             "title": chat.title,
@@ -122,12 +122,12 @@ class ChatAdmin(ReadWithReason, LedgerAdmin):
                 for each in chat.messages_on()
             ],
         }
-        sent = HttpResponse(
-            json.dumps(told, ensure_ascii=False, indent=1), content_type="application/json"
+        response = HttpResponse(
+            json.dumps(fields, ensure_ascii=False, indent=1), content_type="application/json"
         )
-        sent["Content-Disposition"] = f'attachment; filename="chat-{chat.pk}.json"'
-        sent["Cache-Control"] = "no-store"
-        return sent
+        response["Content-Disposition"] = f'attachment; filename="chat-{chat.pk}.json"'
+        response["Cache-Control"] = "no-store"
+        return response
 
     def transfer_view(self, request: HttpRequest, chat_id: Any) -> HttpResponse:
         """Give a chat to another user, for a reason that both can see."""
@@ -141,8 +141,8 @@ class ChatAdmin(ReadWithReason, LedgerAdmin):
             return TemplateResponse(request, "staff/transfer.html", context)
         to, reason = form.cleaned_data["username"], form.cleaned_data["reason"]
         with transaction.atomic():
-            said = f"gave to {to}"
-            self.admin_site.note(request, said, chat, reason=reason, is_shown=True)
+            action = f"gave to {to}"
+            self.admin_site.note(request, action, chat, reason=reason, is_shown=True)
             chat.transfer_to(to)
             self.admin_site.note(request, "was given", chat, reason=reason, is_shown=True)
         messages.success(request, f"The chat belongs to {to} now.")

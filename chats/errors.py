@@ -1,6 +1,6 @@
 """What can go wrong in the chats, each with the answer that it becomes.
 
-    ApiError                 (of proxy.errors, with its providers' faults)
+    ApiError                 (of proxy.common.errors; the providers' faults: proxy.errors)
     +- NoSuchChat              404 not_found
     +- NoSuchMessage           404 not_found
     +- NoSuchAnswer            404 not_found
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.errors import ApiError
+from proxy.common.errors import ApiError
 
 
 class ChatError(ApiError):

@@ -55,9 +55,9 @@ def expire_chats() -> int:
 
     The time runs from the last message. A pin keeps a chat.
     """
-    chosen = get_user_model().objects.exclude(keep_chats_days=None)
-    wishes = set(chosen.values_list("keep_chats_days", flat=True).distinct())
-    gone = sum(_expired(owner__keep_chats_days=days, days=days) for days in wishes if days)
+    users = get_user_model().objects.exclude(keep_chats_days=None)
+    periods = set(users.values_list("keep_chats_days", flat=True).distinct())
+    gone = sum(_expired(owner__keep_chats_days=days, days=days) for days in periods if days)
     if settings.CHAT_KEEP_DAYS:
         gone += _expired(owner__keep_chats_days=None, days=settings.CHAT_KEEP_DAYS)
     return gone

@@ -42,7 +42,15 @@ VERSIONED = ("name", "description", "system_prompt")
 @admin.register(Persona)
 class PersonaAdmin(StaffAdmin):
     form = PersonaForm
-    list_display = ["slug", "named", "owner", "is_shared", "is_active", "versions_made", "created"]
+    list_display = [
+        "slug",
+        "persona_name",
+        "owner",
+        "is_shared",
+        "is_active",
+        "versions_made",
+        "created",
+    ]
     list_select_related = ["owner", "current"]
     list_filter = ["is_shared", "is_active", "created"]
     search_fields = ["slug", "current__name"]
@@ -50,8 +58,10 @@ class PersonaAdmin(StaffAdmin):
     fields = ["slug", "owner", "is_shared", "is_active", *VERSIONED]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Persona]:
-        made = PersonaVersion.objects.filter(persona=OuterRef("pk")).order_by().values("persona")
-        count = Subquery(made.annotate(count=Count("pk")).values("count"))
+        versions = (
+            PersonaVersion.objects.filter(persona=OuterRef("pk")).order_by().values("persona")
+        )
+        count = Subquery(versions.annotate(count=Count("pk")).values("count"))
         return super().get_queryset(request).annotate(version_count=Coalesce(count, 0))
 
     def save_model(self, request: HttpRequest, obj: Persona, form: Any, change: bool) -> None:
@@ -59,7 +69,7 @@ class PersonaAdmin(StaffAdmin):
         obj.revise(**{name: form.cleaned_data[name] for name in VERSIONED})
 
     @admin.display(description="Name")
-    def named(self, persona: Persona) -> str:
+    def persona_name(self, persona: Persona) -> str:
         return persona.current.name if persona.current else "-"
 
     @admin.display(description="Versions")
@@ -88,13 +98,13 @@ class PersonaVersionAdmin(LedgerAdmin):
     ) -> Any:
         """Show the version with what changed in it."""
         version = self.get_object(request, object_id)
-        shown: dict[str, Any] = {}
+        context: dict[str, Any] = {}
         if version is not None and self.has_view_permission(request, version):
             earlier = PersonaVersion.objects.filter(
                 persona=version.persona_id, number__lt=version.number
             )
-            shown = {"changes": changes(earlier.order_by("-number").first(), version)}
-        return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
+            context = {"changes": changes(earlier.order_by("-number").first(), version)}
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
 
 def changes(
@@ -102,16 +112,16 @@ def changes(
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return what differs, field by field, in lines that were `added`, `removed` or `kept`."""
     old, new = (before.content() if before else {}), after.content()
-    found = []
+    differences = []
     for field, value in new.items():
-        was = old.get(field)
-        if before is None or was != value:
-            lines = difflib.ndiff(_lines(was), _lines(value))
+        previous = old.get(field)
+        if before is None or previous != value:
+            lines = difflib.ndiff(_lines(previous), _lines(value))
             kinds = {"+": "added", "-": "removed", " ": "kept"}
-            told = [(kinds[line[0]], line[2:]) for line in lines if line[0] in kinds]
-            if told:
-                found.append((field.replace("_", " "), told))
-    return found
+            marked_lines = [(kinds[line[0]], line[2:]) for line in lines if line[0] in kinds]
+            if marked_lines:
+                differences.append((field.replace("_", " "), marked_lines))
+    return differences
 
 
 def _lines(value: Any) -> list[str]:

@@ -15,11 +15,11 @@ from personas.models import (
     SCOPES,
     Persona,
     PersonaVersion,
-    relevance_modes,
     valid_slug,
 )
 from proxy.common.access import User
 from proxy.models import Provider
+from proxy.relevance.modes import relevance_modes
 
 
 class PersonaForm(forms.Form):
@@ -96,9 +96,9 @@ class PersonaForm(forms.Form):
         help_text=gettext_lazy("One to a line, at most six."),
     )
 
-    def __init__(self, user: User, persona: Persona | None, sent: QueryDict | None) -> None:
+    def __init__(self, user: User, persona: Persona | None, data: QueryDict | None) -> None:
         self.user, self.persona = user, persona
-        super().__init__(sent, initial=_initial(persona))
+        super().__init__(data, initial=_initial(persona))
         visible = Provider.objects.visible_to(user.pk)
         if persona and persona.is_shared:
             visible = visible.filter(is_shared=True)
@@ -125,7 +125,7 @@ class PersonaForm(forms.Form):
             self.add_error("model", gettext("Name the provider's model."))
         return cleaned
 
-    def saved(self) -> Persona | None:
+    def save(self) -> Persona | None:
         """Save what the form says and return the persona; None, with an error, if it can't be."""
         persona = self.persona or Persona(owner_id=self.user.pk)
         persona.slug = self.cleaned_data["slug"]

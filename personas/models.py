@@ -19,7 +19,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from proxy.common.access import User
-from proxy.relevance import modes
+from proxy.relevance.modes import relevance_modes
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
 DEFAULT = "maya"
@@ -38,10 +38,6 @@ def valid_slug(slug: str) -> None:
         raise ValidationError(
             "Use 1 to 40 lower-case letters, digits and hyphens, and begin with a letter."
         )
-
-
-def relevance_modes() -> list[tuple[str, str]]:
-    return [(name, name.replace("_", " ")) for name in modes.NAMES]
 
 
 class PersonaQuerySet(models.QuerySet["Persona"]):

@@ -1,4 +1,4 @@
-"""Personas in the browser: look at them, make and change one's own."""
+"""Personas in the browser: list them, make and change one's own."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from proxy.common.access import user_of
 @require_GET
 def personas(request: HttpRequest) -> HttpResponse:
     """The personas that one can chat with, one's own first."""
-    shown = list(Persona.objects.shown_to(user_of(request)))
-    own = [each for each in shown if each.owner_id == request.user.pk]
-    shared = [each for each in shown if each.owner_id != request.user.pk]
+    visible = list(Persona.objects.shown_to(user_of(request)))
+    own = [each for each in visible if each.owner_id == request.user.pk]
+    shared = [each for each in visible if each.owner_id != request.user.pk]
     return render(request, "personas/personas.html", {"own": own, "shared": shared})
 
 
@@ -34,33 +34,33 @@ def new(request: HttpRequest) -> HttpResponse:
     if not Persona.objects.has_room_for(user_of(request)):
         messages.error(request, gettext("You have as many personas as there may be."))
         return redirect("personas")
-    return _edited(request, None)
+    return _edit(request, None)
 
 
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
-    return _edited(request, _changeable(request, slug))
+    return _edit(request, _get_changeable(request, slug))
 
 
 @login_required
 @require_POST
 def switch(request: HttpRequest, slug: str) -> HttpResponse:
     """Switch a persona off, so that nobody can choose it, or on again."""
-    _changeable(request, slug).switch()
+    _get_changeable(request, slug).switch()
     return redirect("personas")
 
 
 @login_required
 @require_POST
 def delete(request: HttpRequest, slug: str) -> HttpResponse:
-    _changeable(request, slug).retire()
+    _get_changeable(request, slug).retire()
     messages.success(request, gettext("Deleted. Chats that it answered in keep it."))
     return redirect("personas")
 
 
-def _changeable(request: HttpRequest, slug: str) -> Persona:
+def _get_changeable(request: HttpRequest, slug: str) -> Persona:
     persona = Persona.objects.shown_to(user_of(request)).called(user_of(request), slug)
     if persona is None:
         raise Http404
@@ -69,12 +69,12 @@ def _changeable(request: HttpRequest, slug: str) -> Persona:
     return persona
 
 
-def _edited(request: HttpRequest, persona: Persona | None) -> HttpResponse:
+def _edit(request: HttpRequest, persona: Persona | None) -> HttpResponse:
     form = PersonaForm(user_of(request), persona, request.POST or None)
-    if request.method == "POST" and form.is_valid() and (saved := form.saved()):
+    if request.method == "POST" and form.is_valid() and (saved := form.save()):
         name = saved.current.name if saved.current else saved.slug
         messages.success(request, gettext("%(name)s is saved.") % {"name": name})
         return redirect("personas")
-    parts = {"form": form, "persona": persona}
+    context = {"form": form, "persona": persona}
     status = 400 if form.is_bound else 200
-    return render(request, "personas/persona.html", parts, status=status)
+    return render(request, "personas/persona.html", context, status=status)

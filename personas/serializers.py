@@ -13,11 +13,11 @@ from personas.models import (
     SCOPES,
     Persona,
     PersonaVersion,
-    relevance_modes,
     valid_slug,
 )
 from proxy.common.web.drf import KnownFields
 from proxy.models import Provider
+from proxy.relevance.modes import relevance_modes
 
 
 class PersonaVersionSerializer(serializers.ModelSerializer[PersonaVersion]):
@@ -97,26 +97,26 @@ class PersonaSerializer(KnownFields):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a provider without a model, and what everybody may not be given."""
-        was: PersonaVersion | None = self.instance.current if self.instance else None
-        provider = attrs.get("provider", was.provider if was else None)
-        model = attrs.get("model", was.model if was else "")
+        before: PersonaVersion | None = self.instance.current if self.instance else None
+        provider = attrs.get("provider", before.provider if before else None)
+        model = attrs.get("model", before.model if before else "")
         if provider and not model:
             raise serializers.ValidationError({"model": ["Name the provider's model."]})
         is_shared = attrs.get("is_shared", self.instance.is_shared if self.instance else False)
         if is_shared and provider and not provider.is_shared:
-            said = "A shared persona needs a shared provider, or everybody would use your key."
-            raise serializers.ValidationError({"provider": [said]})
+            message = "A shared persona needs a shared provider, or everybody would use your key."
+            raise serializers.ValidationError({"provider": [message]})
         return attrs
 
     def to_representation(self, persona: Persona) -> dict[str, Any]:
         user = self.context["request"].user
-        shown: dict[str, Any] = {"id": str(persona.pk), "slug": persona.slug}
+        body: dict[str, Any] = {"id": str(persona.pk), "slug": persona.slug}
         if persona.current:
-            shown |= persona.current.content()
-            shown["provider"] = persona.current.provider and persona.current.provider.name
+            body |= persona.current.content()
+            body["provider"] = persona.current.provider and persona.current.provider.name
         if not persona.may_be_changed_by(user):
-            shown["system_prompt"] = ""
-        return shown | {
+            body["system_prompt"] = ""
+        return body | {
             "is_shared": persona.is_shared,
             "is_active": persona.is_active,
             "is_own": self.get_is_own(persona),

@@ -1,4 +1,4 @@
-"""The personas' API: list, make, change, delete, and look at earlier versions."""
+"""The personas' API: list, make, change, delete, and list earlier versions."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class PersonasView(GenericAPIView[Persona]):
     )
     def get(self, request: Request) -> Response:
         """List the caller's own personas and the shared ones."""
-        shown = Persona.objects.shown_to(user_of(request))
-        return Response(self.get_serializer(shown, many=True).data)
+        visible = Persona.objects.shown_to(user_of(request))
+        return Response(self.get_serializer(visible, many=True).data)
 
     @extend_schema(
         operation_id="new_persona", responses=responses(400, 401, 403, 409, _201=PersonaSerializer)
@@ -42,12 +42,12 @@ class PersonasView(GenericAPIView[Persona]):
         """Make a persona of the caller's own; staff may share it with everybody."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        asked = serializer.validated_data
-        may_share(request, asked)
+        fields = serializer.validated_data
+        refuse_sharing(request, fields)
         if not Persona.objects.has_room_for(user_of(request)):
             raise Conflict({"errors": [f"You have {MOST_PERSONAS} personas. Delete one first."]})
 
-        persona = stored(Persona(owner_id=request.user.pk), asked)
+        persona = store(Persona(owner_id=request.user.pk), fields)
         return Response(self.get_serializer(persona).data, status=status.HTTP_201_CREATED)
 
 
@@ -57,14 +57,14 @@ class OnePersona(GenericAPIView[Persona]):
     serializer_class = PersonaSerializer
     required_scope = "chat"
 
-    def found(self, request: Request, slug: str) -> Persona:
+    def get_persona(self, request: Request, slug: str) -> Persona:
         persona = Persona.objects.shown_to(user_of(request)).called(user_of(request), slug)
         if persona is None:
             raise Http404
         return persona
 
-    def changeable(self, request: Request, slug: str) -> Persona:
-        persona = self.found(request, slug)
+    def get_changeable(self, request: Request, slug: str) -> Persona:
+        persona = self.get_persona(request, slug)
         if not persona.may_be_changed_by(user_of(request)):
             raise PermissionDenied("This persona is shared with you; staff can change it.")
         return persona
@@ -78,7 +78,7 @@ class PersonaView(OnePersona):
     )
     def get(self, request: Request, slug: str) -> Response:
         """Show a persona."""
-        return Response(self.get_serializer(self.found(request, slug)).data)
+        return Response(self.get_serializer(self.get_persona(request, slug)).data)
 
     @extend_schema(
         operation_id="change_persona",
@@ -86,17 +86,17 @@ class PersonaView(OnePersona):
     )
     def patch(self, request: Request, slug: str) -> Response:
         """Change a persona: running chats keep the version that they began with."""
-        persona = self.changeable(request, slug)
+        persona = self.get_changeable(request, slug)
         serializer = self.get_serializer(persona, data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
-        may_share(request, serializer.validated_data)
-        persona = stored(persona, serializer.validated_data)
+        refuse_sharing(request, serializer.validated_data)
+        persona = store(persona, serializer.validated_data)
         return Response(self.get_serializer(persona).data)
 
     @extend_schema(operation_id="delete_persona", responses=responses(401, 403, 404, _204=None))
     def delete(self, request: Request, slug: str) -> Response:
         """Delete a persona. Chats that it answered in keep it."""
-        self.changeable(request, slug).retire()
+        self.get_changeable(request, slug).retire()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -109,22 +109,22 @@ class VersionsView(OnePersona):
     )
     def get(self, request: Request, slug: str) -> Response:
         """List the versions of a persona, newest first, for who may change it."""
-        persona = self.changeable(request, slug)
+        persona = self.get_changeable(request, slug)
         versions = persona.versions.select_related("provider")[:MOST_VERSIONS]
         return Response(PersonaVersionSerializer(versions, many=True).data)
 
 
-def may_share(request: Request, asked: dict[str, Any]) -> None:
+def refuse_sharing(request: Request, fields: dict[str, Any]) -> None:
     """Raise PermissionDenied where somebody who is not staff would share a persona."""
-    if asked.get("is_shared") and not request.user.is_staff:
+    if fields.get("is_shared") and not request.user.is_staff:
         raise PermissionDenied("Only staff can share a persona with everybody.")
 
 
-def stored(persona: Persona, asked: dict[str, Any]) -> Persona:
-    """Save what is asked of a persona, and return it; raises Conflict if its slug is taken."""
-    content = {name: asked[name] for name in PersonaVersion.CONTENT if name in asked}
+def store(persona: Persona, fields: dict[str, Any]) -> Persona:
+    """Save the fields of a persona, and return it; raises Conflict if its slug is taken."""
+    content = {name: fields[name] for name in PersonaVersion.CONTENT if name in fields}
     for name in ("slug", "is_shared", "is_active"):
-        setattr(persona, name, asked.get(name, getattr(persona, name)))
+        setattr(persona, name, fields.get(name, getattr(persona, name)))
     if not persona.store(**content):
         raise Conflict({"slug": ["A persona of this slug is there already."]})
     return persona

@@ -83,8 +83,8 @@ class UsageRollupAdmin(LedgerAdmin):
 
     @admin.display(description="By the provider (in, cached, out)")
     def reported_tokens(self, rollup: UsageRollup) -> str:
-        told = (rollup.prompt_tokens, rollup.cached_tokens, rollup.completion_tokens)
-        return ", ".join(f"{number:,}" for number in told)
+        counts = (rollup.prompt_tokens, rollup.cached_tokens, rollup.completion_tokens)
+        return ", ".join(f"{number:,}" for number in counts)
 
     @admin.action(description="Download as CSV")
     def as_sheet(self, request: HttpRequest, queryset: QuerySet[UsageRollup]) -> HttpResponse:
@@ -123,13 +123,13 @@ class DecisionRecordAdmin(ReadWithReason, LedgerAdmin):
     ) -> HttpResponse:
         """Show the decisions without a word of the messages, and the way to the words."""
         record = self.get_object(request, object_id)
-        shown = {}
+        fields = {}
         if record is not None and self.has_view_permission(request, record):
-            shown = {
+            fields = {
                 "given": recorded_view(record, with_texts=False),
                 "may_read": self.may_read(request),
             }
-        return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | fields)
 
     @admin.display(description="Messages (sent of received)")
     def messages(self, record: DecisionRecord) -> str:

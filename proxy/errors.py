@@ -21,41 +21,13 @@
     +- ModelUnavailable        503 model_unavailable
     +- KeyUnreadable           503 key_unreadable
 
-A message is for the caller: it says what to do, and holds no key, no address that was resolved
-and no text of a library. `wire/` gives an error its dialect's shape.
+The base, and the faults of what every app stands on, are `proxy.common.errors`. `wire/` gives an
+error its dialect's shape.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-
-class ApiError(Exception):
-    """A fault that becomes an answer in the shape of the caller's dialect."""
-
-    status = 500
-    type = "server_error"
-    code = "internal_error"
-    message = "Something went wrong on our side. Try again; if it stays, tell the operator."
-    details: dict[str, Any] | None = None
-    """More for programs, where the shape of an answer has room for it."""
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        param: str | None = None,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(message or self.message)
-        self.message = message or self.message
-        self.param = param
-        self.headers = headers
-
-
-class InvalidRequest(ApiError):
-    status, type, code = 400, "invalid_request_error", "invalid_request"
-    message = "The body must be a JSON object."
+from proxy.common.errors import ApiError, InvalidRequest
 
 
 class InvalidMessages(InvalidRequest):
@@ -103,10 +75,6 @@ class MethodNotAllowed(ApiError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
 
-class RequestTooLarge(ApiError):
-    status, type, code = 413, "invalid_request_error", "request_too_large"
-
-
 class TooManyAtOnce(ApiError):
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
@@ -142,17 +110,3 @@ class UpstreamBroken(ApiError):
 class ModelUnavailable(ApiError):
     status, code = 503, "model_unavailable"
     message = "The built-in model is not running. Try again in a moment, or tell the operator."
-
-
-class KeyUnreadable(ApiError):
-    """A stored key whose encryption key is gone: trying again does not help."""
-
-    status, code = 503, "key_unreadable"
-    message = (
-        "The key stored for this provider can't be read, because the server's encryption key has "
-        "changed. Delete the provider and store it again, or ask the operator to add the old key "
-        "to ALCHEMYST_VAULT_KEY."
-    )
-
-    def __init__(self) -> None:
-        super().__init__(headers=(("x-should-retry", "false"),))

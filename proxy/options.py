@@ -13,8 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from proxy.errors import InvalidTarget
-from proxy.upstream.target import host_of
+from proxy.common.hosts import canonical_host
 
 Allowed = frozenset[tuple[str, int]]
 
@@ -88,8 +87,8 @@ def allowed_targets(words: Iterable[str]) -> Allowed:
         try:
             if not colon or not 0 < int(port) < 65536:
                 raise ValueError
-            pairs.add((host_of(host), int(port)))
-        except (ValueError, InvalidTarget):
+            pairs.add((canonical_host(host), int(port)))
+        except ValueError:
             raise ImproperlyConfigured(
                 f"ALCHEMYST_PROXY_ALLOWED_TARGETS has {word!r}; use host:port."
             ) from None

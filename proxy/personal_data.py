@@ -25,5 +25,5 @@ def usage(user_id: int) -> Iterator[dict[str, Any]]:
 
 def decisions(user_id: int) -> Iterator[dict[str, Any]]:
     for record in DecisionRecord.objects.of(user_id).order_by("created").iterator():
-        told = record.told()
-        yield told | {"messages": msgspec.json.decode(told["messages"])}
+        fields = record.to_json()
+        yield fields | {"messages": msgspec.json.decode(fields["messages"])}

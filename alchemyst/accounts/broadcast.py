@@ -1,7 +1,7 @@
-"""How processes hear of each other: what one of them publishes, all act upon within a second.
+"""Events between processes: what one of them publishes, all act upon within a second.
 
-Without Redis too, because it must hold for a block: the table is the wire. The process that
-publishes acts at once; the others read what is new, once a second.
+This works without Redis too, because it must hold for a block: the events are rows of a table. The
+process that publishes acts at once; the others read what is new, once a second.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ ACCESS_ENDED = "access ended"
 """All of a user's tokens, sessions and streams; the subject is the user's id."""
 
 _subscribers: defaultdict[str, list[Callable[[str], None]]] = defaultdict(list)
-_seen: set[int] | None = None
-# More than are published within the second between two looks.
-LOOKBACK_SECONDS = 200
+_dispatched: set[int] | None = None
+# More than are published within the second between two polls.
+LOOKBACK_EVENTS = 200
 
 
 def subscribe(topic: str, act: Callable[[str], None]) -> None:
-    """Have `act` called with the subject of each news on the topic, from any thread."""
+    """Have `act` called with the subject of each event on the topic, from any thread."""
     if act not in _subscribers[topic]:
         _subscribers[topic].append(act)
 
 
 def publish(topic: str, subject: str) -> None:
-    """Tell every process, this one at once when the transaction is committed."""
+    """Send an event to every process, this one at once when the transaction is committed."""
     BroadcastEvent.publish(topic, subject)
     transaction.on_commit(partial(_dispatch, topic, subject))
 
 
 def poll() -> None:
-    """Act upon what is new. What was there before the process began is none of its business."""
-    global _seen
-    found = BroadcastEvent.objects.order_by("-pk").values_list("pk", "topic", "subject")[
-        :LOOKBACK_SECONDS
+    """Dispatch new events. Those from before the process began are not for it."""
+    global _dispatched
+    events = BroadcastEvent.objects.order_by("-pk").values_list("pk", "topic", "subject")[
+        :LOOKBACK_EVENTS
     ]
-    before, _seen = _seen, {pk for pk, _, _ in found}
+    before, _dispatched = _dispatched, {pk for pk, _, _ in events}
     if before is None:
         return
-    for pk, topic, subject in reversed(found):
-        # By the set, not by the highest number: who took a lower one may be committed later.
+    for pk, topic, subject in reversed(events):
+        # By the set, not by the highest number: a lower one may be committed later.
         if pk not in before:
             _dispatch(topic, subject)
 
@@ -59,7 +59,7 @@ def _dispatch(topic: str, subject: str) -> None:
         try:
             act(subject)
         except Exception:
-            logger.exception("News of '%s' could not be acted upon", topic)
+            logger.exception("An event of '%s' could not be handled", topic)
 
 
 def on_access_ended(user_id: int, **kwargs: Any) -> None:

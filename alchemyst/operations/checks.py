@@ -1,6 +1,6 @@
 """What an operator most often gets wrong, and what must not start at all.
 
-Django runs its checks for management commands only, so `asgi.py` asks `refuse_unsafe` as well.
+Django runs its checks for management commands only, so `asgi.py` calls `refuse_unsafe` as well.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def unsafe_settings() -> Iterator[str]:
 
 def refuse_unsafe() -> None:
     """Raise ImproperlyConfigured with every unsafe setting named."""
-    if found := list(unsafe_settings()):
+    if sentences := list(unsafe_settings()):
         raise ImproperlyConfigured(
-            "Unsafe settings while ALCHEMYST_DEBUG is off: " + " ".join(found)
+            "Unsafe settings while ALCHEMYST_DEBUG is off: " + " ".join(sentences)
         )
 
 
@@ -49,7 +49,7 @@ def no_unsafe_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def what_operators_get_wrong(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    return [Warning(said, hint=hint, id=f"alchemyst.{name}") for name, said, hint in _doubtful()]
+    return [Warning(text, hint=hint, id=f"alchemyst.{name}") for name, text, hint in _doubtful()]
 
 
 def _doubtful() -> Iterator[tuple[str, str, str]]:

@@ -16,8 +16,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from alchemyst import celery
 from proxy.common import vault
+from proxy.common.errors import ApiError, KeyUnreadable
 from proxy.common.redis import client
-from proxy.errors import ApiError, KeyUnreadable
 from proxy.models import Provider
 from proxy.upstream import ssrf_guard, target
 
@@ -29,11 +29,11 @@ FORBIDDEN = ("http://169.254.169.254", "https://127.0.0.1", "https://[::ffff:10.
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one part: `well`, `note` (works, but look) or `amiss`."""
+    """The state of one part: `well`, `note` (works, but look) or `amiss`."""
 
     part: str
     state: str
-    said: str
+    text: str
     advice: str = ""
 
 
@@ -49,19 +49,19 @@ def examine() -> Iterator[Finding]:
         "vault": _vault,
         "static files": _static,
     }
-    for part, tried in parts.items():
+    for part, examination in parts.items():
         try:
-            yield from tried()
+            yield from examination()
         except Exception as error:
             yield Finding(part, "amiss", f"could not be tried: {type(error).__name__}")
 
 
 def _settings() -> Iterator[Finding]:
-    found = [each for each in run_checks() if each.level >= WARNING]
-    for each in found:
+    warnings = [each for each in run_checks() if each.level >= WARNING]
+    for each in warnings:
         state = "amiss" if each.is_serious() else "note"
         yield Finding("settings", state, str(each.msg), str(each.hint or ""))
-    if not found:
+    if not warnings:
         yield Finding("settings", "well", "nothing contradicts itself")
 
 
@@ -75,43 +75,43 @@ def _database() -> Iterator[Finding]:
                 cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
                 yield from _clock("database", float(cursor.fetchone()[0]))
     except DatabaseError as error:
-        said = f"does not answer: {type(error).__name__}"
-        yield Finding("database", "amiss", said, "Look at DATABASE_URL, and whether it runs.")
+        text = f"does not answer: {type(error).__name__}"
+        yield Finding("database", "amiss", text, "Look at DATABASE_URL, and whether it runs.")
         return
     yield Finding("database", "well", f"{connection.vendor} answers in {milliseconds:.0f} ms")
     executor = MigrationExecutor(connection)
     if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        said = f"{len(plan)} migrations have not been applied"
-        yield Finding("database", "amiss", said, "Run: python manage.py migrate")
+        text = f"{len(plan)} migrations have not been applied"
+        yield Finding("database", "amiss", text, "Run: python manage.py migrate")
 
 
 def _redis() -> Iterator[Finding]:
     if not settings.REDIS_URL:
-        said = "none is named: one machine, each process for itself"
-        yield Finding("redis", "well", said)
+        text = "none is named: one machine, each process for itself"
+        yield Finding("redis", "well", text)
         return
-    asked = client(settings.REDIS_URL, seconds=SECONDS)
+    redis_client = client(settings.REDIS_URL, seconds=SECONDS)
     try:
         began = time.perf_counter()
-        seconds, micros = asked.time()
+        seconds, micros = redis_client.time()
         milliseconds = (time.perf_counter() - began) * 1000
         yield from _clock("redis", seconds + micros / 1e6)
         slow = milliseconds > settings.REDIS_TIMEOUT * 1000
         advice = "Each process counts limits for itself meanwhile." if slow else ""
-        said = f"answers in {milliseconds:.0f} ms"
-        yield Finding("redis", "note" if slow else "well", said, advice)
+        text = f"answers in {milliseconds:.0f} ms"
+        yield Finding("redis", "note" if slow else "well", text, advice)
     except redis.RedisError as error:
-        said = f"does not answer: {type(error).__name__}"
-        yield Finding("redis", "amiss", said, "Look at REDIS_URL, and whether it runs.")
+        text = f"does not answer: {type(error).__name__}"
+        yield Finding("redis", "amiss", text, "Look at REDIS_URL, and whether it runs.")
     finally:
-        asked.close()
+        redis_client.close()
 
 
 def _clock(part: str, theirs: float) -> Iterator[Finding]:
     apart = abs(time.time() - theirs)
     if apart > MOST_SECONDS_APART:
-        said = f"its clock and this machine's are {apart:.0f} s apart"
-        yield Finding(part, "amiss", said, "Let both follow a time server (chrony, timesyncd).")
+        text = f"its clock and this machine's are {apart:.0f} s apart"
+        yield Finding(part, "amiss", text, "Let both follow a time server (chrony, timesyncd).")
 
 
 def _worker() -> Iterator[Finding]:
@@ -120,8 +120,8 @@ def _worker() -> Iterator[Finding]:
     elif celery.has_workers():
         yield Finding("worker", "well", "one lives")
     else:
-        said = "none lives: the web processes do background work themselves"
-        yield Finding("worker", "note", said, "Start: celery -A alchemyst worker")
+        text = "none lives: the web processes do background work themselves"
+        yield Finding("worker", "note", text, "Start: celery -A alchemyst worker")
 
 
 def _model() -> Iterator[Finding]:
@@ -138,8 +138,8 @@ def _model() -> Iterator[Finding]:
         url = f"{settings.C1_BASE_URL.rstrip('/')}/models"
         answer = requests.get(url, headers=key, timeout=SECONDS, allow_redirects=False)
     except requests.RequestException as error:
-        said = f"does not answer: {type(error).__name__}"
-        yield Finding("model", "amiss", said, "Look at ALCHEMYST_C1_BASE_URL, and whether it runs.")
+        text = f"does not answer: {type(error).__name__}"
+        yield Finding("model", "amiss", text, "Look at ALCHEMYST_C1_BASE_URL, and whether it runs.")
         return
     if answer.status_code == requests.codes.ok:
         yield Finding("model", "well", "the operator's server answers")

@@ -17,5 +17,5 @@ def set_filter_switch(actor: Any, *, off: bool, reason: str) -> None:
     `actor` is a user, or None for a command on the server.
     """
     switch = FilterSwitch.turn(off=off, reason=reason)
-    said = "switched the filter off" if off else "switched the filter on"
-    AuditEntry.note(actor, said, switch, reason=reason)
+    action = "switched the filter off" if off else "switched the filter on"
+    AuditEntry.note(actor, action, switch, reason=reason)

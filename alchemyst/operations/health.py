@@ -1,4 +1,4 @@
-"""Alive? Ready? For load balancers and container platforms; no token needed, nothing told."""
+"""Alive? Ready? For load balancers and container platforms; no token needed, no details given."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def alive(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Whether requests can be served: 503 without the database.
 
-    Redis is not needed to serve (limits fall back to this process), so its absence is told as
+    Redis is not needed to serve (limits fall back to this process), so its absence is reported as
     "degraded", with 200.
     """
     parts = {"database": _database()}
@@ -47,8 +47,8 @@ def _database() -> str:
 
 def _redis() -> str:
     try:
-        with client(settings.REDIS_URL) as asked:
-            asked.ping()
+        with client(settings.REDIS_URL) as connected:
+            connected.ping()
     except redis.RedisError as error:
         logger.warning("Redis does not answer: %s", type(error).__name__)
         return "unreachable"

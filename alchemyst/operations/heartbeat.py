@@ -1,4 +1,4 @@
-"""What a server process does once a second: it looks what others have told, and tells its own."""
+"""Once a second: poll broadcasts, refresh the kill switch, renew leases, save counters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proxy.filtering import kill_switch
 logger = logging.getLogger("alchemyst.operations.heartbeat")
 
 EVERY_SECONDS = 1.0
-POLL_FAILED = "Nothing could be heard of other processes"
+POLL_FAILED = "Other processes' events could not be read"
 
 
 def tick() -> None:
@@ -29,27 +29,27 @@ _tick, _resume, _save = map(on_heartbeat_thread, (tick, persistence.resume, pers
 
 
 async def begin() -> None:
-    """Go on with what was counted before this process."""
+    """Resume the counts of the process before this one."""
     await _or_warn(_resume, "What was counted before could not be read")
 
 
 async def close() -> None:
-    """Write down what was counted last."""
+    """Save what was counted last."""
     await _or_warn(_save, "What was counted last could not be written")
 
 
-async def _or_warn(work: Callable[[], Awaitable[None]], said: str) -> None:
+async def _or_warn(work: Callable[[], Awaitable[None]], message: str) -> None:
     try:
         await work()
     # Also what fails around it: a database that is away fails before it is asked.
     except Exception as error:
-        _warn(said, error)
+        _warn(message, error)
 
 
-def _warn(said: str, error: Exception) -> None:
-    logger.warning("%s: %s", said, type(error).__name__)
+def _warn(message: str, error: Exception) -> None:
+    logger.warning("%s: %s", message, type(error).__name__)
 
 
 async def keep() -> None:
-    """Look every second, until cancelled. What fails now is looked at again in a second."""
+    """Tick every second, until cancelled. What fails now is tried again in a second."""
     await run_periodically(_tick, seconds=EVERY_SECONDS, on_error=partial(_warn, POLL_FAILED))

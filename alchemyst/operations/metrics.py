@@ -115,24 +115,24 @@ def _bounded(model: str, *, is_known: bool) -> str:
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Tell the numbers to who has ALCHEMYST_METRICS_TOKEN; without one there is no page."""
+    """Show the numbers to callers with ALCHEMYST_METRICS_TOKEN; without one there is no page."""
     expected = settings.METRICS_TOKEN
     if not expected:
         raise Http404
-    given = request.META.get("HTTP_AUTHORIZATION", "")
-    if not constant_time_compare(given, f"Bearer {expected}"):
+    authorization = request.META.get("HTTP_AUTHORIZATION", "")
+    if not constant_time_compare(authorization, f"Bearer {expected}"):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
-    _look()
+    _set_gauges()
     return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
 
-def _look() -> None:
-    """Note what this process holds at the moment."""
+def _set_gauges() -> None:
+    """Set the gauges to what this process holds at the moment."""
     RUNNING.set(active_calls.count())
     FILTER_OFF.set(kill_switch.is_active())
-    for batches in (usage_writer.queue, decision_writer.queue):
-        LOST.labels(batches.name).set(batches.dropped)
-        WAITING.labels(batches.name).set(len(batches))
+    for queue in (usage_writer.queue, decision_writer.queue):
+        LOST.labels(queue.name).set(queue.dropped)
+        WAITING.labels(queue.name).set(len(queue))
 
 
 def _registry() -> CollectorRegistry:

@@ -30,8 +30,8 @@ async def keep() -> None:
 
 
 def _failed(error: Exception) -> None:
-    said = "Periodic tasks could not be started; the next try is in a minute."
-    logger.error(said, exc_info=error)
+    message = "Periodic tasks could not be started; the next try is in a minute."
+    logger.error(message, exc_info=error)
 
 
 def start_due() -> None:

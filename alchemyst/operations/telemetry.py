@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from alchemyst.logs import masked
 
 MISSING = "{} is set, but its package is not there: pip install -r requirements-reports.txt"
-# Of a request, an event may tell so much.
-TOLD = {"method", "url"}
+# The fields of a request that an event may hold.
+REQUEST_FIELDS = {"method", "url"}
 
 
 def begin() -> None:
@@ -35,14 +35,16 @@ def scrubbed(event: Any, hint: Any = None) -> Any:
         return [scrubbed(each) for each in event]
     if not isinstance(event, dict):
         return event
-    kept = {name: value for name, value in event.items() if name not in ("vars", "user", "extra")}
-    if isinstance(request := kept.get("request"), dict):
-        kept["request"] = {name: value for name, value in request.items() if name in TOLD}
-    return {name: scrubbed(value) for name, value in kept.items()}
+    event = {name: value for name, value in event.items() if name not in ("vars", "user", "extra")}
+    if isinstance(request := event.get("request"), dict):
+        event["request"] = {
+            name: value for name, value in request.items() if name in REQUEST_FIELDS
+        }
+    return {name: scrubbed(value) for name, value in event.items()}
 
 
 def _begin_sentry() -> None:
-    sentry = _imported("sentry_sdk", "ALCHEMYST_SENTRY_DSN")
+    sentry = _import("sentry_sdk", "ALCHEMYST_SENTRY_DSN")
     sentry.init(
         dsn=settings.SENTRY_DSN,
         send_default_pii=False,
@@ -57,12 +59,12 @@ def _begin_sentry() -> None:
 def _begin_traces() -> None:
     """Trace what Django answers: the proxy's own path writes none, to stay as quick as it is."""
     name = "ALCHEMYST_TRACES_URL"
-    trace = _imported("opentelemetry.trace", name)
-    sdk = _imported("opentelemetry.sdk.trace", name)
-    export = _imported("opentelemetry.sdk.trace.export", name)
-    otlp = _imported("opentelemetry.exporter.otlp.proto.http.trace_exporter", name)
-    resources = _imported("opentelemetry.sdk.resources", name)
-    django = _imported("opentelemetry.instrumentation.django", name)
+    trace = _import("opentelemetry.trace", name)
+    sdk = _import("opentelemetry.sdk.trace", name)
+    export = _import("opentelemetry.sdk.trace.export", name)
+    otlp = _import("opentelemetry.exporter.otlp.proto.http.trace_exporter", name)
+    resources = _import("opentelemetry.sdk.resources", name)
+    django = _import("opentelemetry.instrumentation.django", name)
     resource = resources.Resource.create({"service.name": "alchemyst"})
     provider = sdk.TracerProvider(resource=resource)
     exporter = otlp.OTLPSpanExporter(endpoint=settings.TRACES_URL)
@@ -78,7 +80,7 @@ def _mask_span(span: Any, request: Any, response: Any) -> None:
             span.set_attribute(name, masked(str(span.attributes[name])).partition("?")[0])
 
 
-def _imported(module: str, variable: str) -> Any:
+def _import(module: str, variable: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:

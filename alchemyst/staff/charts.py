@@ -56,26 +56,26 @@ class Chart:
         scale = HEIGHT / self.top if self.top else 0
         return [
             Bar(
-                round(place * step, 1),
+                round(index * step, 1),
                 round(HEIGHT - value * scale, 1),
                 round(step - GAP, 1),
                 round(value * scale, 1),
                 series.tone,
             )
             for series in self.series
-            for place, value in enumerate(series.values)
+            for index, value in enumerate(series.values)
             if value
         ]
 
     @property
     def columns(self) -> list[tuple[float, float, str]]:
-        """Where each day stands, and what is told of it to who points there or listens."""
+        """The position and width of each day, and its text for pointers and screen readers."""
         step = WIDTH / max(len(self.days), 1)
-        told = []
-        for place, day in enumerate(self.days):
-            said = ", ".join(f"{series.values[place]:,.0f} {series.name}" for series in self.series)
-            told.append((round(place * step, 1), round(step, 1), f"{day:%d %B}: {said}"))
-        return told
+        columns = []
+        for index, day in enumerate(self.days):
+            text = ", ".join(f"{series.values[index]:,.0f} {series.name}" for series in self.series)
+            columns.append((round(index * step, 1), round(step, 1), f"{day:%d %B}: {text}"))
+        return columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the application was told, and by whom, for the page of the configuration."""
+"""The settings as they are and where they came from, for the page of the configuration."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ NOT_INSTALLED = "not installed"
 
 def effective() -> Iterator[tuple[str, str, str]]:
     """Yield the name of each variable, its value and where that came from."""
-    for name, found in sorted(env.asked.items()):
-        if found.is_secret:
-            yield name, found.value or "not set", found.origin
+    for name, setting in sorted(env.read_settings.items()):
+        if setting.is_secret:
+            yield name, setting.value or "not set", setting.origin
         else:
-            yield name, _USERINFO.sub(f"//{MASK}@", masked(found.value)), found.origin
+            yield name, _USERINFO.sub(f"//{MASK}@", masked(setting.value)), setting.origin
 
 
 def versions() -> list[tuple[str, str]]:
     """Return what runs here, and which of the optional packages are there."""
     packages = PACKAGES + OPTIONAL_PACKAGES
-    return [("Python", platform.python_version()), *((name, installed(name)) for name in packages)]
+    return [("Python", platform.python_version()), *((name, version_of(name)) for name in packages)]
 
 
-def installed(package: str) -> str:
+def version_of(package: str) -> str:
     """Return the version of a package, or that it is not installed."""
     try:
         return version(package)

@@ -21,24 +21,24 @@ MOST_RANKED = 5
 Row = Mapping[str, Any]
 
 
-def shown_to(user: User | AnonymousUser) -> dict[str, Any]:
+def context_for(user: User | AnonymousUser) -> dict[str, Any]:
     """Return what the page shows: charts only to those who may see usage."""
-    found: dict[str, Any] = {"filter_is_off": kill_switch.is_active(), "charts": []}
+    context: dict[str, Any] = {"filter_is_off": kill_switch.is_active(), "charts": []}
     if not user.has_perm("proxy.view_usagerollup"):
-        return found
+        return context
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
     month = _month(days)
     by_day = {row["starts"].date(): row for row in month.added_up_by("starts")}
     people = {row["starts"].date(): row["people"] for row in month.people()}
-    found["charts"] = _charts(days, by_day, people)
-    found["rankings"] = [
+    context["charts"] = _charts(days, by_day, people)
+    context["rankings"] = [
         ("Models", _ranking(month, "model")),
         ("Personas", _ranking(month, "persona")),
         ("Hosts", _ranking(month, "target")),
     ]
-    found["tiles"] = _tiles(by_day.get(today, {}), people.get(today, 0), by_day.values())
-    return found
+    context["tiles"] = _tiles(by_day.get(today, {}), people.get(today, 0), by_day.values())
+    return context
 
 
 def _month(days: list[date]) -> Any:
@@ -112,7 +112,7 @@ def _ranking(month: Any, field: str) -> list[Any]:
 
 
 def _money(month: Any) -> tuple[str, str, str]:
-    """Return what was spent this month; what was saved is an estimate, and told as one."""
+    """Return what was spent this month; what was saved is an estimate, and called one."""
     spent = sum(row["cost"] for row in month) / 1e9
     saved = sum(row["saved"] for row in month) / 1e9
     word = "saved" if saved >= 0 else "lost"

@@ -1,4 +1,4 @@
-"""The admin's site: who may come in, what is written down of each change, and the first page."""
+"""The admin's site: who may come in, what is recorded of each change, and the first page."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Audited:
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         changed = [name for part in message for name in part.get("changed", {}).get("fields", [])]
-        said = f"fields: {', '.join(changed)}" if changed else ""
-        self.admin_site.note(request, "changed", obj, reason=said)
+        reason = f"fields: {', '.join(changed)}" if changed else ""
+        self.admin_site.note(request, "changed", obj, reason=reason)
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
@@ -56,8 +56,8 @@ class StaffSite(UnfoldAdminSite):
         **options: Any,
     ) -> None:
         kind = admin_class or ModelAdmin
-        named = type(kind.__name__, (Audited, kind), {"__module__": kind.__module__})
-        super().register(model_or_iterable, named, **options)
+        audited = type(kind.__name__, (Audited, kind), {"__module__": kind.__module__})
+        super().register(model_or_iterable, audited, **options)
 
     def note(
         self,
@@ -68,7 +68,7 @@ class StaffSite(UnfoldAdminSite):
         reason: str = "",
         is_shown: bool = False,
     ) -> None:
-        """Write down what the member of staff did to a row, and whose that is."""
+        """Record what the member of staff did to a row, and whose that is."""
         about = row if isinstance(row, User) else getattr(row, "owner", getattr(row, "user", None))
         AuditEntry.note(request.user, action, row, about=about, reason=reason, is_shown=is_shown)
 
@@ -76,8 +76,8 @@ class StaffSite(UnfoldAdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Show the last month in charts, drawn from the sums of usage."""
-        shown = dashboard.shown_to(request.user)
-        return super().index(request, {**(extra_context or {}), **shown})
+        charts = dashboard.context_for(request.user)
+        return super().index(request, {**(extra_context or {}), **charts})
 
     def extra_urls(self) -> list[URLPattern]:
         return [
@@ -101,12 +101,12 @@ class StaffSite(UnfoldAdminSite):
         """Turn the filter off or on for the whole installation."""
         if not request.user.has_perm("proxy.change_filterswitch"):
             raise PermissionDenied
-        found = FilterSwitch.objects.filter(pk=FilterSwitch.ONLY).first() or FilterSwitch()
+        switch = FilterSwitch.objects.filter(pk=FilterSwitch.ONLY).first() or FilterSwitch()
         if request.method == "POST":
             off = request.POST.get("state") == "off"
             set_filter_switch(request.user, off=off, reason=request.POST.get("reason", ""))
-            said = "Requests pass unfiltered" if off else "Requests are filtered again"
-            messages.success(request, f"{said}, in every process within five seconds.")
+            message = "Requests pass unfiltered" if off else "Requests are filtered again"
+            messages.success(request, f"{message}, in every process within five seconds.")
             return HttpResponseRedirect(reverse("admin:switch"))
-        context = {**self.each_context(request), "title": "Filter", "switch": found}
+        context = {**self.each_context(request), "title": "Filter", "switch": switch}
         return TemplateResponse(request, "staff/switch.html", context)

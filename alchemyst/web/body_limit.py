@@ -1,4 +1,4 @@
-"""How long a body outside the proxy may be, asked before it is read."""
+"""How long a body outside the proxy may be, checked before it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMPORTS = "/api/v1/chat/import"
 class BodyLimitMiddleware:
     """ASGI: refuses what is too long under /api/, and gives a chunked request its Content-Length.
 
-    Django keeps a whole body on disk before it looks at it, and Django REST framework takes a body
+    Django keeps a whole body on disk before it checks it, and Django REST framework takes a body
     without a length for no body at all. A body may have DATA_UPLOAD_MAX_MEMORY_SIZE bytes; a file
     to import, whose length must be given, CHAT_IMPORT_MAX_BODY.
     """
@@ -33,36 +33,36 @@ class BodyLimitMiddleware:
         if not scope["path"].startswith("/api/"):
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"])
-        if b"transfer-encoding" in given:
+        headers = dict(scope["headers"])
+        if b"transfer-encoding" in headers:
             try:
                 body = await read_body(scope, receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
             except ClientDisconnected:
                 return
             scope, receive = _with_length(scope, len(body)), _replayed(body, receive)
-        elif _length(given) > _most(scope["path"]):
+        elif _content_length(headers) > _max_length(scope["path"]):
             raise api_error(413, headers=(("connection", "close"),))
         await self.app(scope, receive, send)
 
 
-def _length(given: dict[bytes, bytes]) -> int:
-    length = given.get(b"content-length", b"0")
+def _content_length(headers: dict[bytes, bytes]) -> int:
+    length = headers.get(b"content-length", b"0")
     return int(length) if length.isdigit() else 0
 
 
-def _most(path: str) -> int:
+def _max_length(path: str) -> int:
     if path.rstrip("/") == IMPORTS:
         return settings.CHAT_IMPORT_MAX_BODY
     return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 def _with_length(scope: Scope, length: int) -> Scope:
-    kept = [
+    others = [
         (name, value)
         for name, value in scope["headers"]
         if name not in (b"transfer-encoding", b"content-length")
     ]
-    return with_headers(scope, [*kept, (b"content-length", str(length).encode())])
+    return with_headers(scope, [*others, (b"content-length", str(length).encode())])
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

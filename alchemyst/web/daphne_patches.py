@@ -1,4 +1,4 @@
-"""What daphne's server does otherwise than uvicorn, and must not, mended where it is loaded.
+"""Patches of what daphne's server does otherwise than uvicorn, and must not.
 
 Its command starts the application as uvicorn's does, so there is no class to derive from: both
 changes are made to daphne's own, when `asgi.py` is imported under it.
@@ -18,7 +18,7 @@ def patch_daphne() -> None:
     if access := sys.modules.get("daphne.access"):
         _mask(access.AccessLogGenerator)
     if server := sys.modules.get("daphne.server"):
-        _let_it_cut(server.Server)
+        _cut_broken_answers(server.Server)
 
 
 def _mask(log: Any) -> None:
@@ -34,7 +34,7 @@ def _mask(log: Any) -> None:
     log.write_entry = write_masked
 
 
-def _let_it_cut(server: Any) -> None:
+def _cut_broken_answers(server: Any) -> None:
     """Cut the connection of an application that ends before its answer does.
 
     daphne would leave the client waiting for the rest; and after an exception it would try to begin

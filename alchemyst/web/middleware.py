@@ -33,11 +33,11 @@ _LENIENT = _STRICT | {"style-src": "'self' 'unsafe-inline'"}
 _STAFF = _LENIENT | {"script-src": "'self' 'unsafe-eval'"}
 
 
-def _written(policy: dict[str, str]) -> str:
+def _header_of(policy: dict[str, str]) -> str:
     return "; ".join(f"{name} {sources}" for name, sources in policy.items())
 
 
-STRICT, LENIENT, STAFF = map(_written, (_STRICT, _LENIENT, _STAFF))
+STRICT, LENIENT, STAFF = map(_header_of, (_STRICT, _LENIENT, _STAFF))
 
 
 class ContentSecurityPolicy(MiddlewareMixin):

@@ -1,6 +1,6 @@
 """The OpenAPI schema: all endpoints of every app, read from the serializers that they use.
 
-Endpoints beside Django's request handler are told by views that only the schema knows, in the
+Endpoints beside Django's request handler are described by views that only the schema knows, in the
 `openapi` module of their app. What holds for all operations of a kind is added here.
 """
 
@@ -94,9 +94,9 @@ class ClosedKey(ClosedBody):
 def _complete(described: dict[str, Any], field: Any) -> None:
     """Add the bounds of a list; leave out a default that is none of the choices."""
     if isinstance(field, serializers.ListField | serializers.ListSerializer):
-        most = getattr(field, "max_length", None)
+        max_length = getattr(field, "max_length", None)
         described |= {} if field.allow_empty else {"minItems": 1}
-        described |= {} if most is None else {"maxItems": most}
+        described |= {} if max_length is None else {"maxItems": max_length}
     is_choice = isinstance(field, serializers.ChoiceField) and not field.allow_blank
     if is_choice and described.get("default") not in field.choices:
         described.pop("default", None)

@@ -14,11 +14,11 @@ from django.views.decorators.http import require_safe
 
 from alchemyst.accounts.auth.authentication import signed_in
 from alchemyst.accounts.pages.forms import SignUpForm
-from alchemyst.personal_data import exported
+from alchemyst.personal_data import export as export_of
 from proxy.pages.playground import example
 
 # What strangers see the filter do.
-SHOWN = """\
+EXAMPLE_HISTORY = """\
 User: How do I merge two sorted lists in Python?
 Assistant: With heapq.merge, lazily and in linear time: list(merge([1, 4, 9], [2, 3, 10])).
 User: My sourdough starter smells of acetone. Is that normal?
@@ -37,10 +37,10 @@ def home(request: HttpRequest) -> HttpResponse:
     """Explain the product to strangers; whoever is signed in wants to go on."""
     if request.user.is_authenticated:
         return redirect("chat")
-    shown = example(SHOWN)
+    view = example(EXAMPLE_HISTORY)
     snippet = FIRST_LINES % _proxy(request)
-    words = {"given": shown, "question": shown.messages[-1].text, "snippet": snippet}
-    return render(request, "landing.html", words)
+    context = {"given": view, "question": view.messages[-1].text, "snippet": snippet}
+    return render(request, "landing.html", context)
 
 
 @login_required
@@ -59,7 +59,7 @@ def _proxy(request: HttpRequest) -> str:
 def export(request: HttpRequest) -> StreamingHttpResponse:
     """Hand out all that is kept of who asks."""
     headers = {"Content-Disposition": 'attachment; filename="alchemyst.json"'}
-    rows = exported(signed_in(request).pk)
+    rows = export_of(signed_in(request).pk)
     return StreamingHttpResponse(rows, content_type="application/json", headers=headers)
 
 
@@ -69,6 +69,6 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         raise Http404
     messages.success(request, "Saved. This one has a way back.", extra_tags=reverse("styleguide"))
     wrong = SignUpForm({"username": "not a name", "email": "nowhere", "password": "1234"})
-    drawn = (settings.BASE_DIR / "static" / "icons.svg").read_text(encoding="utf-8")
-    parts = {"form": SignUpForm(), "wrong": wrong, "icons": re.findall(r'id="([\w-]+)"', drawn)}
-    return render(request, "styleguide.html", parts)
+    icons = (settings.BASE_DIR / "static" / "icons.svg").read_text(encoding="utf-8")
+    context = {"form": SignUpForm(), "wrong": wrong, "icons": re.findall(r'id="([\w-]+)"', icons)}
+    return render(request, "styleguide.html", context)

@@ -1,4 +1,4 @@
-"""What every page is drawn with: icons, forms, and the look that a person has chosen."""
+"""What every page is drawn with: icons, forms, and the theme that a person has chosen."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def money(dollars: Decimal | None) -> str:
     return f"{sign}${number_format(abs(dollars), digits, force_grouping=True)}"
 
 
-def look(request: HttpRequest) -> dict[str, Any]:
+def page_context(request: HttpRequest) -> dict[str, Any]:
     """Give each page the theme and the language that it is shown in.
 
     The theme stands in the first byte of the page, so nothing flashes: the account's, else the

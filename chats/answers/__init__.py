@@ -1,1 +1,1 @@
-"""One answer in a chat: asked for, prompted, generated, finished."""
+"""One answer in a chat: requested, prompted, generated, finished."""

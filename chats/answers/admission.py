@@ -1,4 +1,4 @@
-"""Who limits callers is asked before a model is. Who that is, the roof says."""
+"""Asks whoever limits callers before a model is asked; the project sets who that is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Lease(Protocol):
-    """What an answer takes up while it is being written."""
+    """What an answer reserves of its caller's limits while it is being written."""
 
     def release(self) -> None:
         """Give it back. Never raises; a second time does nothing."""
@@ -17,7 +17,7 @@ class Lease(Protocol):
 
 
 class UnlimitedLease:
-    """The place of an answer where nobody counts."""
+    """The lease of an answer where there are no limits."""
 
     def release(self) -> None:
         pass
@@ -30,10 +30,10 @@ def _open(user_id: int, key_id: str) -> Lease:
     return UnlimitedLease()
 
 
-# Raises what refuses a user (with an API key's id, or "") another answer.
+# Raises an error to refuse a user (with an API key's id, or "") another answer.
 gate: Callable[[int, str], Lease] = _open
 
 
 def admit(user_id: int, key_id: str) -> Lease:
-    """Let a question through, or raise; counted, so ask once for each, and leave the place."""
+    """Return a lease for an answer, or raise. It counts: call once for each, and release it."""
     return gate(user_id, key_id)

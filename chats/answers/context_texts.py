@@ -1,6 +1,6 @@
 """Texts that an answer should rest on: cut into passages, and the best that fit are chosen.
 
-Likeness is the relevance engine's; but passages are no conversation, so each stands by itself.
+Similarity is the relevance engine's; but passages are no conversation: each is compared alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ContextText:
 
 @dataclass(slots=True)
 class SelectedText:
-    """One text and what was chosen of it; `number` is how the prompt and the answer name it."""
+    """One text and what was selected of it; `number` is how the prompt and the answer name it."""
 
     text: ContextText
     score: float = 0.0
@@ -50,14 +50,14 @@ class SelectedText:
         return bool(self.passages)
 
     def quoted(self) -> str:
-        """Return what the prompt says of it: the chosen passages in their order."""
-        said = " […] ".join(passage for _, passage in sorted(self.passages or []))
+        """Return how the prompt quotes it: the selected passages in their order."""
+        passages = " […] ".join(passage for _, passage in sorted(self.passages or []))
         title = f" {self.text.title}" if self.text.title else ""
-        return f"[{self.number}]{title}\n{said}"
+        return f"[{self.number}]{title}\n{passages}"
 
     def to_json(self) -> dict[str, object]:
-        """Return what a client and the inspector are told of it."""
-        told: dict[str, object] = {
+        """Return it as a client and the inspector get it."""
+        fields: dict[str, object] = {
             "number": self.number,
             "kind": self.text.kind,
             "title": self.text.title,
@@ -66,47 +66,49 @@ class SelectedText:
             "used": self.is_used,
         }
         if self.text.chat_id:
-            told |= {"chatId": self.text.chat_id, "messageId": self.text.message_id}
-        return told
+            fields |= {"chatId": self.text.chat_id, "messageId": self.text.message_id}
+        return fields
 
 
-def select_passages(texts: Sequence[ContextText], question: str, room: int) -> list[SelectedText]:
-    """Return a choice for each text: which of its passages fit into `room` tokens, best first.
+def select_passages(
+    texts: Sequence[ContextText], question: str, token_budget: int
+) -> list[SelectedText]:
+    """Return for each text which of its passages fit into the budget, best first.
 
     Where no passage has anything in common with the question, the first ones are taken: whoever
     gave them knows why.
     """
-    choices = [SelectedText(text) for text in texts]
+    selected = [SelectedText(text) for text in texts]
     size = max(PASSAGE_CHARACTERS, 2 * sum(len(text.content) for text in texts) // MOST_PASSAGES)
     passages = [
-        (place, order, passage)
-        for place, text in enumerate(texts)
+        (number, order, passage)
+        for number, text in enumerate(texts)
         for order, passage in enumerate(_passages(text.content, size))
     ]
     scores = alike([_message(passage) for _, _, passage in passages], _message(question))
-    for (place, _, _), score in zip(passages, scores, strict=True):
-        choices[place].score = max(choices[place].score, score)
+    for (number, _, _), score in zip(passages, scores, strict=True):
+        selected[number].score = max(selected[number].score, score)
     ranked = sorted(range(len(passages)), key=lambda index: (-scores[index], index))
     least = SHARE * max(scores, default=0.0)
-    wanted = [index for index in ranked if scores[index] > 0 and scores[index] >= least]
-    said: set[str] = set()
-    for index in wanted or range(len(passages)):
-        place, order, passage = passages[index]
+    candidates = [index for index in ranked if scores[index] > 0 and scores[index] >= least]
+    taken: set[str] = set()
+    for index in candidates or range(len(passages)):
+        number, order, passage = passages[index]
         size = token_count.count(passage)
-        if size > room or passage in said:
+        if size > token_budget or passage in taken:
             continue
-        said.add(passage)
-        room -= size
-        choice = choices[place]
+        taken.add(passage)
+        token_budget -= size
+        choice = selected[number]
         choice.tokens += size
         choice.passages = [*(choice.passages or []), (order, passage)]
-    for number, choice in enumerate((c for c in choices if c.is_used), start=1):
+    for number, choice in enumerate((each for each in selected if each.is_used), start=1):
         choice.number = number
-    return choices
+    return selected
 
 
 def quoted(choices: Iterable[SelectedText]) -> str:
-    """Return the part of the prompt that holds what was chosen; empty if nothing was."""
+    """Return the part of the prompt that holds what was selected; empty if nothing was."""
     used = [choice.quoted() for choice in choices if choice.is_used]
     return "\n\n".join(used)
 
@@ -117,18 +119,18 @@ def _message(text: str) -> Message:
 
 def _passages(text: str, size: int) -> list[str]:
     """Cut a text at its paragraphs, and long paragraphs at their sentences."""
-    found: list[str] = []
+    passages: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text):
-        pieces = [paragraph]
+        sentences = [paragraph]
         if len(paragraph) > size:
-            pieces = re.split(r"(?<=[.!?])\s+|\n", paragraph)
-        for piece in pieces:
-            for start in range(0, len(piece), size):
-                part = piece[start : start + size].strip()
+            sentences = re.split(r"(?<=[.!?])\s+|\n", paragraph)
+        for sentence in sentences:
+            for start in range(0, len(sentence), size):
+                part = sentence[start : start + size].strip()
                 if not part:
                     continue
-                if found and len(found[-1]) + len(part) < size:
-                    found[-1] += "\n" + part
+                if passages and len(passages[-1]) + len(part) < size:
+                    passages[-1] += "\n" + part
                 else:
-                    found.append(part)
-    return found
+                    passages.append(part)
+    return passages

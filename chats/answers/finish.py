@@ -23,7 +23,7 @@ State = Generation.State
 Type = Event.Type
 
 BROKE_OFF = "The answer broke off: the server that wrote it has ended. Continue it, or ask again."
-# How many answers one look for abandoned ones ends.
+# How many abandoned answers one sweep ends.
 AT_ONCE = 100
 # Of what is known of an answer's context, the inspector's alone.
 INSPECTED = ("messages", "instructions")
@@ -39,7 +39,7 @@ class Outcome:
     error_type: str = "server_error"
     code: str = ""
     status: int = 503
-    """What an API call that waits for the answer is told."""
+    """The HTTP status of an API call that waits for the answer."""
     finish: str = ""
     model: str = ""
     target: str = ""
@@ -48,27 +48,27 @@ class Outcome:
 
 
 def finalize(
-    generation_id: UUID, outcome: Outcome, unwritten: list[LogEvent]
+    generation_id: UUID, outcome: Outcome, unsaved: list[LogEvent]
 ) -> list[LogEvent] | None:
     """End an answer; return its last events, or None if it had ended before.
 
-    `unwritten` are the events that came before its end and are not in the log yet.
+    `unsaved` are the events that came before its end and are not in the log yet.
     """
     with transaction.atomic():
         generation = _locked(generation_id)
         if generation is None:
             return None
-        entries = unwritten + _last_events(generation, outcome, unwritten)
-        Event.objects.bulk_create(entry.row(generation_id) for entry in entries)
+        events = unsaved + _last_events(generation, outcome, unsaved)
+        Event.objects.bulk_create(event.row(generation_id) for event in events)
         keys = (str(generation_id), str(generation.chat_id))
         transaction.on_commit(partial(notify.publish, *keys))
-    return entries
+    return events
 
 
 def sweep() -> int:
     """End the answers whose process is gone, with the text that they had; return how many."""
-    found = Generation.objects.abandoned().values_list("pk", flat=True)[:AT_ONCE]
-    return sum(expire(pk) for pk in list(found))
+    abandoned = Generation.objects.abandoned().values_list("pk", flat=True)[:AT_ONCE]
+    return sum(expire(pk) for pk in list(abandoned))
 
 
 def expire(generation_id: UUID) -> bool:
@@ -85,20 +85,20 @@ def expire(generation_id: UUID) -> bool:
 
 def _locked(generation_id: UUID) -> Generation | None:
     running = Generation.objects.running().select_for_update(of=("self",))
-    whole = running.select_related("chat", "message__persona_version__persona")
-    return whole.filter(pk=generation_id).first()
+    rows = running.select_related("chat", "message__persona_version__persona")
+    return rows.filter(pk=generation_id).first()
 
 
 def _last_events(
-    generation: Generation, outcome: Outcome, unwritten: list[LogEvent]
+    generation: Generation, outcome: Outcome, unsaved: list[LogEvent]
 ) -> list[LogEvent]:
     now = timezone.now()
     _update_rows(generation, outcome)
-    if unwritten:
-        last = unwritten[-1].sequence
+    if unsaved:
+        last = unsaved[-1].sequence
     else:
         last = generation.events.aggregate(last=Max("sequence", default=0))["last"]
-    entries = []
+    events = []
     if outcome.state in (State.COMPLETE, State.STOPPED):
         final = {
             "messageId": str(generation.message_id),
@@ -108,9 +108,9 @@ def _last_events(
             "finishReason": outcome.finish,
         }
         # Its text is the message's, which the log need not hold as well.
-        entries.append(LogEvent(last + 1, Type.FINAL, "", final))
-    told = metadata_of(generation)
-    entries.append(LogEvent(last + len(entries) + 1, Type.METADATA, "", told))
+        events.append(LogEvent(last + 1, Type.FINAL, "", final))
+    metadata = metadata_of(generation)
+    events.append(LogEvent(last + len(events) + 1, Type.METADATA, "", metadata))
     if outcome.error:
         error = {
             "message": outcome.error,
@@ -118,10 +118,10 @@ def _last_events(
             "code": outcome.code,
             "status": outcome.status,
         }
-        entries.append(LogEvent(last + len(entries) + 1, Type.ERROR, "", error))
-    entries.append(LogEvent(last + len(entries) + 1, Type.DONE))
+        events.append(LogEvent(last + len(events) + 1, Type.ERROR, "", error))
+    events.append(LogEvent(last + len(events) + 1, Type.DONE))
     Chat.objects.filter(pk=generation.chat_id).update(updated=now)
-    return entries
+    return events
 
 
 def _update_rows(generation: Generation, outcome: Outcome) -> None:
@@ -146,7 +146,7 @@ def _update_rows(generation: Generation, outcome: Outcome) -> None:
 
 
 def metadata_of(generation: Generation) -> dict[str, Any]:
-    """Return what a client is told of an answer besides its text."""
+    """Return what a client gets of an answer besides its text."""
     message, context = generation.message, generation.context
     finished = generation.finished or timezone.now()
     return {
@@ -159,7 +159,7 @@ def metadata_of(generation: Generation) -> dict[str, Any]:
         "model": generation.model,
         "state": generation.state,
         "usage": generation.usage,
-        "context": {name: told for name, told in context.items() if name not in INSPECTED},
+        "context": {name: value for name, value in context.items() if name not in INSPECTED},
         "sources": context.get("sources", []),
         "timeTaken": round((finished - generation.created).total_seconds() * 1000),
     }

@@ -1,4 +1,4 @@
-"""What a model is given: who it is, how to speak, what to rest on, and what was said so far.
+"""Builds the prompt: who the model is, how to speak, its sources, and the conversation so far.
 
 What seldom changes stands first, so that a provider's prompt cache keeps its prefix.
 """
@@ -40,7 +40,7 @@ CONTINUE_PROMPT = (
     "nothing of it."
 )
 # How many tokens sources may take: of the built-in model's small window, and of others'.
-ROOM_BUILTIN, ROOM = 1000, 6000
+SOURCE_TOKENS_BUILTIN, SOURCE_TOKENS = 1000, 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Prompt:
     persona: str
     """Its name, for people."""
     instructions: str
-    source: StoredProvider | None
+    provider: StoredProvider | None
     model: str
     temperature: float | None
     max_tokens: int | None
@@ -105,7 +105,7 @@ class Prompt:
     @property
     def token_budget(self) -> int:
         """How many tokens of sources fit."""
-        return ROOM if self.source or options().c1_base_url else ROOM_BUILTIN
+        return SOURCE_TOKENS if self.provider or options().c1_base_url else SOURCE_TOKENS_BUILTIN
 
     @property
     def system(self) -> str:
@@ -125,7 +125,7 @@ class Prompt:
         if self.is_voice:
             most = min(most or VOICE_TOKENS, VOICE_TOKENS)
         return CompletionRequest(
-            provider=self.source,
+            provider=self.provider,
             model=self.model,
             system=self.system,
             messages=[(str(role), text) for role, text in messages],
@@ -137,8 +137,8 @@ class Prompt:
             max_tokens=most,
             filter_options=FilterOptions(
                 self.mode,
-                pinned=self._places(Fate.PINNED),
-                excluded=self._places(Fate.EXCLUDED),
+                pinned=self._indices(Fate.PINNED),
+                excluded=self._indices(Fate.EXCLUDED),
                 seconds=options().filter_seconds,
             ),
             cost=self.cost,
@@ -148,7 +148,7 @@ class Prompt:
     def helper_request(self, words: str, *, max_tokens: int, step: str) -> CompletionRequest:
         """Return a small request to the same model, for a step on the way."""
         return CompletionRequest(
-            provider=self.source,
+            provider=self.provider,
             model=self.model,
             system="",
             messages=[("user", words)],
@@ -161,47 +161,47 @@ class Prompt:
             seconds=60,
         )
 
-    def context_summary(self, context: FilterResult, offset: int) -> dict[str, Any]:
+    def context_summary(self, result: FilterResult, offset: int) -> dict[str, Any]:
         """Return the account of what the model is given, for the answer's row and its reader."""
         return {
-            "mode": context.mode,
-            "result": context.filtering,
-            "messagesKept": context.messages_after - offset,
-            "messagesDropped": context.messages_before - context.messages_after,
-            "tokensBefore": context.tokens_before,
-            "tokensAfter": context.tokens_after,
-            "milliseconds": round(context.milliseconds, 2),
-            "instructions": sum(said.tokens for said in context.request.messages[:offset]),
-            "messages": self._fates(context, offset),
-            "given": [choice.to_json() for choice in self.selected_texts],
-            "sources": [choice.to_json() for choice in self.selected_texts if choice.is_used],
+            "mode": result.mode,
+            "result": result.filtering,
+            "messagesKept": result.messages_after - offset,
+            "messagesDropped": result.messages_before - result.messages_after,
+            "tokensBefore": result.tokens_before,
+            "tokensAfter": result.tokens_after,
+            "milliseconds": round(result.milliseconds, 2),
+            "instructions": sum(message.tokens for message in result.request.messages[:offset]),
+            "messages": self._fates(result, offset),
+            "given": [text.to_json() for text in self.selected_texts],
+            "sources": [text.to_json() for text in self.selected_texts if text.is_used],
         }
 
-    def _places(self, fate: str) -> frozenset[int]:
-        return frozenset(place for place, turn in enumerate(self.turns) if turn.has(fate))
+    def _indices(self, fate: str) -> frozenset[int]:
+        return frozenset(index for index, turn in enumerate(self.turns) if turn.has(fate))
 
-    def _fates(self, context: FilterResult, offset: int) -> list[dict[str, Any]]:
-        verdicts = {verdict.index: verdict for verdict in context.verdicts or ()}
-        told: list[dict[str, Any]] = []
-        for place, turn in enumerate(self.turns):
-            verdict = verdicts.get(place + offset)
+    def _fates(self, result: FilterResult, offset: int) -> list[dict[str, Any]]:
+        verdicts = {verdict.index: verdict for verdict in result.verdicts or ()}
+        fates: list[dict[str, Any]] = []
+        for index, turn in enumerate(self.turns):
+            verdict = verdicts.get(index + offset)
             fate = "sent" if verdict is None or verdict.fate == "kept" else verdict.fate
             if fate == "dropped" and turn.has(Fate.EXCLUDED):
                 fate = "excluded"
             elif fate != "dropped" and turn.has(Fate.PINNED):
                 fate = "pinned"
-            decided = {
+            decision = {
                 "role": str(turn.role),
                 "fate": fate,
-                "reason": verdict.reason if verdict else decisions.unfiltered_reason(context),
+                "reason": verdict.reason if verdict else decisions.unfiltered_reason(result),
                 "score": verdict.score if verdict else None,
             }
-            shares = turn.shares(context.request.messages[place + offset].tokens)
-            told.extend(
-                {"id": str(part.id), "tokens": tokens} | decided
+            shares = turn.shares(result.request.messages[index + offset].tokens)
+            fates.extend(
+                {"id": str(part.id), "tokens": tokens} | decision
                 for part, tokens in zip(turn.parts, shares, strict=True)
             )
-        return told
+        return fates
 
 
 def prompt_of(generation_id: UUID) -> Prompt:
@@ -210,7 +210,7 @@ def prompt_of(generation_id: UUID) -> Prompt:
         "chat", "message__branch", "message__persona_version__provider"
     ).get(pk=generation_id)
     chat, version = generation.chat, generation.message.persona_version
-    wanted = generation.parameters
+    parameters = generation.parameters
     instructions, turns = _history(chat, generation.message)
     return Prompt(
         generation_id=generation_id,
@@ -220,18 +220,18 @@ def prompt_of(generation_id: UUID) -> Prompt:
         instructions="\n\n".join(
             part for part in (version.system_prompt if version else "", *instructions) if part
         ),
-        source=provider_from(version.provider if version else None),
+        provider=provider_from(version.provider if version else None),
         model=model_of(version),
         temperature=version.temperature if version else None,
         max_tokens=version.max_tokens if version else None,
-        mode=mode_of(chat, version, wanted.get("relevance", "")),
-        cost=wanted.get("cost", ""),
+        mode=mode_of(chat, version, parameters.get("relevance", "")),
+        cost=parameters.get("cost", ""),
         turns=turns,
-        context_texts=[ContextText(**text) for text in wanted.get("given", ())],
-        is_voice=bool(wanted.get("voice")),
-        is_research=bool(wanted.get("research")),
-        kept=wanted.get("kept", ""),
-        key_id=wanted.get("key_id", ""),
+        context_texts=[ContextText(**text) for text in parameters.get("given", ())],
+        is_voice=bool(parameters.get("voice")),
+        is_research=bool(parameters.get("research")),
+        kept=parameters.get("kept", ""),
+        key_id=parameters.get("key_id", ""),
     )
 
 
@@ -248,14 +248,14 @@ def mode_of(chat: Chat | None, version: PersonaVersion | None, callers: str) -> 
     return own or personas or callers or options().relevance
 
 
-def turns_of(said: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
-    """Return instructions, and the rest of what was said by whom in turns.
+def turns_of(messages: Iterable[tuple[str, Part]]) -> tuple[list[str], list[Turn]]:
+    """Return the instructions, and the other messages as turns.
 
     What two messages of one role say in a row is one turn: some models refuse anything else.
     """
     instructions: list[str] = []
     turns: list[Turn] = []
-    for role, part in said:
+    for role, part in messages:
         if not part.text.strip():
             continue
         if role == Role.SYSTEM:
@@ -271,5 +271,5 @@ def _history(chat: Chat, answer: Message) -> tuple[list[str], list[Turn]]:
     """Return the chat's own instructions, and what was said before `answer`."""
     before = chat.messages_on(answer.branch).filter(position__lt=answer.position)
     newest = before.reverse()[: options().max_messages]
-    stored = reversed(newest.values_list("role", "content", "pk", "fate"))
-    return turns_of((role, Part(content, pk, fate)) for role, content, pk, fate in stored)
+    rows = reversed(newest.values_list("role", "content", "pk", "fate"))
+    return turns_of((role, Part(content, pk, fate)) for role, content, pk, fate in rows)

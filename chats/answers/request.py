@@ -42,10 +42,11 @@ class AnswerOptions:
     """What the caller's token may do."""
 
     def parameters(self) -> dict[str, Any]:
-        """Return what the answer's row remembers of it."""
-        kept = asdict(self)
-        del kept["persona"], kept["scopes"]
-        return kept | {"given": list(self.context_texts)}
+        """Return what of it is stored in the answer's row."""
+        parameters = asdict(self)
+        del parameters["persona"], parameters["scopes"]
+        parameters["given"] = parameters.pop("context_texts")
+        return parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +63,23 @@ class Question:
     title: str = ""
 
     def digest(self) -> str:
-        """Return what tells this question from another one."""
+        """Return a digest that differs from that of any other question."""
         parts = [str(self.chat_id or ""), *(f"{s.role}\0{s.content}" for s in self.history)]
-        manner = (
+        options = (
             self.options.persona,
             self.options.voice,
             self.options.research,
             self.options.context_texts,
         )
-        return hashlib.sha256(msgspec.json.encode([parts, manner])).hexdigest()
+        return hashlib.sha256(msgspec.json.encode([parts, options])).hexdigest()
 
 
 class StartedAnswer(NamedTuple):
-    """An answer; whoever began it has it run."""
+    """An answer that is stored and queued; whoever started it has it run."""
 
     generation: Generation
     lease: Lease | None = None
-    """What a new answer takes up; None for one that was begun before."""
+    """What a new answer takes up; None for one that was started before."""
 
     @property
     def is_new(self) -> bool:

@@ -1,4 +1,4 @@
-"""The planned kind of answer: what to look for, found step by step, then said with its sources.
+"""Research before an answer: searches are planned and done step by step, and become its sources.
 
 The model plans a few searches; each looks through the texts that the caller gave and through the
 caller's own earlier chats. What fits best becomes the numbered sources of the prompt.
@@ -38,55 +38,55 @@ PLANNING = (
 
 
 async def sources(prompt: Prompt, log: EventLog) -> list[SelectedText]:
-    """Return what the answer can rest on, each step told as it is done."""
+    """Return the sources of the answer; each step is logged as it is done."""
     searches = await _planned(prompt)
     log.thinking("research", f"Plan: look for {_listed(searches)}.")
     texts = list(prompt.context_texts)
     if texts:
         log.thinking("research", f"Reading {_counted(len(texts), 'given text')}.")
-    seen: set[str] = set()
+    known_ids: set[str] = set()
     for search in searches:
-        found = await _found(prompt.user_id, prompt.chat_id, search)
-        new = [text for text in found if text.message_id not in seen]
-        seen |= {text.message_id for text in new}
+        matches = await _search_messages(prompt.user_id, prompt.chat_id, search)
+        new = [text for text in matches if text.message_id not in known_ids]
+        known_ids |= {text.message_id for text in new}
         texts += new
         chats = len({text.chat_id for text in new})
         where = f"{_counted(len(new), 'message')} in {_counted(chats, 'earlier chat')}"
         log.thinking("research", f"Searched the earlier chats for “{search}”: {where}.")
     size = sum(len(text.content) for text in texts)
-    choices = await run_in_thread_if_large(
+    selected = await run_in_thread_if_large(
         size, context_texts.select_passages, texts, prompt.question, prompt.token_budget
     )
-    log.thinking("research", chosen(choices))
-    return choices
+    log.thinking("research", selection_summary(selected))
+    return selected
 
 
-def chosen(choices: Iterable[SelectedText]) -> str:
-    """Return what was chosen, as a sentence."""
-    choices = list(choices)
-    used = [choice for choice in choices if choice.is_used]
+def selection_summary(texts: Iterable[SelectedText]) -> str:
+    """Return what was selected, as a sentence."""
+    all_texts = list(texts)
+    used = [text for text in all_texts if text.is_used]
     if not used:
         return "Found nothing to rest the answer on."
     names = [f"[{each.number}] {each.text.title}".strip() for each in used]
-    return f"Resting on {len(used)} of {_counted(len(choices), 'text')}: {', '.join(names)}."
+    return f"Resting on {len(used)} of {_counted(len(all_texts), 'text')}: {', '.join(names)}."
 
 
 async def _planned(prompt: Prompt) -> list[str]:
     """Return what to search for: the model's plan, and the question itself."""
-    said: list[str] = []
+    parts: list[str] = []
 
-    def take(piece: StreamEvent) -> None:
-        said.append(piece.text)
+    def on_event(event: StreamEvent) -> None:
+        parts.append(event.text)
 
-    asked = prompt.helper_request(PLANNING + prompt.question[:2000], max_tokens=60, step="plan")
-    completion = Completion(asked)
+    request = prompt.helper_request(PLANNING + prompt.question[:2000], max_tokens=60, step="plan")
+    completion = Completion(request)
     try:
         await completion.prepare()
-        await completion.stream(take)
+        await completion.stream(on_event)
     except ApiError:
         # Without a plan the question says what to look for.
-        said = []
-    return _searches(prompt.question, "".join(said))
+        parts = []
+    return _searches(prompt.question, "".join(parts))
 
 
 def _searches(question: str, plan: str) -> list[str]:
@@ -97,18 +97,18 @@ def _searches(question: str, plan: str) -> list[str]:
 
 
 @on_database_thread
-def _found(user_id: int, chat_id: UUID, search: str) -> list[ContextText]:
+def _search_messages(user_id: int, chat_id: UUID, search: str) -> list[ContextText]:
     """Return the messages of the user's other chats that a search finds, the best first.
 
     Those with all its words come first, then those with any of its telling ones.
     """
     mine = Message.objects.filter(chat__in=Chat.objects.of(user_id)).exclude(chat=chat_id)
-    kept = mine.exclude(role=Message.Role.SYSTEM).select_related("chat").order_by("-pk")
-    found: dict[UUID, Message] = {}
-    for words in (search, *_step_text(search)):
+    candidates = mine.exclude(role=Message.Role.SYSTEM).select_related("chat").order_by("-pk")
+    matches: dict[UUID, Message] = {}
+    for words in (search, *_subject_words(search)):
         if query := Query.of(words):
-            for message in kept.filter(content__words=query)[:MESSAGES_A_WORD]:
-                found.setdefault(message.pk, message)
+            for message in candidates.filter(content__words=query)[:MESSAGES_A_WORD]:
+                matches.setdefault(message.pk, message)
     return [
         ContextText(
             content=message.content[:READ_CHARACTERS],
@@ -117,11 +117,11 @@ def _found(user_id: int, chat_id: UUID, search: str) -> list[ContextText]:
             chat_id=str(message.chat_id),
             message_id=str(message.pk),
         )
-        for message in list(found.values())[:MESSAGES_A_SEARCH]
+        for message in list(matches.values())[:MESSAGES_A_SEARCH]
     ]
 
 
-def _step_text(search: str) -> list[str]:
+def _subject_words(search: str) -> list[str]:
     """Return the words of a search that say something of its subject, the longest first."""
     words = {word for word in re.findall(r"\w{4,}", search) if folded(word) not in STOPWORDS}
     return sorted(words, key=lambda word: (-len(word), word))[:WORDS_A_SEARCH]

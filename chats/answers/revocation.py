@@ -1,4 +1,4 @@
-"""What ends in the chats when a user's access does: answers under way, and open sockets."""
+"""Revokes a user's access in the chats: answers under way stop, open sockets check again."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ _revoked_at: dict[int, float] = {}
 
 
 def topic(user_id: int) -> str:
-    """Return the bell's key for whoever serves this user."""
+    """Return the topic that everything serving this user subscribes to."""
     return f"user {user_id}"
 
 
 def revoke(user_id: int) -> None:
-    """Stop the answers that are written for this user, and have open sockets look who is there.
+    """Stop the answers that are written for this user, and have open sockets check who is there.
 
     Called in every process; from any thread but an event loop's.
     """
     _revoked_at[user_id] = time.monotonic()
-    for generation in Generation.objects.running().filter(owner=user_id):
-        run.stop(generation)
+    run.stop_all(Generation.objects.filter(owner=user_id))
     notify.publish(topic(user_id))
 
 

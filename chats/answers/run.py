@@ -1,7 +1,8 @@
 """One answer from beginning to end.
 
-`begin` (questions.py) has stored the question and the answer's place; `run` writes the answer,
-whatever becomes of who asked; `stop` ends it from anywhere. How it ends stands in outcome.py.
+`start_answer` (start.py) has stored the question and the answer's empty message; `Run` generates
+the answer, even if the client disconnects; `stop` ends it from anywhere. The outcome is stored by
+finish.py.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from chats.answers.admission import Lease
 from chats.answers.finish import Outcome
 from chats.answers.prompt import Prompt, prompt_of
 from chats.answers.speech import SpeechFilter
-from chats.answers.start import continue_answer, regenerate, start_answer
 from chats.eventlog import log as eventlog_log
 from chats.eventlog import notify
 from chats.eventlog.log import EventLog, LogUnavailable
 from chats.models import Generation
+from chats.models.generation import GenerationQuerySet
 from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread, on_writer_thread
 from proxy.completions.completion import Completion
@@ -33,19 +34,17 @@ from proxy.filtering.result import FilterResult
 from proxy.wire.dialect import Counts
 from proxy.wire.stream_events import StreamEvent
 
-__all__ = ["STOPS", "Run", "continue_answer", "regenerate", "start_answer", "stop", "usage_of"]
-
 State = Generation.State
 
 STOPS = "stops"
-"""The key that rings when an answer shall stop."""
+"""The topic that is published to when an answer shall stop."""
 
 RESTARTING = "The server is restarting. Continue the answer, or ask again."
 
 logger = logging.getLogger(__name__)
 
 _prompt_of = on_database_thread(prompt_of)
-_is_revoked = on_writer_thread(finish.finalize)
+_finalize = on_writer_thread(finish.finalize)
 
 
 def stop(generation: Generation) -> None:
@@ -55,12 +54,18 @@ def stop(generation: Generation) -> None:
         notify.publish(STOPS)
 
 
+def stop_all(generations: GenerationQuerySet) -> None:
+    """Have those of some answers stopped that are being written."""
+    for generation in generations.running():
+        stop(generation)
+
+
 class Run:
     """An answer that is being written in this process."""
 
-    def __init__(self, generation_id: UUID, place: Lease) -> None:
+    def __init__(self, generation_id: UUID, lease: Lease) -> None:
         self.generation_id = generation_id
-        self.lease = place
+        self.lease = lease
         self.log = eventlog_log.logs[generation_id] = EventLog(generation_id)
         self.interruption = ""
         """Why it shall end before its end: a state, set before the task is cancelled."""
@@ -75,15 +80,15 @@ class Run:
         Whatever happens, the answer ends with what there is of it.
         """
         try:
-            ending = await self._generate_or_fail()
+            outcome = await self._generate_or_fail()
             self.is_persisting = True
-            # Before anybody is told of the end: who is may ask again at once.
+            # Before the end is published: a client that learns of it may ask again at once.
             await self.lease.arelease()
-            await self._persist(ending)
+            await self._persist(outcome)
         finally:
             eventlog_log.logs.pop(self.generation_id, None)
             notify.publish(str(self.generation_id))
-        return ending.state == State.COMPLETE
+        return outcome.state == State.COMPLETE
 
     async def _generate_or_fail(self) -> Outcome:
         """Write the answer, and return what became of it."""
@@ -117,22 +122,22 @@ class Run:
         await self._choose_sources(prompt)
         completion = self._completion = Completion(prompt.completion_request())
         self._filter_result = await completion.prepare()
-        if told := _filtering(self._filter_result, completion.offset):
-            log.thinking("filter", told)
-        spoken = SpeechFilter() if prompt.is_voice else None
+        if summary := _filtering(self._filter_result, completion.offset):
+            log.thinking("filter", summary)
+        speech = SpeechFilter() if prompt.is_voice else None
 
-        def take(piece: StreamEvent) -> None:
-            if piece.reasoning:
-                log.reasoning(piece.reasoning)
-            text = spoken.plain(piece.text) if spoken else piece.text
+        def on_event(event: StreamEvent) -> None:
+            if event.reasoning:
+                log.reasoning(event.reasoning)
+            text = speech.plain(event.text) if speech else event.text
             if text:
                 log.delta(text)
 
         try:
-            await completion.stream(take)
+            await completion.stream(on_event)
         finally:
             self._filter_result = completion.filter_result
-            if spoken and (rest := spoken.flush()):
+            if speech and (rest := speech.flush()):
                 log.delta(rest)
         return self._outcome(State.COMPLETE)
 
@@ -146,7 +151,7 @@ class Run:
             prompt.selected_texts = await run_in_thread_if_large(
                 size, context_texts.select_passages, *work
             )
-            self.log.thinking("context", research.chosen(prompt.selected_texts))
+            self.log.thinking("context", research.selection_summary(prompt.selected_texts))
 
     def _interrupted(self) -> Outcome:
         if self.interruption == State.STOPPED:
@@ -159,37 +164,37 @@ class Run:
         return replace(self._outcome(state), error=message, code=code, status=status)
 
     def _outcome(self, state: str) -> Outcome:
-        made, prompt, context = self._completion, self._prompt, self._filter_result
-        counts = made.counts if made else None
+        completion, prompt, result = self._completion, self._prompt, self._filter_result
+        counts = completion.counts if completion else None
         return Outcome(
             state=state,
             text="".join(self.log.text).replace("\0", ""),
-            finish=made.finish if made else "",
+            finish=completion.finish if completion else "",
             model=prompt.model if prompt else "",
-            target=made.target if made else "",
+            target=completion.target if completion else "",
             usage=usage_of(counts),
-            context=prompt.context_summary(context, made.offset)
-            if prompt and made and context
+            context=prompt.context_summary(result, completion.offset)
+            if prompt and completion and result
             else {},
         )
 
-    async def _persist(self, ending: Outcome) -> None:
+    async def _persist(self, outcome: Outcome) -> None:
         """Write the end down; what the database does not take now is swept up later."""
         log = self.log
         await log.is_idle.wait()
-        unwritten = [] if log.is_unavailable else log.drain()
+        unsaved = [] if log.is_unavailable else log.drain()
         try:
-            entries = await with_retries(
-                partial(_is_revoked, self.generation_id, ending, unwritten),
+            events = await with_retries(
+                partial(_finalize, self.generation_id, outcome, unsaved),
                 on=DatabaseError,
                 tries=eventlog_log.TRIES,
-                pause=eventlog_log.AGAIN_SECONDS,
+                pause=eventlog_log.RETRY_SECONDS,
                 failed=_warn,
             )
         except DatabaseError:
             log.is_unavailable = True
         else:
-            log.written += entries or []
+            log.written += events or []
 
 
 def _warn(error: Exception) -> None:
@@ -207,15 +212,15 @@ def usage_of(counts: Counts | None) -> dict[str, int | None]:
     }
 
 
-def _filtering(context: FilterResult, offset: int) -> str:
+def _filtering(result: FilterResult, offset: int) -> str:
     """Return what the filter did, as a sentence; nothing where there was nothing to do."""
-    before = context.messages_before - offset - 1
-    dropped = context.messages_before - context.messages_after
+    before = result.messages_before - offset - 1
+    dropped = result.messages_before - result.messages_after
     if before <= 0:
         return ""
     if not dropped:
         return f"Kept all {before} earlier messages." if before > 1 else ""
     return (
         f"Left out {dropped} of {before} earlier messages that have nothing to do with the "
-        f"question: {context.tokens_after} tokens in place of {context.tokens_before}."
+        f"question: {result.tokens_after} tokens in place of {result.tokens_before}."
     )

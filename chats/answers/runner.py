@@ -1,8 +1,8 @@
 """Who runs answers: tasks on the loop of the process that took the question.
 
-One minder for all of them renews their leases, so that everybody knows that they are alive, and
-looks for those that somebody asked to stop. A process that shall end lets its answers finish for a
-while, then ends them as incomplete.
+One watcher for all of them renews their leases, so that other processes know that they are alive,
+and polls for those that somebody asked to stop. A process that shuts down lets its answers finish
+for a while, then ends them as incomplete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chats.models import Generation
 from proxy.common.runtime.per_loop import PerLoop
 from proxy.common.runtime.threads import on_heartbeat_thread
 
-# How late a stop is noticed whose bell was not heard.
+# How late a stop is noticed whose notification was lost.
 POLL_SECONDS = 1.0
 RENEW_SECONDS = LEASE.total_seconds() / 4
 # How long answers may go on in a process that shall end.
@@ -50,8 +50,8 @@ class Runner:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def start(self, generation_id: UUID, place: Lease) -> None:
-        run = Run(generation_id, place)
+    def start(self, generation_id: UUID, lease: Lease) -> None:
+        run = Run(generation_id, lease)
         # A page's view starts it from a thread, whose context dies with the request.
         task = asyncio.get_running_loop().create_task(self._run(run), context=Context())
         self._runs[generation_id] = run, task
@@ -104,14 +104,14 @@ class Runner:
 
     async def _watch_leases(self) -> None:
         renewed = time.monotonic()
-        with notify.subscribed(STOPS) as listener:
+        with notify.subscribed(STOPS) as subscription:
             while self._runs:
-                await listener.wait(POLL_SECONDS)
+                await subscription.wait(POLL_SECONDS)
                 is_due = time.monotonic() - renewed >= RENEW_SECONDS
                 try:
                     stopped, gone = await _poll_leases(list(self._runs), renew=is_due)
                 except DatabaseError as error:
-                    logger.warning("Leases could not be looked at: %s", type(error).__name__)
+                    logger.warning("Leases could not be polled: %s", type(error).__name__)
                     continue
                 if is_due:
                     renewed = time.monotonic()
@@ -126,9 +126,9 @@ def _poll_leases(generation_ids: list[UUID], *, renew: bool) -> tuple[list[UUID]
     running = Generation.objects.running().filter(pk__in=generation_ids)
     if renew:
         running.update(lease_until=timezone.now() + LEASE)
-    found = dict(running.values_list("pk", "stop_requested"))
-    stopped = [pk for pk, is_stopped in found.items() if is_stopped]
-    return stopped, [pk for pk in generation_ids if pk not in found]
+    stop_flags = dict(running.values_list("pk", "stop_requested"))
+    stopped = [pk for pk, is_stopped in stop_flags.items() if is_stopped]
+    return stopped, [pk for pk in generation_ids if pk not in stop_flags]
 
 
 _runners = PerLoop(Runner)
@@ -145,7 +145,7 @@ def refuse_if_draining() -> None:
         raise Restarting
 
 
-async def start(begun: StartedAnswer) -> None:
-    """Have an answer written here, unless it was begun before."""
-    if begun.lease:
-        runner().start(begun.generation.pk, begun.lease)
+async def start(answer: StartedAnswer) -> None:
+    """Have an answer written here, unless it was started before."""
+    if answer.lease:
+        runner().start(answer.generation.pk, answer.lease)

@@ -1,4 +1,4 @@
-"""Text for the ear: what only the eye understands is left out, piece by piece."""
+"""Text to be spoken: markdown and links are left out, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class SpeechFilter:
         self._held = ""
         self._is_line_start = True
 
-    def plain(self, piece: str) -> str:
+    def plain(self, chunk: str) -> str:
         """Return what of the text so far can be said."""
-        text = self._held + piece
+        text = self._held + chunk
         cut = self._safe_end(text)
         self._held, text = text[cut:], text[:cut]
         return self._cleaned(text)
@@ -45,5 +45,5 @@ class SpeechFilter:
         first = 0 if self._is_line_start else 1
         lines[first:] = [_LINE_START.sub("", line) for line in lines[first:]]
         self._is_line_start = not lines[-1].strip() and (len(lines) > 1 or self._is_line_start)
-        plain = _LINK.sub(lambda found: found[1] or "a link", "\n".join(lines))
+        plain = _LINK.sub(lambda link: link[1] or "a link", "\n".join(lines))
         return _MARKS.sub("", plain)

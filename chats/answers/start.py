@@ -1,4 +1,4 @@
-"""Questions: stored, with the place of their answer, before any model is asked.
+"""Questions are stored, with the empty message of their answer, before any model is asked.
 
 Each way of asking is one transaction that ends with a `Generation`, whoever runs it then. The same
 question sent twice is one: by its idempotency key, or by the client's own id of the message.
@@ -45,32 +45,32 @@ Role = Message.Role
 
 
 def start_answer(user: User, question: Question) -> StartedAnswer:
-    """Store a question and the place of its answer, queued.
+    """Store a question and the empty message of its answer, queued.
 
     The same question a second time is answered by the first one's answer, as far as it is; if that
     one failed or broke off, by another one beside it. Raises NoSuchChat, BadQuestion, ScopeRefused,
     Contradiction or TooManyAnswers.
     """
     key, digest = _key_of(question), question.digest()
-    found = _find_duplicate(user, key, digest)
-    if found and found.state not in BROKEN:
-        return StartedAnswer(found)
+    generation = _find_duplicate(user, key, digest)
+    if generation and generation.state not in BROKEN:
+        return StartedAnswer(generation)
     try:
         _refuse_while_answering(user, question.chat_id)
         with transaction.atomic():
-            if found:
-                chat = _retry_branch(user, found)
+            if generation:
+                chat = _retry_branch(user, generation)
             else:
                 chat = _chat(user, question)
                 # Locked now: an equal question may have come, and been answered, before.
-                if question.chat_id and (found := _find_duplicate(user, key, digest)):
-                    return StartedAnswer(found)
+                if question.chat_id and (generation := _find_duplicate(user, key, digest)):
+                    return StartedAnswer(generation)
                 _append_new(chat, question)
             return _queued(user, chat, question.options, key=key, digest=digest)
     except (IntegrityError, AnswerRunning):
         # Of several at once one was first.
-        if found := _find_duplicate(user, key, digest):
-            return StartedAnswer(found)
+        if generation := _find_duplicate(user, key, digest):
+            return StartedAnswer(generation)
         raise AnswerRunning from None
 
 
@@ -95,11 +95,11 @@ def _retry_branch(user: User, broken: Generation) -> Chat:
 
 
 def regenerate(
-    user: User, chat_id: UUID, manner: AnswerOptions, message_id: UUID | None, content: str | None
+    user: User, chat_id: UUID, options: AnswerOptions, message_id: UUID | None, content: str | None
 ) -> StartedAnswer:
     """Answer once more, beside the answer that there is, or beside the question if it is edited.
 
-    Nothing that was said goes away: the new way is a branch. Raises as `begin` does.
+    Nothing that was said goes away: the new answer is a branch. Raises as `start_answer` does.
     """
     try:
         with transaction.atomic():
@@ -114,15 +114,15 @@ def regenerate(
                 chat.branch_at(target)
             else:
                 raise BadQuestion("Name an answer, or a question together with its new content.")
-            _assign_persona(user, chat, manner)
-            return _queued(user, chat, manner)
+            _assign_persona(user, chat, options)
+            return _queued(user, chat, options)
     except IntegrityError:
         # The database refuses a second answer in a chat.
         raise AnswerRunning from None
 
 
 def continue_answer(
-    user: User, chat_id: UUID, manner: AnswerOptions, message_id: UUID | None
+    user: User, chat_id: UUID, options: AnswerOptions, message_id: UUID | None
 ) -> StartedAnswer:
     """Go on with an answer that broke off or was stopped; what there is of it is kept as it is."""
     try:
@@ -135,21 +135,21 @@ def continue_answer(
                     "Only an answer that broke off or was stopped can be continued."
                 )
             before = broken.generation
-            kept = {"continues": str(before.pk), "kept": broken.content}
+            parameters = {"continues": str(before.pk), "kept": broken.content}
             again = AnswerOptions(
                 **{
-                    name: before.parameters.get(name, getattr(manner, name))
+                    name: before.parameters.get(name, getattr(options, name))
                     for name in ("voice", "research", "scope")
                 },
                 context_texts=tuple(before.parameters.get("given", ())),
-                relevance=manner.relevance,
-                cost=manner.cost,
-                key_id=manner.key_id,
-                scopes=manner.scopes,
+                relevance=options.relevance,
+                cost=options.cost,
+                key_id=options.key_id,
+                scopes=options.scopes,
             )
             _assign_persona(user, chat, again)
             chat.branch_at(broken)
-            return _queued(user, chat, again, more=kept)
+            return _queued(user, chat, again, more=parameters)
     except IntegrityError:
         # The database refuses a second answer in a chat.
         raise AnswerRunning from None
@@ -165,8 +165,8 @@ def _key_of(question: Question) -> str:
     if not id:
         return ""
     # In a chat the client's ids are its own; without one, only the same words are the same.
-    where = str(question.chat_id) if question.chat_id else question.digest()[:16]
-    return f"message:{where}:{id}"
+    namespace = str(question.chat_id) if question.chat_id else question.digest()[:16]
+    return f"message:{namespace}:{id}"
 
 
 def _hashed(text: str) -> str:
@@ -180,17 +180,17 @@ def _find_duplicate(user: User, key: str, digest: str) -> Generation | None:
     mine = Generation.objects.filter(owner=user.pk, idempotency_key=key).select_related(
         "chat", "message__branch"
     )
-    found = mine.first()
-    if found is None:
+    generation = mine.first()
+    if generation is None:
         return None
-    if found.created < timezone.now() - KEY_LIFE and not found.is_running:
+    if generation.created < timezone.now() - KEY_LIFE and not generation.is_running:
         mine.update(idempotency_key="")
         return None
-    if found.request_digest != digest or found.chat.deleted_at:
+    if generation.request_digest != digest or generation.chat.deleted_at:
         raise Contradiction(
             "This Idempotency-Key, or message id, belongs to another question. Use a new one."
         )
-    return found
+    return generation
 
 
 def _chat(user: User, question: Question) -> Chat:
@@ -223,15 +223,15 @@ def _locked(user: User, chat_id: UUID) -> Chat:
     return chat
 
 
-def _assign_persona(user: User, chat: Chat, manner: AnswerOptions) -> None:
+def _assign_persona(user: User, chat: Chat, options: AnswerOptions) -> None:
     """Choose who answers: the chat's own persona in its version, unless another one is named."""
     own = chat.persona_version
-    if own is None or (manner.persona and manner.persona != own.persona.slug):
-        own = persona_version(user, manner.persona)
+    if own is None or (options.persona and options.persona != own.persona.slug):
+        own = persona_version(user, options.persona)
         chat.persona_version = own
         if not chat._state.adding:
             chat.save(update_fields=["persona_version"])
-    check_scope(own, manner.scope or chat.scope, manner.scopes)
+    check_scope(own, options.scope or chat.scope, options.scopes)
 
 
 def persona_version(user: User, slug: str) -> PersonaVersion:
@@ -261,35 +261,35 @@ def _append_new(chat: Chat, question: Question) -> None:
     """
     stored = [message for message in chat.messages_on() if message.content]
     new = question.history[_known_prefix(stored, question.history) :]
-    ids = [said.id for said in new if said.id]
+    ids = [message.id for message in new if message.id]
     if ids and chat.messages.filter(client_id__in=ids).exists():
         raise Contradiction("A message of this chat has this id already, with other content.")
-    chat.extend(Message(role=said.role, content=said.content, client_id=said.id) for said in new)
+    chat.extend(Message(role=each.role, content=each.content, client_id=each.id) for each in new)
 
 
 def _known_prefix(stored: list[Message], history: Sequence[HistoryMessage]) -> int:
     """Return how many messages at the beginning of `history` are those that end the chat."""
     for count in range(min(len(stored), len(history)), 0, -1):
         end = stored[len(stored) - count :]
-        has_news = count < len(history) or stored[-1].role == Role.USER
-        if has_news and all(map(_is_same_message, end, history)):
+        has_new = count < len(history) or stored[-1].role == Role.USER
+        if has_new and all(map(_is_same_message, end, history)):
             return count
     return 0
 
 
-def _is_same_message(message: Message, said: HistoryMessage) -> bool:
-    if said.id and said.id in (str(message.pk), message.client_id):
+def _is_same_message(message: Message, sent: HistoryMessage) -> bool:
+    if sent.id and sent.id in (str(message.pk), message.client_id):
         return True
-    return message.role == said.role and message.content.strip() == said.content.strip()
+    return message.role == sent.role and message.content.strip() == sent.content.strip()
 
 
 def _message(chat: Chat, message_id: UUID | None) -> Message:
-    """Return a message of the chat, or the last answer on the way that is shown."""
-    found = chat.messages.select_related("parent", "branch", "generation")
+    """Return a message of the chat, or the last answer on the branch that is shown."""
+    messages = chat.messages.select_related("parent", "branch", "generation")
     if message_id is None:
         last = chat.messages_on().filter(role=Role.ASSISTANT).last()
         message_id = last.pk if last else None
-    message = found.filter(pk=message_id).first() if message_id else None
+    message = messages.filter(pk=message_id).first() if message_id else None
     if message is None:
         raise NoSuchMessage
     return message
@@ -298,17 +298,17 @@ def _message(chat: Chat, message_id: UUID | None) -> Message:
 def _queued(
     user: User,
     chat: Chat,
-    manner: AnswerOptions,
+    options: AnswerOptions,
     *,
     key: str = "",
     digest: str = "",
     more: dict[str, Any] | None = None,
 ) -> StartedAnswer:
-    """Make the answer's message, empty, and its generation; it is told once that is committed."""
+    """Make the answer's message, empty, and its generation; publish that once it is committed."""
     running = Generation.objects.running().filter(owner=user.pk, lease_until__gt=timezone.now())
     if (count := running.count()) >= settings.CHAT_MAX_RUNNING:
         raise TooManyAnswers(count)
-    place = admit(user.pk, manner.key_id)
+    lease = admit(user.pk, options.key_id)
     try:
         answer = chat.append(Role.ASSISTANT, "", persona_version=chat.persona_version)
         generation = Generation.objects.create(
@@ -318,10 +318,10 @@ def _queued(
             lease_until=timezone.now() + LEASE,
             idempotency_key=key,
             request_digest=digest,
-            parameters=manner.parameters() | {"scope": manner.scope or chat.scope} | (more or {}),
+            parameters=options.parameters() | {"scope": options.scope or chat.scope} | (more or {}),
         )
     except DatabaseError:
-        place.release()
+        lease.release()
         raise
     transaction.on_commit(lambda: notify.publish(str(chat.pk)))
-    return StartedAnswer(generation, place)
+    return StartedAnswer(generation, lease)

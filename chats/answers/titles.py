@@ -59,25 +59,25 @@ def sound(text: str) -> str:
 
 async def set_title(generation_id: UUID) -> None:
     """Title the chat of an answer, if it has none of its own yet."""
-    asked = await _ask(generation_id)
-    if asked is None:
+    job = await _ask(generation_id)
+    if job is None:
         return
-    chat_id, first, asking = asked
-    said: list[str] = []
+    chat_id, first_title, request = job
+    parts: list[str] = []
 
-    def take(piece: StreamEvent) -> None:
-        said.append(piece.text)
+    def on_event(event: StreamEvent) -> None:
+        parts.append(event.text)
 
     async with _concurrency.get():
-        completion = Completion(asking)
+        completion = Completion(request)
         try:
             await completion.prepare()
-            await completion.stream(take)
+            await completion.stream(on_event)
         except ApiError as error:
             logger.info("No title was made: %s", error.code)
             return
-    if title := sound("".join(said)):
-        await _store_title(chat_id, first, title)
+    if title := sound("".join(parts)):
+        await _store_title(chat_id, first_title, title)
         notify.publish(str(chat_id))
 
 
@@ -96,13 +96,15 @@ def _ask(generation_id: UUID) -> tuple[UUID, str, CompletionRequest] | None:
     usual = {"", first_words(first[0].content)}
     if len(first) != 2 or first[1].pk != answer.pk or chat.title not in usual:
         return None
-    said = "\n\n".join(f"{message.role}: {message.content[:READ_CHARACTERS]}" for message in first)
+    conversation = "\n\n".join(
+        f"{message.role}: {message.content[:READ_CHARACTERS]}" for message in first
+    )
     version: PersonaVersion | None = answer.persona_version
-    asking = CompletionRequest(
+    request = CompletionRequest(
         provider=provider_from(version.provider if version else None),
         model=model_of(version),
         system="",
-        messages=[("user", f"{TITLE_PROMPT}\n\n{said}\n\nTitle:")],
+        messages=[("user", f"{TITLE_PROMPT}\n\n{conversation}\n\nTitle:")],
         user_id=generation.owner_id,
         request_id=f"title_{generation.pk.hex}",
         endpoint="title",
@@ -110,7 +112,7 @@ def _ask(generation_id: UUID) -> tuple[UUID, str, CompletionRequest] | None:
         max_tokens=24,
         seconds=SECONDS,
     )
-    return chat.pk, chat.title, asking
+    return chat.pk, chat.title, request
 
 
 @on_database_thread

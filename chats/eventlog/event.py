@@ -37,5 +37,5 @@ class LogEvent(NamedTuple):
             return {"type": self.type, "content": self.data}
         if self.type == Type.FINAL:
             return {"type": self.type, "content": self.content, "json": self.data}
-        said = {"type": self.type, "content": self.content}
-        return said | self.data if self.data else said
+        fields = {"type": self.type, "content": self.content}
+        return fields | self.data if self.data else fields

@@ -1,9 +1,9 @@
 """The event log: written down in batches of a tenth of a second, followed from any point.
 
-Whoever runs an answer hands its events to a `Log`; they are shown once they are in the database,
-so that nobody has seen what a crash could take back. Who follows an answer of this process reads
-what was just written from memory, everybody else reads it from the database; the bell says when to
-look, and a short poll finds what the bell did not say.
+Whoever runs an answer hands its events to an `EventLog`; they are shown once they are in the
+database, so that nobody has seen what a crash could take back. Who follows an answer of this
+process reads what was just written from memory, everybody else from the database. A notification
+says when to read, and a short poll finds what was not notified.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from proxy.common.runtime.threads import on_database_thread, on_writer_thread
 Type = Event.Type
 
 BATCH_SECONDS = 0.1
-TRIES, AGAIN_SECONDS = 3, 0.6
-# A follower of another process's answer looks after so long, whatever it has heard.
-POLL_SECONDS, POLL_SECONDS_WITH_BELL = 0.3, 1.0
-# After so long without an event a follower is told of the silence.
+TRIES, RETRY_SECONDS = 3, 0.6
+# A follower of another process's answer polls after so long, even without a notification.
+POLL_SECONDS, POLL_SECONDS_WITH_REDIS = 0.3, 1.0
+# After so long without an event a follower gets a heartbeat.
 HEARTBEAT_SECONDS = 15.0
 AT_ONCE = 500
 
@@ -55,7 +55,7 @@ class EventLog:
         self.text: list[str] = []
         """The answer so far, in pieces."""
         self.has_begun = False
-        """Whether it is in the database that its text has begun."""
+        """Whether the database has it that its text has started."""
         self.is_unavailable = False
         """Whether the answer is no longer ours to write."""
         self.is_idle = asyncio.Event()
@@ -63,7 +63,7 @@ class EventLog:
         self.is_idle.set()
         self._sequence = 0
         self._is_awaited = False
-        """Whether the writer knows that there is news."""
+        """Whether the writer knows that there are new events."""
         self._pending: list[LogEvent] = []
         self._partial: list[str] = []
         self._partial_type = ""
@@ -143,19 +143,21 @@ class Writer:
             await asyncio.sleep(max(0.0, BATCH_SECONDS - (time.monotonic() - began)))
 
     async def _write(self, logs: list[EventLog]) -> None:
-        taken = [(log, log.drain()) for log in logs]
+        drained = [(log, log.drain()) for log in logs]
         for log in logs:
             log.is_idle.clear()
-        batch = [(log.generation_id, bool(log.text) > log.has_begun, e) for log, e in taken]
+        batch = [
+            (log.generation_id, bool(log.text) > log.has_begun, events) for log, events in drained
+        ]
         running = await _insert_with_retry(batch)
-        for (log, entries), (_, begins, _) in zip(taken, batch, strict=True):
+        for (log, events), (_, starts, _) in zip(drained, batch, strict=True):
             if log.generation_id in running:
-                log.written += entries
-                log.has_begun = log.has_begun or begins
+                log.written += events
+                log.has_begun = log.has_begun or starts
             else:
                 log.is_unavailable = True
             log.is_idle.set()
-        notify.publish(*(str(log.generation_id) for log, _ in taken))
+        notify.publish(*(str(log.generation_id) for log, _ in drained))
 
 
 Batch = list[tuple[UUID, bool, list[LogEvent]]]
@@ -169,7 +171,7 @@ async def _insert_with_retry(batch: Batch) -> set[UUID]:
             partial(_inserted, batch),
             on=DatabaseError,
             tries=TRIES,
-            pause=AGAIN_SECONDS,
+            pause=RETRY_SECONDS,
             failed=_warn,
         )
     except DatabaseError:
@@ -194,24 +196,24 @@ def _inserted(batch: Batch) -> set[UUID]:
             .select_for_update()
             .values_list("pk", flat=True)
         )
-        _insert([(pk, entry) for pk, _, entries in batch if pk in running for entry in entries])
-        if begun := [pk for pk, begins, _ in batch if begins and pk in running]:
-            Generation.objects.filter(pk__in=begun, state=Generation.State.QUEUED).update(
+        _insert([(pk, event) for pk, _, events in batch if pk in running for event in events])
+        if started := [pk for pk, starts, _ in batch if starts and pk in running]:
+            Generation.objects.filter(pk__in=started, state=Generation.State.QUEUED).update(
                 state=Generation.State.STREAMING, first_token=timezone.now()
             )
     return running
 
 
-def _insert(entries: list[tuple[UUID, LogEvent]]) -> None:
+def _insert(events: list[tuple[UUID, LogEvent]]) -> None:
     """Write events by one statement: ten times a second, the ORM would cost as much as all else."""
     fields = [field for field in Event._meta.concrete_fields if not field.primary_key]
     now = timezone.now()
     rows = [
         [
             field.get_db_prep_save(value, connection)
-            for field, value in zip(fields, (pk, *entry, now), strict=True)
+            for field, value in zip(fields, (pk, *event, now), strict=True)
         ]
-        for pk, entry in entries
+        for pk, event in events
     ]
     # Who tries a second time may have succeeded the first time.
     bulk_insert(Event, columns_of(Event), rows, on_conflict="DO NOTHING")
@@ -227,34 +229,34 @@ async def follow(
     after: int = 0,
     *,
     on_abandoned: Callable[[UUID], object],
-    silence: float = HEARTBEAT_SECONDS,
+    heartbeat: float = HEARTBEAT_SECONDS,
 ) -> AsyncGenerator[list[LogEvent], None]:
-    """Yield the events after that one as they come, to the last; an empty list tells of silence.
+    """Yield the events after that one as they come, to the last; an empty list is a heartbeat.
 
     An answer whose process is gone is handed, by its id, to `on_abandoned`, which ends it. Raises
-    LogLost when the events can no longer be had.
+    LogUnavailable when the events can no longer be had.
     """
-    with notify.subscribed(str(generation_id)) as listener:
+    with notify.subscribed(str(generation_id)) as subscription:
         spoke = time.monotonic()
         while True:
-            entries, has_ended = await _wait_for_events(generation_id, after, on_abandoned)
-            if entries:
-                after, spoke = entries[-1].sequence, time.monotonic()
-                yield entries
+            events, has_ended = await _wait_for_events(generation_id, after, on_abandoned)
+            if events:
+                after, spoke = events[-1].sequence, time.monotonic()
+                yield events
             if has_ended:
                 return
-            if time.monotonic() - spoke >= silence:
+            if time.monotonic() - spoke >= heartbeat:
                 spoke = time.monotonic()
                 yield []
-            if not entries:
-                left = silence - (time.monotonic() - spoke)
-                await listener.wait(max(0.01, min(left, _poll_timeout(generation_id))))
+            if not events:
+                left = heartbeat - (time.monotonic() - spoke)
+                await subscription.wait(max(0.01, min(left, _poll_timeout(generation_id))))
 
 
 def _poll_timeout(generation_id: UUID) -> float:
     if generation_id in logs:
         return HEARTBEAT_SECONDS
-    return POLL_SECONDS_WITH_BELL if settings.REDIS_URL else POLL_SECONDS
+    return POLL_SECONDS_WITH_REDIS if settings.REDIS_URL else POLL_SECONDS
 
 
 async def _wait_for_events(
@@ -265,14 +267,14 @@ async def _wait_for_events(
         return await _read(generation_id, after, on_abandoned)
     if log.is_unavailable:
         raise LogUnavailable
-    entries = _since(log.written, after)
-    return entries, bool(entries) and entries[-1].type == Type.DONE
+    events = _since(log.written, after)
+    return events, bool(events) and events[-1].type == Type.DONE
 
 
-def _since(written: list[LogEvent], after: int) -> list[LogEvent]:
-    if not written or written[-1].sequence <= after:
+def _since(events: list[LogEvent], after: int) -> list[LogEvent]:
+    if not events or events[-1].sequence <= after:
         return []
-    return written[max(0, after - written[0].sequence + 1) :]
+    return events[max(0, after - events[0].sequence + 1) :]
 
 
 @on_database_thread
@@ -285,21 +287,23 @@ def _read(
         return [], True
     if generation.is_running and generation.lease_until < timezone.now():
         on_abandoned(generation_id)
-    found = Event.objects.filter(generation=generation_id, sequence__gt=after)
-    rows = list(found.values_list("sequence", "type", "content", "data")[:AT_ONCE])
-    entries = [LogEvent(*row) for row in rows]
-    is_all = bool(entries) and entries[-1].type == Type.DONE
-    return _with_text(generation_id, entries), is_all or (not entries and not generation.is_running)
+    events = Event.objects.filter(generation=generation_id, sequence__gt=after)
+    rows = list(events.values_list("sequence", "type", "content", "data")[:AT_ONCE])
+    log_events = [LogEvent(*row) for row in rows]
+    is_all = bool(log_events) and log_events[-1].type == Type.DONE
+    return _with_text(generation_id, log_events), is_all or (
+        not log_events and not generation.is_running
+    )
 
 
-def _with_text(generation_id: UUID, entries: Iterable[LogEvent]) -> list[LogEvent]:
+def _with_text(generation_id: UUID, events: Iterable[LogEvent]) -> list[LogEvent]:
     """Give the final event its text, which the log does not keep twice."""
     return [
-        entry._replace(content=_text_of(generation_id)) if entry.type == Type.FINAL else entry
-        for entry in entries
+        event._replace(content=_text_of(generation_id)) if event.type == Type.FINAL else event
+        for event in events
     ]
 
 
 def _text_of(generation_id: UUID) -> str:
-    found = Generation.objects.filter(pk=generation_id).values_list("message__content", flat=True)
-    return found.first() or ""
+    texts = Generation.objects.filter(pk=generation_id).values_list("message__content", flat=True)
+    return texts.first() or ""

@@ -1,6 +1,6 @@
-"""Wakes whoever waits for news of an answer or of a chat, in this process and in all others.
+"""Wakes whoever waits for changes of an answer or of a chat, in this process and in all others.
 
-A ring carries no news, only a key: who hears it looks into the database. It may be lost, so
+A notification carries only a key: who gets it reads the database. It may be lost, so
 nobody waits for it alone. Other processes are reached through the channel layer, where there is
 one that they share; all keys of a moment go in one message.
 """
@@ -23,7 +23,7 @@ from proxy.common.runtime.per_loop import PerLoop
 
 GROUP = "alchemyst.bell"
 RETRY_SECONDS = 2.0
-# How late something new in a chat is noticed whose bell was not heard.
+# How late a change is noticed whose notification was lost.
 POLL_SECONDS, POLL_SECONDS_WITH_REDIS = 2.0, 15.0
 # So that a process does not wake itself a second time.
 PROCESS = secrets.token_hex(8)
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 class Subscription:
-    """Waits for one key; what rings between two waits is not missed."""
+    """Waits for some keys; what is published between two waits is not missed."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._is_awake = asyncio.Event()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a ring, for so long at most; say whether there was one."""
+        """Wait for a notification, for so long at most; say whether there was one."""
         try:
             async with asyncio.timeout(seconds):
                 await self._is_awake.wait()
@@ -62,17 +62,17 @@ _subscriptions: dict[str, set[Subscription]] = {}
 @contextmanager
 def subscribed(*keys: str) -> Iterator[Subscription]:
     """Listen for `keys` from now on, on the running loop."""
-    listener = Subscription()
+    subscription = Subscription()
     with _lock:
         for key in keys:
-            _subscriptions.setdefault(key, set()).add(listener)
+            _subscriptions.setdefault(key, set()).add(subscription)
     _bridges.get().listen()
     try:
-        yield listener
+        yield subscription
     finally:
         with _lock:
             for key in keys:
-                _subscriptions[key].discard(listener)
+                _subscriptions[key].discard(subscription)
                 if not _subscriptions[key]:
                     del _subscriptions[key]
 
@@ -83,26 +83,28 @@ def publish(*keys: str) -> None:
     loop = _running_loop()
     if loop is not None:
         _bridges.get().send(keys)
-    elif wire := _bridges.any():
-        wire.loop.call_soon_threadsafe(wire.send, keys)
+    elif bridge := _bridges.any():
+        bridge.loop.call_soon_threadsafe(bridge.send, keys)
 
 
 def poll_interval(most: float) -> float:
-    """Return how long to wait for a ring before one looks without it, `most` at most."""
+    """Return how long to wait for a notification before polling without one, `most` at most."""
     return min(POLL_SECONDS_WITH_REDIS if settings.REDIS_URL else POLL_SECONDS, most)
 
 
 async def close() -> None:
     """Stop listening to other processes on this loop."""
-    if wire := _bridges.pop():
-        await wire.close()
+    if bridge := _bridges.pop():
+        await bridge.close()
 
 
 def _publish_locally(keys: Iterable[str]) -> None:
     with _lock:
-        heard = [listener for key in keys for listener in _subscriptions.get(key, ())]
-    for listener in heard:
-        listener.wake()
+        subscriptions = [
+            subscription for key in keys for subscription in _subscriptions.get(key, ())
+        ]
+    for subscription in subscriptions:
+        subscription.wake()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -155,10 +157,10 @@ class RedisBridge:
         if self._breaker.fail():
             self._waiting.clear()
             kind = type(error).__name__
-            logger.warning("Redis takes no bell (%s): other processes look for themselves.", kind)
+            logger.warning("Redis takes no notifications (%s): other processes poll.", kind)
 
     async def _receive(self) -> None:
-        """Pass on what other processes ring, until cancelled."""
+        """Pass on what other processes publish, until cancelled."""
         task = asyncio.current_task()
         assert task is not None
         # Redis's client may swallow a cancellation that meets it while it connects.
@@ -169,11 +171,13 @@ class RedisBridge:
                     channel = await layer.new_channel()
                     await layer.group_add(GROUP, channel)
                 while not task.cancelling():
-                    told = await layer.receive(channel)
-                    if told["process"] != PROCESS:
-                        _publish_locally(told["keys"])
+                    message = await layer.receive(channel)
+                    if message["process"] != PROCESS:
+                        _publish_locally(message["keys"])
             except Exception as error:
-                logger.warning("No bell of other processes is heard: %s", type(error).__name__)
+                logger.warning(
+                    "Notifications of other processes are not received: %s", type(error).__name__
+                )
                 await asyncio.sleep(RETRY_SECONDS)
 
 

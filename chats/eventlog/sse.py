@@ -20,9 +20,9 @@ HEARTBEAT = b": still here\n\n"
 _encode = msgspec.json.Encoder().encode
 
 
-def format_event(entries: Iterable[LogEvent]) -> bytes:
-    """Return events as they go over the wire; nothing to tell is told by a comment."""
-    return b"".join(map(_event, entries)) or HEARTBEAT
+def format_event(events: Iterable[LogEvent]) -> bytes:
+    """Return events as they go over the wire; of none, a comment as a heartbeat."""
+    return b"".join(map(_event, events)) or HEARTBEAT
 
 
 def format_unavailable(message: str) -> bytes:
@@ -31,6 +31,6 @@ def format_unavailable(message: str) -> bytes:
     return b"data: " + _encode({"content": None, "error": error}) + b"\n\ndata: [DONE]\n\n"
 
 
-def _event(entry: LogEvent) -> bytes:
-    data = b"[DONE]" if entry.type == Type.DONE else _encode(entry.to_client())
-    return b"id: %d\ndata: %b\n\n" % (entry.sequence, data)
+def _event(event: LogEvent) -> bytes:
+    data = b"[DONE]" if event.type == Type.DONE else _encode(event.to_client())
+    return b"id: %d\ndata: %b\n\n" % (event.sequence, data)

@@ -9,9 +9,9 @@ from chats.imports.conversation import (
     Conversation,
     ImportedMessage,
     Unreadable,
+    as_dict,
+    as_list,
     key,
-    known,
-    listed,
     text,
     time,
 )
@@ -19,18 +19,18 @@ from chats.imports.conversation import (
 NAME = "ChatGPT"
 
 
-def recognises(found: dict[str, Any]) -> bool:
-    return isinstance(found.get("mapping"), dict)
+def recognises(data: dict[str, Any]) -> bool:
+    return isinstance(data.get("mapping"), dict)
 
 
-def read(found: dict[str, Any]) -> Conversation:
+def read(data: dict[str, Any]) -> Conversation:
     left_out: Counter[str] = Counter()
     messages = []
-    for node_key, raw in found["mapping"].items():
-        node = known(raw)
+    for node_key, raw in data["mapping"].items():
+        node = as_dict(raw)
         parent = key(node.get("parent"))
-        role, content = _message(known(node.get("message")), left_out)
-        message = known(node.get("message"))
+        role, content = _message(as_dict(node.get("message")), left_out)
+        message = as_dict(node.get("message"))
         messages.append(
             ImportedMessage(
                 key=node_key,
@@ -38,29 +38,29 @@ def read(found: dict[str, Any]) -> Conversation:
                 role=role,
                 content=content,
                 created=time(message.get("create_time")),
-                model=text(known(message.get("metadata")).get("model_slug"))[:200],
+                model=text(as_dict(message.get("metadata")).get("model_slug"))[:200],
             )
         )
     if not any(message.role for message in messages):
         raise Unreadable("It has no messages that could be imported.")
-    own_id = key(found.get("conversation_id")) or key(found.get("id"))
+    own_id = key(data.get("conversation_id")) or key(data.get("id"))
     return Conversation(
         origin=f"chatgpt:{own_id}" if own_id else "",
-        title=text(found.get("title")),
+        title=text(data.get("title")),
         messages=messages,
-        shown=key(found.get("current_node")),
-        created=time(found.get("create_time")),
-        updated=time(found.get("update_time")),
-        pinned=found.get("is_starred") is True or found.get("pinned_time") is not None,
-        archived=found.get("is_archived") is True,
+        shown=key(data.get("current_node")),
+        created=time(data.get("create_time")),
+        updated=time(data.get("update_time")),
+        pinned=data.get("is_starred") is True or data.get("pinned_time") is not None,
+        archived=data.get("is_archived") is True,
         notes=[f"{count} {what}" for what, count in left_out.items()],
     )
 
 
 def _message(message: dict[str, Any], left_out: Counter[str]) -> tuple[str, str]:
     """Return a node's role and text; no role if it is no message for people."""
-    role = known(message.get("author")).get("role")
-    metadata = known(message.get("metadata"))
+    role = as_dict(message.get("author")).get("role")
+    metadata = as_dict(message.get("metadata"))
     if not message or metadata.get("is_visually_hidden_from_conversation"):
         return "", ""
     if role not in ("user", "assistant", "system"):
@@ -69,12 +69,12 @@ def _message(message: dict[str, Any], left_out: Counter[str]) -> tuple[str, str]
     if message.get("recipient") not in (None, "all"):
         left_out["calls of tools"] += 1
         return "", ""
-    content = known(message.get("content"))
-    parts = [part for part in listed(content.get("parts")) if part]
-    written = [text(part) or text(known(part).get("text")) for part in parts]
-    if others := sum(not part for part in written):
+    content = as_dict(message.get("content"))
+    parts = [part for part in as_list(content.get("parts")) if part]
+    texts = [text(part) or text(as_dict(part).get("text")) for part in parts]
+    if others := sum(not part for part in texts):
         left_out["images, audio or files"] += others
-    said = "\n\n".join(part for part in written if part) or text(content.get("text"))
-    if (role == "system" and not said) or not said.strip():
+    joined = "\n\n".join(part for part in texts if part) or text(content.get("text"))
+    if (role == "system" and not joined) or not joined.strip():
         return "", ""
-    return role, said
+    return role, joined

@@ -96,10 +96,10 @@ def _plausible(moment: datetime) -> datetime | None:
     return moment if EARLIEST <= moment <= timezone.now() else None
 
 
-def known(value: Any) -> dict[str, Any]:
+def as_dict(value: Any) -> dict[str, Any]:
     """Return a value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

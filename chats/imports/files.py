@@ -61,8 +61,8 @@ def _values(text: bytes) -> list[msgspec.Raw]:
     # What is no list may be one object, or one on each line.
     with suppress(msgspec.DecodeError, UnicodeDecodeError):
         return _list.decode(text)
-    if found := values_in(text):
-        return found
+    if values := values_in(text):
+        return values
     raise Unreadable(_NO_JSON)
 
 
@@ -106,15 +106,17 @@ def _unpacked(file: bytes) -> Iterator[bytes]:
 
 def _promising(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     """Return the members with conversations; ChatGPT's zips hold much else as JSON."""
-    found = [
+    json_members = [
         member
         for member in members
         if member.filename.endswith((".json", ".jsonl")) and "__MACOSX" not in member.filename
     ]
-    if len(found) > MOST_MEMBERS:
+    if len(json_members) > MOST_MEMBERS:
         raise Unreadable(f"The zip has more than {MOST_MEMBERS} files.")
-    names = {member.filename: member.filename.rsplit("/", 1)[-1] for member in found}
-    named = [member for member in found if names[member.filename].startswith("conversations")]
-    if not found:
+    names = {member.filename: member.filename.rsplit("/", 1)[-1] for member in json_members}
+    conversation_members = [
+        member for member in json_members if names[member.filename].startswith("conversations")
+    ]
+    if not json_members:
         raise Unreadable("The zip has no JSON in it.")
-    return named or found
+    return conversation_members or json_members

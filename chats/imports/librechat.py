@@ -8,9 +8,9 @@ from chats.imports.conversation import (
     Conversation,
     ImportedMessage,
     Unreadable,
+    as_dict,
+    as_list,
     key,
-    known,
-    listed,
     text,
     time,
 )
@@ -20,43 +20,43 @@ NAME = "LibreChat"
 NO_PARENT = "00000000-0000-0000-0000-000000000000"
 
 
-def recognises(found: dict[str, Any]) -> bool:
-    messages = listed(found.get("messages"))
-    return "conversationId" in found and (
-        not messages or any("messageId" in known(message) for message in messages)
+def recognises(data: dict[str, Any]) -> bool:
+    messages = as_list(data.get("messages"))
+    return "conversationId" in data and (
+        not messages or any("messageId" in as_dict(message) for message in messages)
     )
 
 
-def read(found: dict[str, Any]) -> Conversation:
+def read(data: dict[str, Any]) -> Conversation:
     messages: list[ImportedMessage] = []
-    waiting: list[tuple[dict[str, Any], str | None]]
-    waiting = [(known(raw), None) for raw in reversed(listed(found.get("messages")))]
-    while waiting:
-        raw, holder = waiting.pop()
-        said = _message(raw, holder, place=len(messages))
-        messages.append(said)
-        children = reversed(listed(raw.get("children")))
-        waiting.extend((known(child), said.key) for child in children)
+    pending: list[tuple[dict[str, Any], str | None]]
+    pending = [(as_dict(raw), None) for raw in reversed(as_list(data.get("messages")))]
+    while pending:
+        raw, holder = pending.pop()
+        message = _message(raw, holder, index=len(messages))
+        messages.append(message)
+        children = reversed(as_list(raw.get("children")))
+        pending.extend((as_dict(child), message.key) for child in children)
     if not any(message.role for message in messages):
         raise Unreadable("It has no messages that could be imported.")
     times = [message.created for message in messages if message.created]
-    own_id = key(found.get("conversationId"))
+    own_id = key(data.get("conversationId"))
     return Conversation(
         origin=f"librechat:{own_id}" if own_id else "",
-        title=text(found.get("title")),
+        title=text(data.get("title")),
         messages=messages,
-        created=time(found.get("createdAt")) or min(times, default=None),
-        updated=time(found.get("updatedAt")) or max(times, default=None),
-        archived=found.get("isArchived") is True,
+        created=time(data.get("createdAt")) or min(times, default=None),
+        updated=time(data.get("updatedAt")) or max(times, default=None),
+        archived=data.get("isArchived") is True,
     )
 
 
-def _message(raw: dict[str, Any], holder: str | None, *, place: int) -> ImportedMessage:
+def _message(raw: dict[str, Any], holder: str | None, *, index: int) -> ImportedMessage:
     content = text(raw.get("text")) or _parts(raw.get("content"))
     parent = key(raw.get("parentMessageId"))
     is_user = raw.get("isCreatedByUser") is True or text(raw.get("sender")).lower() == "user"
     return ImportedMessage(
-        key=key(raw.get("messageId")) or f"place {place}",
+        key=key(raw.get("messageId")) or f"place {index}",
         parent=holder or (None if parent == NO_PARENT else parent),
         role=("user" if is_user else "assistant") if content.strip() else "",
         content=content,
@@ -68,7 +68,7 @@ def _message(raw: dict[str, Any], holder: str | None, *, place: int) -> Imported
 def _parts(content: Any) -> str:
     """Return the text of a message in parts, whose text may be an object again."""
     texts = []
-    for part in map(known, listed(content)):
-        said = part.get("text")
-        texts.append(text(said) or text(known(said).get("value")))
+    for part in map(as_dict, as_list(content)):
+        value = part.get("text")
+        texts.append(text(value) or text(as_dict(value).get("value")))
     return "\n\n".join(filter(None, texts))

@@ -8,9 +8,9 @@ from chats.imports.conversation import (
     Conversation,
     ImportedMessage,
     Unreadable,
+    as_dict,
+    as_list,
     key,
-    known,
-    listed,
     text,
     time,
 )
@@ -18,34 +18,34 @@ from chats.imports.conversation import (
 NAME = "Open WebUI"
 
 
-def recognises(found: dict[str, Any]) -> bool:
-    chat = known(found.get("chat")) or found
-    return isinstance(known(chat.get("history")).get("messages"), dict) or (
-        isinstance(found.get("chat"), dict) and isinstance(chat.get("messages"), list)
+def recognises(data: dict[str, Any]) -> bool:
+    chat = as_dict(data.get("chat")) or data
+    return isinstance(as_dict(chat.get("history")).get("messages"), dict) or (
+        isinstance(data.get("chat"), dict) and isinstance(chat.get("messages"), list)
     )
 
 
-def read(found: dict[str, Any]) -> Conversation:
-    chat = known(found.get("chat")) or found
-    history = known(chat.get("history"))
-    raw = known(history.get("messages"))
+def read(data: dict[str, Any]) -> Conversation:
+    chat = as_dict(data.get("chat")) or data
+    history = as_dict(chat.get("history"))
+    raw = as_dict(history.get("messages"))
     if raw:
-        messages = [_message(name, known(message)) for name, message in raw.items()]
+        messages = [_message(name, as_dict(message)) for name, message in raw.items()]
     else:
         # Old exports have only the list that was shown.
-        messages = _in_a_row([known(message) for message in listed(chat.get("messages"))])
+        messages = _in_a_row([as_dict(message) for message in as_list(chat.get("messages"))])
     if not any(message.role for message in messages):
         raise Unreadable("It has no messages that could be imported.")
-    own_id = key(found.get("id")) or key(chat.get("id"))
+    own_id = key(data.get("id")) or key(chat.get("id"))
     return Conversation(
         origin=f"openwebui:{own_id}" if own_id else "",
-        title=text(found.get("title")) or text(chat.get("title")),
+        title=text(data.get("title")) or text(chat.get("title")),
         messages=messages,
         shown=key(history.get("currentId")),
-        created=time(found.get("created_at")) or time(chat.get("timestamp")),
-        updated=time(found.get("updated_at")),
-        pinned=found.get("pinned") is True,
-        archived=found.get("archived") is True,
+        created=time(data.get("created_at")) or time(chat.get("timestamp")),
+        updated=time(data.get("updated_at")),
+        pinned=data.get("pinned") is True,
+        archived=data.get("archived") is True,
     )
 
 
@@ -64,14 +64,14 @@ def _message(name: str, message: dict[str, Any]) -> ImportedMessage:
 
 
 def _in_a_row(messages: list[dict[str, Any]]) -> list[ImportedMessage]:
-    said = []
-    for place, message in enumerate(messages):
-        said.append(_message(str(place), message))
-        said[-1].parent = str(place - 1) if place else None
-    return said
+    imported = []
+    for index, message in enumerate(messages):
+        imported.append(_message(str(index), message))
+        imported[-1].parent = str(index - 1) if index else None
+    return imported
 
 
 def _text_of(content: Any) -> str:
     if isinstance(content, list):
-        return "\n\n".join(filter(None, (text(known(part).get("text")) for part in content)))
+        return "\n\n".join(filter(None, (text(as_dict(part).get("text")) for part in content)))
     return text(content)

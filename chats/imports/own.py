@@ -9,8 +9,8 @@ from chats.imports.conversation import (
     Conversation,
     ImportedMessage,
     Unreadable,
+    as_dict,
     key,
-    known,
     text,
     time,
 )
@@ -22,49 +22,49 @@ LONGEST_METADATA = 20_000
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 
 
-def recognises(found: dict[str, Any]) -> bool:
-    return isinstance(found.get("messages"), list) and "conversationId" not in found
+def recognises(data: dict[str, Any]) -> bool:
+    return isinstance(data.get("messages"), list) and "conversationId" not in data
 
 
-def read(found: dict[str, Any]) -> Conversation:
+def read(data: dict[str, Any]) -> Conversation:
     messages: list[ImportedMessage] = []
     keys: set[str] = set()
-    for place, raw in enumerate(map(known, found["messages"])):
-        said = _message(raw, place, before=messages[-1].key if messages else None)
-        if said.key in keys:
+    for index, raw in enumerate(map(as_dict, data["messages"])):
+        message = _message(raw, index, before=messages[-1].key if messages else None)
+        if message.key in keys:
             raise Unreadable("Two of its messages have the same id.")
-        keys.add(said.key)
-        messages.append(said)
-    own_id = key(found.get("id"))
-    scope = text(found.get("scope"))
+        keys.add(message.key)
+        messages.append(message)
+    own_id = key(data.get("id"))
+    scope = text(data.get("scope"))
     return Conversation(
-        origin=text(found.get("origin"))[:200] or (f"alchemyst:{own_id}" if own_id else ""),
+        origin=text(data.get("origin"))[:200] or (f"alchemyst:{own_id}" if own_id else ""),
         own_id=own_id or "",
-        title=text(found.get("title")),
+        title=text(data.get("title")),
         messages=messages,
-        shown=key(found.get("shownMessageId")),
-        created=time(found.get("createdAt")),
-        updated=time(found.get("updatedAt")),
-        pinned=found.get("pinned") is True,
-        archived=found.get("archived") is True,
-        persona=text(found.get("persona")),
+        shown=key(data.get("shownMessageId")),
+        created=time(data.get("createdAt")),
+        updated=time(data.get("updatedAt")),
+        pinned=data.get("pinned") is True,
+        archived=data.get("archived") is True,
+        persona=text(data.get("persona")),
         fields={
-            "username": text(found.get("username"))[:150],
-            "source": text(found.get("source"))[:100],
+            "username": text(data.get("username"))[:150],
+            "source": text(data.get("source"))[:100],
             "scope": scope if scope in SCOPES else "internal",
-            "relevance": text(found.get("relevance"))[:20],
+            "relevance": text(data.get("relevance"))[:20],
         },
     )
 
 
-def _message(raw: dict[str, Any], place: int, *, before: str | None) -> ImportedMessage:
+def _message(raw: dict[str, Any], index: int, *, before: str | None) -> ImportedMessage:
     content = raw.get("content")
     if isinstance(content, list):
-        content = "\n\n".join(filter(None, (text(known(part).get("text")) for part in content)))
+        content = "\n\n".join(filter(None, (text(as_dict(part).get("text")) for part in content)))
     fate = text(raw.get("fate"))
     own_key = key(raw.get("id"))
     return ImportedMessage(
-        key=own_key or f"place {place}",
+        key=own_key or f"place {index}",
         # Without a parent named, a message follows the one before it.
         parent=key(raw["parentId"]) if "parentId" in raw else before,
         role=_ROLES.get(text(raw.get("role")), ""),
@@ -79,6 +79,6 @@ def _message(raw: dict[str, Any], place: int, *, before: str | None) -> Imported
 
 def _metadata(value: Any) -> dict[str, Any]:
     """Return what was kept with a message, if it is of a size that we would have kept."""
-    written = json.dumps(known(value))
-    sound = len(written) <= LONGEST_METADATA and "\\u0000" not in written
-    return known(value) if sound else {}
+    encoded = json.dumps(as_dict(value))
+    is_sound = len(encoded) <= LONGEST_METADATA and "\\u0000" not in encoded
+    return as_dict(value) if is_sound else {}

@@ -13,7 +13,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from chats.imports import chatgpt, files, librechat, openwebui, own, trees
-from chats.imports.conversation import Conversation, Unreadable, known
+from chats.imports.conversation import Conversation, Unreadable, as_dict
 from chats.models import Branch, Chat, ImportJob, Message
 from chats.models.chat import AT_ONCE
 from personas.models import DEFAULT, Persona, PersonaVersion
@@ -59,18 +59,18 @@ class Import:
 
     def run(self) -> None:
         """Import what is in the file, from where it stopped. Raises Unreadable for no export."""
-        job, place = self.job, 0
-        seen = 0
-        for found in files.conversations(bytes(job.file())):
-            seen += len(found)
-            job.total = max(job.total, min(seen, MOST_CONVERSATIONS))
-            for raw in found:
-                place += 1
-                if place > MOST_CONVERSATIONS:
+        job, index = self.job, 0
+        count = 0
+        for raw_conversations in files.conversations(bytes(job.file())):
+            count += len(raw_conversations)
+            job.total = max(job.total, min(count, MOST_CONVERSATIONS))
+            for raw in raw_conversations:
+                index += 1
+                if index > MOST_CONVERSATIONS:
                     raise Unreadable(f"It has more than {MOST_CONVERSATIONS} conversations.")
-                if place > job.processed:
+                if index > job.processed:
                     self.take(raw)
-        if not seen:
+        if not count:
             raise Unreadable("It has no conversations.")
 
     def take(self, raw: msgspec.Raw) -> None:
@@ -99,11 +99,11 @@ class Import:
     def read(self, raw: bytes) -> Conversation:
         if len(raw) > MOST_BYTES:
             raise Unreadable(f"It is larger than {MOST_BYTES // 1024 // 1024} MiB.")
-        found = known(msgspec.json.decode(raw))
-        reader = next((each for each in READERS if each.recognises(found)), None)
+        data = as_dict(msgspec.json.decode(raw))
+        reader = next((each for each in READERS if each.recognises(data)), None)
         if reader is None:
             raise Unreadable("It is no conversation of a known kind.")
-        conversation: Conversation = reader.read(found)
+        conversation: Conversation = reader.read(data)
         if len(conversation.messages) > MOST_MESSAGES:
             raise Unreadable(f"It has more than {MOST_MESSAGES} messages.")
         self.job.format = reader.NAME
@@ -117,26 +117,26 @@ class Import:
         """Write the chat; raises Unreadable if it is there, IntegrityError if it just came."""
         self.refuse_known(conversation)
         chat = self.chat(conversation)
-        made = trees.rows(chat, conversation, self.personas)
-        chat.updated = conversation.updated or max(each.created for each in made.messages)
+        rows = trees.rows(chat, conversation, self.personas)
+        chat.updated = conversation.updated or max(each.created for each in rows.messages)
         chat.save(force_insert=True)
-        Branch.objects.bulk_create(made.branches)
-        Message.objects.bulk_create(made.messages, batch_size=AT_ONCE)
-        chat.show(made.shown)
+        Branch.objects.bulk_create(rows.branches)
+        Message.objects.bulk_create(rows.messages, batch_size=AT_ONCE)
+        chat.show(rows.shown)
         self.job.imported += 1
-        self.job.messages += len(made.messages)
+        self.job.messages += len(rows.messages)
         for note in conversation.notes:
             self.job.note(chat.title, f"Left out of it: {note}.")
 
     def refuse_known(self, conversation: Conversation) -> None:
         chats = Chat.objects.filter(owner=self.job.owner_id)
-        known_before = chats.filter(origin=conversation.origin)
+        imported = chats.filter(origin=conversation.origin)
         if own_id := _uuid(conversation.own_id):
-            known_before |= chats.filter(pk=own_id)
-        found = known_before.first()
-        if found and found.deleted_at:
+            imported |= chats.filter(pk=own_id)
+        chat = imported.first()
+        if chat and chat.deleted_at:
             raise Unreadable("It was imported before, and is in the trash: restore it there.")
-        if found:
+        if chat:
             raise Unreadable(BEFORE)
 
     def chat(self, conversation: Conversation) -> Chat:

@@ -26,40 +26,42 @@ def rows(
 ) -> Rows:
     """Return the branches and messages of a conversation. Raises Unreadable if there are none.
 
-    What is no message is left out, and its answers stand after what it answered. A parent that is
-    not there is none; what goes round in a circle is left out.
+    A node that is no message is left out, and its answers stand after what it answered. A missing
+    parent counts as none; cycles are left out.
     """
-    children, shown = _kept(conversation)
-    path = _path_to(shown, children)
+    children, shown_key = _children_of(conversation)
+    path = _path_to(shown_key, children)
     when = conversation.created or chat.created
     trunk = Branch(chat=chat)
     branches, messages = [trunk], []
     last_branch = trunk
-    waiting: list[tuple[ImportedMessage, Message | None, Branch]] = []
+    pending: list[tuple[ImportedMessage, Message | None, Branch]] = []
 
     def follow(after: str | None, parent: Message | None, branch: Branch) -> None:
         """What comes next on this branch, and each other that stands in its place on its own."""
         heirs = children.get(after, [])
-        heir = next((said for said in heirs if said.key in path), heirs[-1] if heirs else None)
-        for said in reversed(heirs):
+        heir = next(
+            (imported for imported in heirs if imported.key in path), heirs[-1] if heirs else None
+        )
+        for imported in reversed(heirs):
             own = branch
-            if said is not heir:
+            if imported is not heir:
                 own = Branch(
                     chat=chat, parent=branch, position=parent.position + 1 if parent else 0
                 )
-            waiting.append((said, parent, own))
+            pending.append((imported, parent, own))
 
     follow(None, None, trunk)
-    while waiting:
-        said, parent, branch = waiting.pop()
+    while pending:
+        imported, parent, branch = pending.pop()
         if branch is not trunk and branch is not (parent and parent.branch):
             branches.append(branch)
-        when = said.created or when
-        message = _message(chat, said, parent, branch, when, personas)
+        when = imported.created or when
+        message = _message(chat, imported, parent, branch, when, personas)
         messages.append(message)
-        if said.key == shown:
+        if imported.key == shown_key:
             last_branch = branch
-        follow(said.key, message, branch)
+        follow(imported.key, message, branch)
     if not messages:
         raise Unreadable("It has no messages that could be imported.")
     return Rows(branches, messages, last_branch)
@@ -67,7 +69,7 @@ def rows(
 
 def _message(
     chat: Chat,
-    said: ImportedMessage,
+    imported: ImportedMessage,
     parent: Message | None,
     branch: Branch,
     when: datetime,
@@ -78,59 +80,59 @@ def _message(
         branch=branch,
         parent=parent,
         position=parent.position + 1 if parent else 0,
-        role=said.role,
-        content=said.content,
+        role=imported.role,
+        content=imported.content,
         created=when,
-        persona_version=personas.get(said.persona),
-        model=said.model,
-        fate=said.fate,
-        metadata=said.metadata,
+        persona_version=personas.get(imported.persona),
+        model=imported.model,
+        fate=imported.fate,
+        metadata=imported.metadata,
     )
 
 
-def _kept(conversation: Conversation) -> tuple[Children, str | None]:
+def _children_of(conversation: Conversation) -> tuple[Children, str | None]:
     """Return the messages by what they answer, and the key of the last one that is shown."""
-    all_said = {said.key: said for said in conversation.messages}
-    answered = _Answered(all_said)
+    by_key = {message.key: message for message in conversation.messages}
+    answered = _Answered(by_key)
     children: Children = defaultdict(list)
-    for said in all_said.values():
-        if said.role:
-            children[answered.by(said)].append(said)
-    shown = all_said.get(conversation.shown or "")
-    if shown and not shown.role:
-        shown = all_said.get(answered.by(shown) or "")
-    if shown is None:
-        shown = next((said for said in reversed(all_said.values()) if said.role), None)
-    return children, shown.key if shown else None
+    for message in by_key.values():
+        if message.role:
+            children[answered.by(message)].append(message)
+    last = by_key.get(conversation.shown or "")
+    if last and not last.role:
+        last = by_key.get(answered.by(last) or "")
+    if last is None:
+        last = next((message for message in reversed(by_key.values()) if message.role), None)
+    return children, last.key if last else None
 
 
 class _Answered:
-    """Finds the message that another one answers, past all that is none; each way is gone once."""
+    """Finds what a message answers, past nodes that are no messages; walks each path once."""
 
-    def __init__(self, all_said: dict[str, ImportedMessage]) -> None:
-        self._all = all_said
-        self._found: dict[str, str | None] = {}
+    def __init__(self, by_key: dict[str, ImportedMessage]) -> None:
+        self._all = by_key
+        self._keys: dict[str, str | None] = {}
 
-    def by(self, said: ImportedMessage) -> str | None:
-        """Return its key; None at the beginning, and where the way goes round in a circle."""
+    def by(self, message: ImportedMessage) -> str | None:
+        """Return its key; None at the beginning, and where the parents form a cycle."""
         passed: list[str] = []
-        parent = self._all.get(said.parent or "")
-        while parent is not None and not parent.role and parent.key not in self._found:
-            self._found[parent.key] = None
+        parent = self._all.get(message.parent or "")
+        while parent is not None and not parent.role and parent.key not in self._keys:
+            self._keys[parent.key] = None
             passed.append(parent.key)
             parent = self._all.get(parent.parent or "")
-        found = None
+        answered_key = None
         if parent is not None:
-            found = parent.key if parent.role else self._found[parent.key]
-        self._found.update(dict.fromkeys(passed, found))
-        return found
+            answered_key = parent.key if parent.role else self._keys[parent.key]
+        self._keys.update(dict.fromkeys(passed, answered_key))
+        return answered_key
 
 
-def _path_to(shown: str | None, children: Children) -> set[str]:
-    """Return the keys from the beginning to `shown`."""
-    parents = {said.key: parent for parent, answers in children.items() for said in answers}
+def _path_to(key: str | None, children: Children) -> set[str]:
+    """Return the keys from the beginning to `key`."""
+    parents = {message.key: parent for parent, answers in children.items() for message in answers}
     path: set[str] = set()
-    while shown is not None and shown not in path:
-        path.add(shown)
-        shown = parents.get(shown)
+    while key is not None and key not in path:
+        path.add(key)
+        key = parents.get(key)
     return path

@@ -29,7 +29,7 @@ class Branch(models.Model):
         return {branch.pk: branch for branch in Branch.objects.filter(chat=chat_id).order_by("pk")}
 
     def path_filter(self, first: int = 0, end: int | None = None) -> Q:
-        """The condition that a message lies on the way to the end of this branch.
+        """The condition that a message lies on the path to the end of this branch.
 
         `first` and `end` (which is outside) bound its position. With both known, or a chat of one
         branch, the database reads an index, however long the chat is.
@@ -40,8 +40,8 @@ class Branch(models.Model):
             ends = [each for each in (stops, end) if each is not None]
             if ends and min(ends) <= low:
                 continue
-            stretch = Q(branch=branch_id, position__gte=low)
-            condition |= stretch & Q(position__lt=min(ends)) if ends else stretch
+            segment = Q(branch=branch_id, position__gte=low)
+            condition |= segment & Q(position__lt=min(ends)) if ends else segment
         return condition
 
     def last_position(self) -> int:
@@ -50,7 +50,7 @@ class Branch(models.Model):
         return self.position - 1 if last is None else last
 
     def segments(self, branches: dict[Any, Branch]) -> Iterator[tuple[Any, int, int | None]]:
-        """Yield branch, first position and end of each stretch, from the last to the first."""
+        """Yield branch, first position and end of each segment, from the last to the first."""
         branch: Branch | None = branches.get(self.pk, self)
         end: int | None = None
         while branch is not None:

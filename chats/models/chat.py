@@ -75,8 +75,8 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         query = Query.of(words)
         if not query:
             return self.none()
-        said = Message.objects.filter(chat__in=self.values("pk"), content__words=query)
-        return self.filter(Q(title__words=query) | Q(pk__in=said.values("chat")))
+        matching = Message.objects.filter(chat__in=self.values("pk"), content__words=query)
+        return self.filter(Q(title__words=query) | Q(pk__in=matching.values("chat")))
 
     def in_sidebar_order(self) -> ChatQuerySet:
         return self.order_by("-is_pinned", "-updated", "-pk")
@@ -190,11 +190,11 @@ class Chat(models.Model):
         self._change(title=title, has_own_title=bool(title))
 
     def pin(self, is_pinned: bool | None = None) -> None:
-        """Pin it, or take the pin off; without a wish, whichever it is not."""
+        """Pin it, or take the pin off; without a value, toggle it."""
         self._change(is_pinned=~F("is_pinned") if is_pinned is None else is_pinned)
 
     def archive(self, is_archived: bool | None = None) -> None:
-        """Take it out of the list, or put it back; without a wish, whichever it is not."""
+        """Take it out of the list, or put it back; without a value, toggle it."""
         self._change(is_archived=~F("is_archived") if is_archived is None else is_archived)
 
     def set_mode(self, mode: str) -> None:
@@ -281,15 +281,15 @@ class Chat(models.Model):
 
     @transaction.atomic
     def fork(self, *, at: Message, title: str = "") -> Chat:
-        """Return a new chat with the messages on the way to `at`, and that one.
+        """Return a new chat with the messages up to and including `at`.
 
         Raises BeingAnswered, or TooLong for more than may be copied.
         """
         Chat.objects.select_for_update().get(pk=self.pk)
         if self.generations.running().exists():
             raise BeingAnswered
-        kept = self.messages_on(at.branch, end=at.position + 1)
-        if at.position >= MOST_COPIED_MESSAGES or kept.characters() > MOST_COPIED_CHARACTERS:
+        copied = self.messages_on(at.branch, end=at.position + 1)
+        if at.position >= MOST_COPIED_MESSAGES or copied.characters() > MOST_COPIED_CHARACTERS:
             raise TooLong
         fork = Chat.objects.create(
             owner_id=self.owner_id,
@@ -302,7 +302,7 @@ class Chat(models.Model):
             source=self.source,
             forked_from=at,
         )
-        fork.bulk_append(message.copied() for message in kept.iterator(AT_ONCE))
+        fork.bulk_append(message.copied() for message in copied.iterator(AT_ONCE))
         return fork
 
     def append(self, role: str, content: str, **fields: Any) -> Message:

@@ -95,21 +95,21 @@ class ImportJob(models.Model):
 
     @classmethod
     @transaction.atomic
-    def begin(cls, owner_id: Any, pieces: Iterable[bytes]) -> ImportJob:
+    def begin(cls, owner_id: Any, chunks: Iterable[bytes]) -> ImportJob:
         """Keep a file to be imported. Raises IntegrityError while another one is not finished."""
         job = cls.objects.create(owner_id=owner_id, lease_until=timezone.now() + LEASE)
-        for number, piece in enumerate(pieces):
-            job.size += len(piece)
-            ImportPart.objects.create(job=job, number=number, data=zlib.compress(piece, 1))
+        for number, chunk in enumerate(chunks):
+            job.size += len(chunk)
+            ImportPart.objects.create(job=job, number=number, data=zlib.compress(chunk, 1))
         job.save(update_fields=["size"])
         return job
 
     def file(self) -> bytearray:
         """Return the whole file."""
-        found = bytearray()
+        content = bytearray()
         for part in self.parts.order_by("number").iterator(1):
-            found += zlib.decompress(part.data)
-        return found
+            content += zlib.decompress(part.data)
+        return content
 
     def skip(self, title: str, reason: str) -> None:
         """Note that a conversation was left out."""
@@ -117,7 +117,7 @@ class ImportJob(models.Model):
         self.note(title, reason)
 
     def note(self, title: str, reason: str) -> None:
-        """Tell why something was left out, a conversation or a part of one."""
+        """Report why something was left out, a conversation or a part of one."""
         if len(self.skips) < MOST_SKIPS_TOLD:
             self.skips.append({"title": title[:200], "reason": reason[:300]})
 

@@ -46,7 +46,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """What one side said. An answer exists from the moment that it was asked for."""
+    """What one side said. An answer exists from the moment that it was requested."""
 
     class Role(models.TextChoices):
         SYSTEM = "system"
@@ -82,7 +82,7 @@ class Message(models.Model):
     )
     metadata = models.JSONField(default=dict, blank=True)
 
-    standing: Alternatives
+    siblings: Alternatives
     """Where it was asked for (chats.reading.message_window)."""
 
     objects = MessageQuerySet.as_manager()

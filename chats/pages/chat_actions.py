@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from chats.models import Chat
 from chats.models.chat import LONGEST_TITLE, BeingAnswered, TitleTooLong, TooLong, UnknownMode
-from chats.pages.chat import found
+from chats.pages.chat import get_chat
 from chats.pages.form_data import post_id, post_text
 from proxy.common.access import user_of
 
@@ -23,7 +23,7 @@ from proxy.common.access import user_of
 @login_required
 @require_POST
 def rename(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    chat = found(request, chat_id)
+    chat = get_chat(request, chat_id)
     try:
         # One character more is read, so that what is too long is refused and not cut.
         chat.rename(post_text(request, "title", LONGEST_TITLE + 1))
@@ -35,7 +35,7 @@ def rename(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def pin(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    found(request, chat_id).pin()
+    get_chat(request, chat_id).pin()
     return back(request, chat_id)
 
 
@@ -43,10 +43,10 @@ def pin(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @require_POST
 def archive(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Take a chat out of the list, or put it back; it stays in the search."""
-    chat = found(request, chat_id)
+    chat = get_chat(request, chat_id)
     chat.archive()
-    said = gettext("Archived.") if chat.is_archived else gettext("Taken out of the archive.")
-    messages.success(request, said, extra_tags=reverse("chat-archive", args=[chat_id]))
+    text = gettext("Archived.") if chat.is_archived else gettext("Taken out of the archive.")
+    messages.success(request, text, extra_tags=reverse("chat-archive", args=[chat_id]))
     return back(request, chat_id)
 
 
@@ -54,7 +54,7 @@ def archive(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @require_POST
 def relevance(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Choose how strictly this chat is filtered; empty leaves that to the persona."""
-    chat = found(request, chat_id)
+    chat = get_chat(request, chat_id)
     try:
         chat.set_mode(request.POST.get("relevance", ""))
     except UnknownMode:
@@ -66,7 +66,7 @@ def relevance(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @require_POST
 def fork(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Copy a chat into a new one, up to a message or as a whole."""
-    chat = found(request, chat_id)
+    chat = get_chat(request, chat_id)
     at = (
         get_object_or_404(chat.messages, pk=post_id(request, "message"))
         if "message" in request.POST
@@ -75,14 +75,14 @@ def fork(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     if at is None:
         return redirect("chat-open", chat_id)
     try:
-        made = chat.fork(at=at)
+        copy = chat.fork(at=at)
     except BeingAnswered:
         messages.error(request, gettext("Wait for the answer, or stop it, then fork."))
     except TooLong:
         messages.error(request, gettext("So much can't be copied. Fork at an earlier message."))
     else:
         messages.success(request, gettext("This is a copy. The chat it came from is unchanged."))
-        return redirect("chat-open", made.pk)
+        return redirect("chat-open", copy.pk)
     return redirect("chat-open", chat_id)
 
 
@@ -90,11 +90,11 @@ def fork(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 @require_POST
 def delete(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Put a chat into the trash, with a way back."""
-    found(request, chat_id).move_to_trash()
+    get_chat(request, chat_id).move_to_trash()
     undo = reverse("chat-restore", args=[chat_id])
     messages.success(request, gettext("Deleted. It stays in the trash for 30 days."), undo)
-    shown = request.headers.get("Referer", "").rstrip("/").endswith(str(chat_id))
-    return redirect("chat") if shown else back(request, chat_id)
+    is_on_its_page = request.headers.get("Referer", "").rstrip("/").endswith(str(chat_id))
+    return redirect("chat") if is_on_its_page else back(request, chat_id)
 
 
 @login_required
@@ -107,8 +107,8 @@ def restore(request: HttpRequest, chat_id: UUID) -> HttpResponse:
 
 def back(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Return to the page that a form stood on, if it is one of ours."""
-    page = request.headers.get("Referer", "")
-    ours = url_has_allowed_host_and_scheme(
-        page, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    url = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(
+        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return redirect(page) if page and ours else redirect("chat-open", chat_id)
+    return redirect(url) if url and is_ours else redirect("chat-open", chat_id)

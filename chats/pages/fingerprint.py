@@ -1,4 +1,4 @@
-"""What tells a chat from what it was a moment ago, for a page that wants to show it as it is."""
+"""The fingerprint of a chat: it changes when a page of the chat would have to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ChatFingerprint:
 
     @property
     def etag(self) -> str:
-        """What a page remembers of it: another look has another mark."""
+        """What a page remembers of it: where it would look different, this differs."""
         return blake2b(repr(astuple(self)).encode(), digest_size=8).hexdigest()
 
 

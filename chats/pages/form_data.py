@@ -16,7 +16,7 @@ def post_text(request: HttpRequest, name: str, longest: int) -> str:
 
 def post_id(request: HttpRequest, name: str) -> UUID:
     """Return a field's id; raises Http404 for what is none, as for one that leads nowhere."""
-    found = id_in(request.POST.get(name, ""))
-    if found is None:
+    id = id_in(request.POST.get(name, ""))
+    if id is None:
         raise Http404
-    return found
+    return id

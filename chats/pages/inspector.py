@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from chats.models import Generation, Message
 from proxy.filtering import inspector
 
-# The page of a long chat stays small: the rest is asked for.
+# The page of a long chat stays small: the rest is loaded on request.
 AT_ONCE = 40
 # A fate that a person chose stands in the log as one of its own.
 _DROPPED = ("dropped", "excluded")
@@ -32,21 +32,21 @@ def inspector_view_of(
 ) -> ChatInspectorView | None:
     """Return what the inspector shows of an answer; None where nothing is known."""
     context = generation.context
-    told: list[dict[str, Any]] = context.get("messages", [])
-    if not told:
+    sent_messages: list[dict[str, Any]] = context.get("messages", [])
+    if not sent_messages:
         return None
-    first = 0 if everything else max(0, len(told) - AT_ONCE)
-    rows = told[first:]
-    said = Message.objects.filter(pk__in=[row["id"] for row in rows if row.get("id")])
-    known = {str(pk): rest for pk, *rest in said.values_list("pk", "content", "fate")}
-    listed = [
-        _message(index, row, *known.get(str(row.get("id")), ("", "")))
+    first = 0 if everything else max(0, len(sent_messages) - AT_ONCE)
+    rows = sent_messages[first:]
+    messages = Message.objects.filter(pk__in=[row["id"] for row in rows if row.get("id")])
+    contents = {str(pk): rest for pk, *rest in messages.values_list("pk", "content", "fate")}
+    lines = [
+        _message(index, row, *contents.get(str(row.get("id")), ("", "")))
         for index, row in enumerate(rows, start=first)
     ]
     if tokens := context.get("instructions"):
-        listed.insert(0, _instructions(generation, tokens))
+        lines.insert(0, _instructions(generation, tokens))
     return ChatInspectorView(
-        messages=listed,
+        messages=lines,
         tokens_before=context.get("tokensBefore", 0),
         tokens_sent=context.get("tokensAfter", 0),
         generation=generation.pk,

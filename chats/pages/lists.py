@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from chats.models import Chat
 from chats.models.chat import ChatQuerySet
-from chats.pages.sidebar import grouped, listed, paged, zone_of
+from chats.pages.sidebar import get_page, grouped, sidebar_context, zone_of
 from proxy.common.access import user_of
 
 AT_ONCE = 50
@@ -26,7 +26,7 @@ AT_ONCE = 50
 @require_GET
 def more(request: HttpRequest) -> HttpResponse:
     """The next rows of the sidebar."""
-    parts = listed(request, request.GET.get("cursor", ""), request.GET.get("last", ""))
+    parts = sidebar_context(request, request.GET.get("cursor", ""), request.GET.get("last", ""))
     return render(request, "chats/sidebar_chats.html", parts)
 
 
@@ -60,11 +60,11 @@ def _list(
     request: HttpRequest, chats: ChatQuerySet, template: str, parts: dict[str, object]
 ) -> HttpResponse:
     """Show a page of chats by the day."""
-    found, following = paged(chats.with_state(), request.GET.get("cursor", ""), AT_ONCE)
-    asked = {name: value for name, value in request.GET.items() if name != "cursor"}
-    query = urlencode(asked | {"cursor": following or ""})
+    page, following = get_page(chats.with_state(), request.GET.get("cursor", ""), AT_ONCE)
+    parameters = {name: value for name, value in request.GET.items() if name != "cursor"}
+    query = urlencode(parameters | {"cursor": following or ""})
     parts |= {
-        "groups": grouped(found, timezone.now().astimezone(zone_of(request))),
+        "groups": grouped(page, timezone.now().astimezone(zone_of(request))),
         "more": f"{request.path}?{query}" if following else "",
     }
     return render(request, template, parts)

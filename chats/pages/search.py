@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from chats.models import Chat
-from chats.pages.sidebar import paged
+from chats.pages.sidebar import get_page
 from chats.reading.search_matches import attach_matches
 from chats.search.query import Query
 from proxy.common.access import user_of
@@ -27,13 +27,13 @@ def search(request: HttpRequest) -> HttpResponse:
     """What is found in titles and messages; a script gets the rows alone."""
     words = request.GET.get("q", "").strip()
     cursor = request.GET.get("cursor", "")
-    chats, following = paged(Chat.objects.of(user_of(request)).about(words), cursor, AT_ONCE)
+    chats, following = get_page(Chat.objects.of(user_of(request)).about(words), cursor, AT_ONCE)
     attach_matches(chats, Query.of(words))
     query = urlencode({"q": words, "cursor": following or ""})
     parts = {
         "words": words,
-        "found": chats,
+        "chats": chats,
         "more": f"{reverse('search')}?{query}" if following else "",
     }
     is_typing = "HX-Request" in request.headers
-    return render(request, "chats/found.html" if is_typing else "chats/search.html", parts)
+    return render(request, "chats/search_results.html" if is_typing else "chats/search.html", parts)

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from chats.models import Chat, Message, Share
-from chats.pages.chat import found
+from chats.pages.chat import get_chat
 from chats.rendering import rendered
 from proxy.common.access import user_of
 
@@ -32,7 +32,7 @@ def share(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """Make a copy of the branch that is shown, for whoever has its address."""
     if not settings.CHAT_SHARING:
         raise PermissionDenied(gettext("Sharing is switched off here."))
-    chat = found(request, chat_id)
+    chat = get_chat(request, chat_id)
     life = LIVES.get(request.POST.get("life", ""))
     copied = [_copied(message) for message in _last(chat) if message.content]
     if not copied:
@@ -78,11 +78,13 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     """A shared chat, for anybody who has its address."""
     open_now = Share.objects.open_now() if settings.CHAT_SHARING else Share.objects.none()
     copy = get_object_or_404(open_now, token=token)
-    said = [
+    copied_messages = [
         each | {"html": rendered(each["content"]) if each["role"] == "assistant" else ""}
         for each in copy.messages
     ]
-    response = render(request, "chats/shared.html", {"copy": copy, "said": said})
+    response = render(
+        request, "chats/shared.html", {"copy": copy, "copied_messages": copied_messages}
+    )
     response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
     # The address is the key: it goes to nobody else.
     response["Referrer-Policy"] = "no-referrer"
@@ -90,8 +92,8 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _last(chat: Chat) -> list[Message]:
-    kept = chat.messages_on().select_related("persona_version").order_by("-position")
-    return list(kept[:MOST_MESSAGES])[::-1]
+    newest = chat.messages_on().select_related("persona_version").order_by("-position")
+    return list(newest[:MOST_MESSAGES])[::-1]
 
 
 def _copied(message: Message) -> dict[str, str]:

@@ -32,11 +32,11 @@ class Group:
     chats: list[Chat] = field(default_factory=list)
 
 
-def listed(request: HttpRequest, cursor: str = "", last: str = "") -> dict[str, Any]:
+def sidebar_context(request: HttpRequest, cursor: str = "", last: str = "") -> dict[str, Any]:
     """Return what the list shows from `cursor` on, after a group called `last`."""
     chats = Chat.objects.of(user_of(request)).filter(is_archived=False).with_state()
-    found, following = paged(chats, cursor, AT_ONCE)
-    groups = grouped(found, timezone.now().astimezone(zone_of(request)))
+    page_of_chats, following = get_page(chats, cursor, AT_ONCE)
+    groups = grouped(page_of_chats, timezone.now().astimezone(zone_of(request)))
     name = groups[-1].name if groups else ""
     if groups and groups[0].name == last:
         groups[0].name = ""
@@ -48,7 +48,7 @@ def listed(request: HttpRequest, cursor: str = "", last: str = "") -> dict[str, 
     }
 
 
-def paged(chats: ChatQuerySet, cursor: str, limit: int) -> tuple[list[Chat], str | None]:
+def get_page(chats: ChatQuerySet, cursor: str, limit: int) -> tuple[list[Chat], str | None]:
     """Return a page of chats and the cursor of the next; raises BadRequest."""
     try:
         return page(chats, cursor, limit)
@@ -57,7 +57,7 @@ def paged(chats: ChatQuerySet, cursor: str, limit: int) -> tuple[list[Chat], str
 
 
 def zone_of(request: HttpRequest) -> ZoneInfo:
-    """Return the time zone that the browser told, else UTC."""
+    """Return the time zone that the browser sent, else UTC."""
     try:
         return ZoneInfo(request.COOKIES.get(ZONE_COOKIE, "UTC"))
     except (ValueError, OSError, LookupError):

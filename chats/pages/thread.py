@@ -49,12 +49,12 @@ class MessageView:
         """Why this is not the whole answer, and what to do; empty where it is."""
         state = self.generation.state if self.generation else ""
         if state == Generation.State.INCOMPLETE:
-            said = gettext("The answer broke off; what came of it was kept.")
+            text = gettext("The answer broke off; what came of it was kept.")
         elif state == Generation.State.FAILED:
-            said = gettext("No answer came.")
+            text = gettext("No answer came.")
         else:
             return ""
-        return f"{said} {self.generation.error}".strip() if self.generation else said
+        return f"{text} {self.generation.error}".strip() if self.generation else text
 
     @property
     def has_context(self) -> bool:
@@ -82,19 +82,19 @@ class MessageView:
 
     @property
     def index(self) -> int:
-        return self.message.standing.index
+        return self.message.siblings.index
 
     @property
     def count(self) -> int:
-        return self.message.standing.count
+        return self.message.siblings.count
 
     @property
     def before(self) -> Any:
-        return self.message.standing.ids[self.index - 2] if self.index > 1 else None
+        return self.message.siblings.ids[self.index - 2] if self.index > 1 else None
 
     @property
     def after(self) -> Any:
-        return self.message.standing.ids[self.index] if self.index < self.count else None
+        return self.message.siblings.ids[self.index] if self.index < self.count else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,14 @@ class Thread:
 
     @property
     def is_answering(self) -> bool:
-        return any(shown.is_live for shown in self.messages)
+        return any(view.is_live for view in self.messages)
 
     @property
     def last_generation(self) -> Generation | None:
         """The last answer that has a context to show."""
-        for shown in reversed(self.messages):
-            if shown.generation and shown.generation.context:
-                return shown.generation
+        for view in reversed(self.messages):
+            if view.generation and view.generation.context:
+                return view.generation
         return None
 
 
@@ -152,21 +152,21 @@ def _single_view(
         blocks, tail = blocks_of(text_so_far(generation))
         html = SafeString("".join(block.html for block in blocks))
         return MessageView(message, generation, html, rendered(tail), steps.get(generation.pk, []))
-    said = steps.get(generation.pk, []) if generation else []
-    return MessageView(message, generation, rendered(message.content), "", said)
+    own_steps = steps.get(generation.pk, []) if generation else []
+    return MessageView(message, generation, rendered(message.content), "", own_steps)
 
 
 def _steps_of(generations: list[Any]) -> dict[Any, list[str]]:
-    """Return what each answer told of its way, without a model's own reasoning."""
-    found: dict[Any, list[str]] = {}
+    """Return each answer's steps, without a model's own reasoning."""
+    steps: dict[Any, list[str]] = {}
     events = Event.objects.filter(generation__in=generations, type=Event.Type.THINKING)
     for pk, content, data in events.order_by("generation", "sequence").values_list(
         "generation", "content", "data"
     ):
-        said = found.setdefault(pk, [])
-        if (data or {}).get("step") != "reasoning" and len(said) < MOST_STEPS:
-            said.append(content)
-    return found
+        own_steps = steps.setdefault(pk, [])
+        if (data or {}).get("step") != "reasoning" and len(own_steps) < MOST_STEPS:
+            own_steps.append(content)
+    return steps
 
 
 def text_so_far(generation: Generation) -> str:

@@ -13,12 +13,14 @@ urlpatterns = [
     path("chat", chat.new_chat, name="chat"),
     path("chat/<uuid:chat_id>", chat.one_chat, name="chat-open"),
     path("chat/<uuid:chat_id>/thread", chat.thread, name="chat-thread"),
-    path("chat/<uuid:chat_id>/given/<uuid:message_id>", chat.given, name="chat-given"),
+    path("chat/<uuid:chat_id>/given/<uuid:message_id>", chat.inspector, name="chat-given"),
     path("chat/<uuid:chat_id>/fate", chat.fate, name="chat-fate"),
     path("chat/<uuid:chat_id>/stop", chat.stop, name="chat-stop"),
     path("chat/<uuid:chat_id>/again/<uuid:message_id>", chat.regenerate, name="chat-regenerate"),
     path("chat/<uuid:chat_id>/edit/<uuid:message_id>", chat.edit, name="chat-edit"),
-    path("chat/<uuid:chat_id>/continue/<uuid:message_id>", chat.carry_on, name="chat-continue"),
+    path(
+        "chat/<uuid:chat_id>/continue/<uuid:message_id>", chat.continue_answer, name="chat-continue"
+    ),
     path("chat/<uuid:chat_id>/show/<uuid:message_id>", chat.show, name="chat-show"),
     path("chat/<uuid:chat_id>/rename", chat_actions.rename, name="chat-rename"),
     path("chat/<uuid:chat_id>/pin", chat_actions.pin, name="chat-pin"),

@@ -43,11 +43,11 @@ def page(chats: ChatQuerySet, cursor: str, limit: int) -> tuple[list[Chat], str 
     ordered = chats.in_sidebar_order()
     if cursor:
         ordered = ordered.filter(_after(Cursor.read(cursor)))
-    found = list(ordered[: limit + 1])
-    if len(found) <= limit:
-        return found, None
-    last = found[limit - 1]
-    return found[:limit], str(Cursor(last.is_pinned, last.updated, last.pk))
+    rows = list(ordered[: limit + 1])
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], str(Cursor(last.is_pinned, last.updated, last.pk))
 
 
 def _after(last: Cursor) -> Q:

@@ -12,7 +12,7 @@ from chats.models.message import Alternatives
 
 @dataclass(frozen=True, slots=True)
 class MessageWindow:
-    """Messages of the shown branch, in order, each with its `standing`."""
+    """Messages of the shown branch, in order, each with its `siblings`."""
 
     messages: list[Message]
     message_count: int
@@ -46,7 +46,7 @@ def window(
 
 
 def add_alternatives(chat: Chat, messages: list[Message]) -> None:
-    """Give each message `standing`: what stands in its place on the chat's branches, and itself."""
+    """Give each message `siblings`: what stands in its place on the chat's branches, and itself."""
     branches = Branch.of_chat(chat.pk).values()
     # Only where a branch begins can several messages stand after the same one.
     begins = {branch.position for branch in branches} if len(branches) > 1 else set()
@@ -57,4 +57,4 @@ def add_alternatives(chat: Chat, messages: list[Message]) -> None:
             after[parent].append(pk)
     for message in messages:
         ids = after.get(message.parent_id) or [message.pk]
-        message.standing = Alternatives(ids.index(message.pk) + 1, len(ids), ids)
+        message.siblings = Alternatives(ids.index(message.pk) + 1, len(ids), ids)

@@ -25,8 +25,8 @@ def block(text: str, language: str) -> str:
         if lexer and len(text) <= LONGEST
         else escape(text.removesuffix("\n"))
     )
-    named = escape(language[:LONGEST_NAME])
-    pre = f'<pre tabindex="0" data-language="{named}"><code>{inner}</code></pre>'
+    name = escape(language[:LONGEST_NAME])
+    pre = f'<pre tabindex="0" data-language="{name}"><code>{inner}</code></pre>'
     return f'<div class="code">{pre}</div>\n'
 
 

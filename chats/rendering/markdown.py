@@ -70,15 +70,15 @@ def is_plain(text: str) -> bool:
 
 def parser() -> MarkdownIt:
     """Return the parser of messages."""
-    made = MarkdownIt(
+    markdown = MarkdownIt(
         "commonmark",
         {"html": False, "linkify": False, "maxNesting": DEEPEST},
         renderer_cls=_Renderer,
     )
-    made.enable(["table", "strikethrough"])
-    made.use(math.plugin)
-    made.validateLink = _may_link  # type: ignore[method-assign]
-    return made
+    markdown.enable(["table", "strikethrough"])
+    markdown.use(math.plugin)
+    markdown.validateLink = _may_link  # type: ignore[method-assign]
+    return markdown
 
 
 def _may_link(url: str) -> bool:
@@ -121,8 +121,8 @@ class _Renderer(RendererHTML):
     def image(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[index]
         url = str(token.attrs.get("src", ""))
-        said = self.renderInlineAsText(token.children, options, env) or url
-        return f'<a href="{escape(url)}">{escape(said)}</a>'
+        text = self.renderInlineAsText(token.children, options, env) or url
+        return f'<a href="{escape(url)}">{escape(text)}</a>'
 
     def table_open(
         self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType

@@ -52,30 +52,30 @@ def plugin(parser: MarkdownIt) -> None:
 
 def filled_in(html: str, env: dict[str, Any]) -> str:
     """Return the cleaned HTML with MathML in the places that the parser left for it."""
-    found: list[tuple[str, bool]] = env.get("math", [])
-    if not found:
+    formulas: list[tuple[str, bool]] = env.get("math", [])
+    if not formulas:
         return html
 
-    def made(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         if match[1] != env["math_mark"]:
             return match[0]
-        return mathml(*found[int(match[2])])
+        return mathml(*formulas[int(match[2])])
 
-    return _PLACE.sub(made, html)
+    return _PLACE.sub(replace, html)
 
 
 @lru_cache(maxsize=2048)
 def mathml(source: str, is_display: bool) -> str:
     """Return LaTeX as MathML, or as it was written where it can't be read or is too long."""
-    written = f'<code class="math">{escape(source)}</code>'
+    source_html = f'<code class="math">{escape(source)}</code>'
     if len(source) > LONGEST:
-        return written
+        return source_html
     try:
-        made = convert(source, display="block" if is_display else "inline")
-        tree = ElementTree.fromstring(made)  # noqa: S314  (made here, from no document of others)
+        converted = convert(source, display="block" if is_display else "inline")
+        tree = ElementTree.fromstring(converted)  # noqa: S314  (made here, from no document of others)
     except Exception:
-        return written
-    return made if _is_harmless(tree) else written
+        return source_html
+    return converted if _is_harmless(tree) else source_html
 
 
 def _is_harmless(tree: ElementTree.Element) -> bool:
@@ -95,15 +95,15 @@ def _inline(state: StateInline, silent: bool) -> bool:
     source = state.src[state.pos + 2 : max(end, 0)].strip()
     if end < 0 or not source:
         return False
-    return _found(state, silent, source, is_display, end + 2)
+    return _push_math(state, silent, source, is_display, end + 2)
 
 
 def _hugged(state: StateInline, silent: bool) -> bool:
-    found = _HUGGED.match(state.src, state.pos)
-    return found is not None and _found(state, silent, found[1], False, found.end())
+    match = _HUGGED.match(state.src, state.pos)
+    return match is not None and _push_math(state, silent, match[1], False, match.end())
 
 
-def _found(state: StateInline, silent: bool, source: str, is_display: bool, end: int) -> bool:
+def _push_math(state: StateInline, silent: bool, source: str, is_display: bool, end: int) -> bool:
     if not silent:
         token = state.push("math", "", 0)
         token.content, token.meta = source, {"is_display": is_display}
@@ -141,10 +141,10 @@ def _block(state: StateBlock, first: int, last: int, silent: bool) -> bool:
 def _place(self: Any, tokens: list[Token], index: int, options: Any, env: dict[str, Any]) -> str:
     """Leave a place that no text of the message can name, or show the source past the limit."""
     token = tokens[index]
-    found: list[tuple[str, bool]] = env.setdefault("math", [])
-    if len(found) >= MOST:
+    formulas: list[tuple[str, bool]] = env.setdefault("math", [])
+    if len(formulas) >= MOST:
         return f'<code class="math">{escape(token.content)}</code>'
     mark = env.setdefault("math_mark", secrets.token_hex(8))
-    found.append((token.content, token.meta["is_display"]))
-    place = f'<span class="math-place">{mark}-{len(found) - 1}</span>'
-    return f"<p>{place}</p>\n" if token.block else place
+    formulas.append((token.content, token.meta["is_display"]))
+    placeholder = f'<span class="math-place">{mark}-{len(formulas) - 1}</span>'
+    return f"<p>{placeholder}</p>\n" if token.block else placeholder

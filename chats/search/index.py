@@ -77,7 +77,7 @@ def _for_sqlite(table: str, column: str) -> list[str]:
         f"INSERT INTO {rows} (row) VALUES (new.id); INSERT INTO {words} (rowid, said) "
         f"SELECT number, {_beginning(f'new.{column}')} FROM {rows} WHERE row = new.id; "
     )
-    # An index without a text of its own is told what it forgets.
+    # An index without a text of its own must be given the text that is removed.
     forget = (
         f"INSERT INTO {words} ({words}, rowid, said) SELECT 'delete', number, "
         f"{_beginning(f'old.{column}')} FROM {rows} WHERE row = old.id; "

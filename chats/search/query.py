@@ -112,11 +112,11 @@ class Words(Lookup):
         model = self.lhs.target.model._meta
         row = f"{quote(self.lhs.alias)}.{quote(model.pk.column)}"
         words, rows = quote(f"{model.db_table}_words"), quote(f"{model.db_table}_rows")
-        found = (
+        subquery = (
             f"SELECT r.row FROM {words} w JOIN {rows} r ON r.number = w.rowid "  # noqa: S608
             f"WHERE {words} MATCH %s"
         )
-        return f"{row} IN ({found})", [self.rhs.for_sqlite()]
+        return f"{row} IN ({subquery})", [self.rhs.for_sqlite()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def highlighted(text: str, query: Query) -> list[Part]:
     spans = [match.span() for match in _pattern(query).finditer(text)]
     edges = [0, *(edge for span in spans for edge in span), len(text)]
     parts = [
-        Part(text[begin:end], bool(place % 2)) for place, (begin, end) in enumerate(pairwise(edges))
+        Part(text[begin:end], bool(index % 2)) for index, (begin, end) in enumerate(pairwise(edges))
     ]
     return [part for part in parts if part.text]
 
@@ -147,8 +147,8 @@ def snippet(text: str, query: Query) -> list[Part]:
         low = blank + 1
     if high < len(text) and (blank := text.rfind(" ", end, high)) > 0:
         high = blank
-    shown = " ".join(text[low:high].split())
-    return highlighted(f"{'…' * (low > 0)}{shown}{'…' * (high < len(text))}", query)
+    excerpt = " ".join(text[low:high].split())
+    return highlighted(f"{'…' * (low > 0)}{excerpt}{'…' * (high < len(text))}", query)
 
 
 def _pattern(query: Query) -> re.Pattern[str]:

@@ -1,4 +1,4 @@
-"""What is told of answers. The endpoints write it by themselves: these describe it."""
+"""Answers as clients get them. The endpoints write them by themselves: these describe them."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     )
     fate = serializers.ChoiceField(choices=Message.Fate.choices, allow_blank=True)
     alternatives = AlternativesSerializer(
-        source="standing",
+        source="siblings",
         help_text="What stands in this place on the branches: edited questions, other answers.",
     )
     createdAt = serializers.DateTimeField(source="created")

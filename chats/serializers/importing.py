@@ -1,4 +1,4 @@
-"""What is told of an import."""
+"""Imports as clients get them."""
 
 from __future__ import annotations
 

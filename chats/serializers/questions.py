@@ -1,8 +1,8 @@
-"""Bodies by which answers are asked for. The wire's camelCase stops here."""
+"""Bodies of requests for answers. The wire's camelCase stops here."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -12,13 +12,28 @@ from rest_framework import serializers
 from chats.answers.request import AnswerOptions, HistoryMessage, Question
 from chats.models import Message
 from personas.models import SCOPES
-from proxy.common.access import Access
 from proxy.common.web.drf import KnownFields
 
 MOST_TEXTS = 200
 LONGEST_KEY = 200
 # What integrations call the text and the name of something given.
 CONTENTS, NAMES = ("content", "text", "body"), ("title", "name", "source", "url", "id")
+
+
+class AnswerAccess(Protocol):
+    """What an answer needs to know of its caller's access."""
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+    @property
+    def relevance(self) -> str: ...
+
+    @property
+    def cost(self) -> str: ...
+
+    @property
+    def key_id(self) -> UUID | None: ...
 
 
 class TextField(serializers.CharField):
@@ -66,8 +81,8 @@ class ContextTextsField(serializers.Field[Any, Any, Any, Any]):
         if not content.strip():
             raise serializers.ValidationError("Its content must be a text.")
         metadata = data.get("metadata")
-        places = [data, metadata] if isinstance(metadata, dict) else [data]
-        titles = (place[name] for name in NAMES for place in places if place.get(name))
+        sources = [data, metadata] if isinstance(metadata, dict) else [data]
+        titles = (source[name] for name in NAMES for source in sources if source.get(name))
         title = next((str(title)[:200] for title in titles), "")
         # PostgreSQL takes no NUL, and UTF-8 no half of a pair of surrogates.
         return {"content": _clean(content), "title": _clean(title)}
@@ -105,19 +120,20 @@ class AnswerSerializer(KnownFields):
         help_text="Texts, or objects with `content` and `title`, that the answer should rest on.",
     )
 
-    def validate_chat_history(self, said: list[dict[str, str]]) -> list[HistoryMessage]:
-        if len(said) > settings.PROXY_MAX_MESSAGES:
+    def validate_chat_history(self, messages: list[dict[str, str]]) -> list[HistoryMessage]:
+        if len(messages) > settings.PROXY_MAX_MESSAGES:
+            most = settings.PROXY_MAX_MESSAGES
             raise serializers.ValidationError(
-                f"There are {len(said)} messages; at most {settings.PROXY_MAX_MESSAGES} are taken."
+                f"There are {len(messages)} messages; at most {most} are taken."
             )
-        if said[-1]["role"] != Message.Role.USER:
+        if messages[-1]["role"] != Message.Role.USER:
             raise serializers.ValidationError("The last message must be the user's.")
-        ids = [each["id"] for each in said if each["id"]]
+        ids = [each["id"] for each in messages if each["id"]]
         if len(ids) != len(set(ids)):
             raise serializers.ValidationError("Two messages have the same id.")
-        return [HistoryMessage(**each) for each in said]
+        return [HistoryMessage(**each) for each in messages]
 
-    def options(self, access: Access) -> AnswerOptions:
+    def options(self, access: AnswerAccess) -> AnswerOptions:
         """Return how the answer is wanted, by whom."""
         return options_of(self.validated_data, access)
 
@@ -128,15 +144,25 @@ class GenerateSerializer(AnswerSerializer):
     tools = ToolsField(default=dict, help_text='`{"research": true}` plans and searches first.')
     stream = serializers.BooleanField(default=False)
 
-    def question(self, access: Access, query: dict[str, Any], key: str) -> Question:
+    def question(
+        self,
+        access: AnswerAccess,
+        *,
+        chat_id: UUID | None,
+        idempotency_key: str = "",
+        username: str = "",
+        source: str = "",
+        title: str = "",
+    ) -> Question:
+        """Return the question of a sound body: the API's, the socket's and the page's."""
         return Question(
             history=self.validated_data["chat_history"],
-            chat_id=query["chatId"],
+            chat_id=chat_id,
             options=self.options(access),
-            idempotency_key=key,
-            username=query["username"],
-            source=query["source"],
-            title=query["title"],
+            idempotency_key=idempotency_key,
+            username=username,
+            source=source,
+            title=title,
         )
 
 
@@ -171,14 +197,14 @@ class GenerateQuery(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, default="", allow_blank=True)
 
 
-def options_of(asked: dict[str, Any], access: Access) -> AnswerOptions:
+def options_of(fields: dict[str, Any], access: AnswerAccess) -> AnswerOptions:
     """Return how an answer is wanted, by whom."""
     return AnswerOptions(
-        persona=asked.get("persona") or "",
-        scope=asked.get("scope", ""),
-        voice=asked.get("voice", False),
-        research=asked.get("tools", {}).get("research", False),
-        context_texts=tuple(asked.get("fastContext", ())),
+        persona=fields.get("persona") or "",
+        scope=fields.get("scope", ""),
+        voice=fields.get("voice", False),
+        research=fields.get("tools", {}).get("research", False),
+        context_texts=tuple(fields.get("fastContext", ())),
         relevance=access.relevance,
         cost=access.cost,
         key_id=str(access.key_id or ""),

@@ -34,18 +34,18 @@ class Call:
     def access(self) -> Access:
         return access_of(self.scope)
 
-    async def asked(self, serializer: type[serializers.Serializer[Any]]) -> Any:
-        """Return the body's sound fields, in a serializer; raises InvalidRequest and the like."""
-        body = await read_body(self.scope, self.receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-        return await run_in_thread_if_large(len(body), _checked, serializer, body)
+    async def body(self, serializer: type[serializers.Serializer[Any]]) -> Any:
+        """Return the body in the serializer that checked it; raises InvalidRequest and the like."""
+        text = await read_body(self.scope, self.receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        return await run_in_thread_if_large(len(text), _checked, serializer, text)
 
     def query(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Return the query's sound fields."""
         pairs = parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        checked = serializer(data={name: values[-1] for name, values in pairs.items()})
-        checked.is_valid(raise_exception=True)
-        found: dict[str, Any] = checked.validated_data
-        return found
+        query_serializer = serializer(data={name: values[-1] for name, values in pairs.items()})
+        query_serializer.is_valid(raise_exception=True)
+        fields: dict[str, Any] = query_serializer.validated_data
+        return fields
 
     def key(self) -> str:
         """Return the idempotency key; empty without one."""
@@ -56,12 +56,12 @@ class Call:
 
     def after(self) -> int:
         """Return the number of the last event that the client has."""
-        said = header(self.scope, b"last-event-id") or ""
-        if not said:
+        event_id = header(self.scope, b"last-event-id") or ""
+        if not event_id:
             return 0
-        if not said.isascii() or not said.isdecimal() or len(said) > 9:
+        if not event_id.isascii() or not event_id.isdecimal() or len(event_id) > 9:
             raise BadQuestion("Last-Event-ID must be the id of an event of this stream.")
-        return int(said)
+        return int(event_id)
 
     async def answer(self, status: int, body: Any) -> None:
         await send_json(self.send, msgspec.json.encode(body), status=status)

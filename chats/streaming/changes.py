@@ -1,4 +1,4 @@
-"""What is new in a chat, looked up for those who watch it."""
+"""Reads what is new in a chat, for its open sockets."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def newest_message(chat_id: UUID) -> UUID | None:
 
 @on_database_thread
 def changes_since(
-    user_id: int, chat_id: UUID, seen: UUID | None, known: UUID | None
+    user_id: int, chat_id: UUID, last_message: UUID | None, last_generation: UUID | None
 ) -> ChatChanges | None:
-    """Return what came after the message `seen`; None if the chat is gone."""
+    """Return what came after `last_message`; None if the chat is gone."""
     if not Chat.objects.of(user_id).filter(pk=chat_id).exists():
         return None
     messages = Message.objects.filter(chat=chat_id).order_by("pk")
     newest = Generation.objects.filter(chat=chat_id).order_by("-pk").first()
     return ChatChanges(
-        messages=list(messages.filter(pk__gt=seen) if seen else messages),
-        generation=newest.pk if newest else known,
+        messages=list(messages.filter(pk__gt=last_message) if last_message else messages),
+        generation=newest.pk if newest else last_generation,
         is_running=bool(newest and newest.is_running),
     )
 
@@ -54,5 +54,4 @@ def generation_of(user_id: int, generation_id: UUID) -> Generation | None:
 
 @on_database_thread
 def stop_all(user_id: int, chat_id: UUID) -> None:
-    for generation in Generation.objects.of(user_id).running().filter(chat=chat_id):
-        run.stop(generation)
+    run.stop_all(Generation.objects.of(user_id).filter(chat=chat_id))

@@ -1,6 +1,6 @@
 """A chat over a WebSocket: its messages as they come, answers event by event, questions and stop.
 
-It shows what the database has, as the streams over HTTP do; the bell only says when to look.
+It shows what the database has, as the streams over HTTP do; a notification says when to read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.conf import settings
 from rest_framework.exceptions import APIException
 
 from chats.answers import finish, revocation, runner
-from chats.answers.request import Question, StartedAnswer
+from chats.answers.request import StartedAnswer
 from chats.answers.start import continue_answer, regenerate, start_answer
 from chats.errors import BadQuestion, NoSuchAnswer
 from chats.eventlog import log, notify
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 class ChatConsumer(AsyncWebsocketConsumer):
     """One socket on one chat of its caller's."""
 
-    # The bell has its own way through the channel layer, and lives without it.
+    # Notifications use the channel layer by themselves, and work without it.
     channel_layer_alias = ""
 
     async def connect(self) -> None:
@@ -88,24 +88,24 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(TOO_BIG)
             return
         try:
-            said = _decoded(text_data)
+            message = _decoded(text_data)
             if self.access is None:
-                await self._auth_message(said)
+                await self._auth_message(message)
                 return
             await self._checked()
             if self.access is not None:
-                await self._act(said)
+                await self._act(message)
         except (ApiError, APIException) as error:
             await self._send_error(error)
 
     # ---- who it is
 
     async def _authenticate(
-        self, asked: Coroutine[Any, Any, Access], *, is_last_word: bool = True
+        self, access: Coroutine[Any, Any, Access], *, is_last_word: bool = True
     ) -> None:
         """Begin, if the caller may; otherwise end, unless a token may still come."""
         try:
-            self.access = await asked
+            self.access = await access
         except APIException:
             if is_last_word:
                 await self.close(NOT_AUTHENTICATED)
@@ -116,9 +116,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         await self._begin(self.chat_id)
 
-    async def _auth_message(self, said: dict[str, Any]) -> None:
-        token = said.get("token")
-        if said.get("type") == "auth" and isinstance(token, str):
+    async def _auth_message(self, message: dict[str, Any]) -> None:
+        token = message.get("token")
+        if message.get("type") == "auth" and isinstance(token, str):
             await self._authenticate(self.identity.by_token(token))
         else:
             await self.close(NOT_AUTHENTICATED)
@@ -143,20 +143,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
         session = id_in(query.get("replaySessionID", [""])[-1])
         after = query.get("after", ["0"])[-1]
         start = int(after) if after.isascii() and after.isdecimal() and len(after) < 10 else 0
-        self._seen = await newest_message(chat_id)
-        news = await changes_since(self.caller.user.pk, chat_id, self._seen, None)
-        current = news.generation if news and news.is_running else None
-        told = {"type": "ready", "chatId": str(chat_id), "running": current and str(current)}
-        await self._send(told)
+        self._last_message = await newest_message(chat_id)
+        changes = await changes_since(self.caller.user.pk, chat_id, self._last_message, None)
+        current = changes.generation if changes and changes.is_running else None
+        message = {"type": "ready", "chatId": str(chat_id), "running": current and str(current)}
+        await self._send(message)
         if session or current:
             await self._follow(session or current, start)
-        self._start(self._watch(chat_id, news.generation if news else None))
+        self._start(self._watch(chat_id, changes.generation if changes else None))
 
     async def _watch(self, chat_id: UUID, generation: UUID | None) -> None:
-        """Tell what is new in the chat, and look at times whether the caller still may know."""
+        """Send what is new in the chat; check now and then that the caller still has access."""
         checked = time.monotonic()
         user_id = self.caller.user.pk
-        with notify.subscribed(str(chat_id), revocation.topic(user_id)) as listener:
+        with notify.subscribed(str(chat_id), revocation.topic(user_id)) as subscription:
             while True:
                 is_due = time.monotonic() - checked >= CHECK_SECONDS
                 if is_due or revocation.is_revoked_since(user_id, checked):
@@ -164,51 +164,53 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     await self._checked()
                     if self.access is None:
                         return
-                news = await changes_since(self.caller.user.pk, chat_id, self._seen, generation)
-                if news is None:
+                changes = await changes_since(
+                    self.caller.user.pk, chat_id, self._last_message, generation
+                )
+                if changes is None:
                     await self.close(NOT_FOUND)
                     return
-                for message in news.messages:
-                    self._seen = message.pk
-                    await self._send({"type": "message", "message": _shown(message)})
-                if news.generation and news.generation != generation:
-                    generation = news.generation
+                for message in changes.messages:
+                    self._last_message = message.pk
+                    await self._send({"type": "message", "message": _message_fields(message)})
+                if changes.generation and changes.generation != generation:
+                    generation = changes.generation
                     await self._follow(generation, 0)
-                await listener.wait(notify.poll_interval(CHECK_SECONDS))
+                await subscription.wait(notify.poll_interval(CHECK_SECONDS))
 
     async def _follow(self, generation_id: UUID | None, after: int) -> None:
-        """Tell an answer's events from that one on, in place of another answer's."""
-        found = generation_id and await generation_of(self.caller.user.pk, generation_id)
-        if not found or found.chat_id != self.chat_id:
+        """Send an answer's events after that one, in place of another answer's."""
+        answer = generation_id and await generation_of(self.caller.user.pk, generation_id)
+        if not answer or answer.chat_id != self.chat_id:
             raise NoSuchAnswer
         if self._follower and not self._follower.done():
-            if self._following == found.pk and not after:
+            if self._following == answer.pk and not after:
                 return
             self._follower.cancel()
-        self._following = found.pk
-        self._follower = self._start(self._send_events(found.pk, after))
+        self._following = answer.pk
+        self._follower = self._start(self._send_events(answer.pk, after))
 
     async def _send_events(self, generation_id: UUID, after: int) -> None:
-        named = {"replaySessionID": str(generation_id)}
+        session = {"replaySessionID": str(generation_id)}
         try:
             async with aclosing(
                 log.follow(generation_id, after, on_abandoned=finish.expire)
-            ) as followed:
-                async for entries in followed:
-                    for entry in entries:
-                        told = (
-                            {"type": "done"} if entry.type == Type.DONE else entry.to_client() or {}
+            ) as batches:
+                async for events in batches:
+                    for event in events:
+                        message = (
+                            {"type": "done"} if event.type == Type.DONE else event.to_client() or {}
                         )
-                        told.setdefault("type", "error")
-                        await self._send(told | named | {"id": entry.sequence})
+                        message.setdefault("type", "error")
+                        await self._send(message | session | {"id": event.sequence})
         except log.LogUnavailable:
             error = {"message": "The answer can't be read on just now.", "code": "unavailable"}
-            await self._send({"type": "error", "error": error} | named)
+            await self._send({"type": "error", "error": error} | session)
 
     # ---- what it does
 
-    async def _act(self, said: dict[str, Any]) -> None:
-        acts = {
+    async def _act(self, message: dict[str, Any]) -> None:
+        actions = {
             "ask": self._ask,
             "regenerate": self._regenerate,
             "continue": self._continue,
@@ -216,81 +218,81 @@ class ChatConsumer(AsyncWebsocketConsumer):
             "follow": self._follow_named,
             "ping": self._ping,
         }
-        kind = said.pop("type", None)
-        act = acts.get(kind) if isinstance(kind, str) else None
-        if act is None:
-            raise BadQuestion(f"The type must be one of {', '.join(acts)}.")
+        kind = message.pop("type", None)
+        action = actions.get(kind) if isinstance(kind, str) else None
+        if action is None:
+            raise BadQuestion(f"The type must be one of {', '.join(actions)}.")
         is_question = kind in ("ask", "regenerate", "continue")
         await self.identity.count("chat" if is_question else "api", self.caller.user.pk)
-        await act(said)
+        await action(message)
 
-    async def _ask(self, said: dict[str, Any]) -> None:
-        asked = {"role": "user", "content": said.pop("content", None), "id": said.pop("id", "")}
-        serializer = GenerateSerializer(data=said | {"chat_history": [asked]})
+    async def _ask(self, message: dict[str, Any]) -> None:
+        question_message = {
+            "role": "user",
+            "content": message.pop("content", None),
+            "id": message.pop("id", ""),
+        }
+        serializer = GenerateSerializer(data=message | {"chat_history": [question_message]})
         serializer.is_valid(raise_exception=True)
-        question = Question(
-            history=serializer.validated_data["chat_history"],
-            chat_id=self.chat_id,
-            options=serializer.options(self.caller),
-        )
+        question = serializer.question(self.caller, chat_id=self.chat_id)
         await self._run(on_database_thread(start_answer)(self.caller.user, question))
 
-    async def _regenerate(self, said: dict[str, Any]) -> None:
-        serializer = AgainSerializer(data=said)
+    async def _regenerate(self, message: dict[str, Any]) -> None:
+        serializer = AgainSerializer(data=message)
         serializer.is_valid(raise_exception=True)
-        asked = serializer.validated_data
+        fields = serializer.validated_data
         assert self.chat_id is not None
         await self._run(
             on_database_thread(regenerate)(
                 self.caller.user,
                 self.chat_id,
-                options_of(asked, self.caller),
-                asked["messageId"],
-                asked["content"],
+                options_of(fields, self.caller),
+                fields["messageId"],
+                fields["content"],
             )
         )
 
-    async def _continue(self, said: dict[str, Any]) -> None:
-        serializer = ContinueSerializer(data=said)
+    async def _continue(self, message: dict[str, Any]) -> None:
+        serializer = ContinueSerializer(data=message)
         serializer.is_valid(raise_exception=True)
         message_id = serializer.validated_data["messageId"]
-        manner = options_of({}, self.caller)
+        options = options_of({}, self.caller)
         assert self.chat_id is not None
         await self._run(
-            on_database_thread(continue_answer)(self.caller.user, self.chat_id, manner, message_id)
+            on_database_thread(continue_answer)(self.caller.user, self.chat_id, options, message_id)
         )
 
-    async def _run(self, beginning: Coroutine[Any, Any, StartedAnswer]) -> None:
+    async def _run(self, starting: Coroutine[Any, Any, StartedAnswer]) -> None:
         runner.refuse_if_draining()
-        begun = await beginning
-        await runner.start(begun)
-        if not begun.is_new:
-            await self._follow(begun.generation.pk, 0)
+        answer = await starting
+        await runner.start(answer)
+        if not answer.is_new:
+            await self._follow(answer.generation.pk, 0)
 
-    async def _stop(self, said: dict[str, Any]) -> None:
+    async def _stop(self, message: dict[str, Any]) -> None:
         assert self.chat_id is not None
         await stop_all(self.caller.user.pk, self.chat_id)
 
-    async def _follow_named(self, said: dict[str, Any]) -> None:
-        after = said.get("after", 0)
+    async def _follow_named(self, message: dict[str, Any]) -> None:
+        after = message.get("after", 0)
         if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < 2**31:
             raise BadQuestion("'after' must be the id of an event.")
-        await self._follow(id_in(str(said.get("replaySessionID", ""))), after)
+        await self._follow(id_in(str(message.get("replaySessionID", ""))), after)
 
-    async def _ping(self, said: dict[str, Any]) -> None:
+    async def _ping(self, message: dict[str, Any]) -> None:
         await self._send({"type": "pong"})
 
     # ---- how it speaks
 
-    async def _send(self, told: dict[str, Any]) -> None:
-        await self.send(msgspec.json.encode(told).decode())
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self.send(msgspec.json.encode(message).decode())
 
     async def _send_error(self, error: ApiError | APIException) -> None:
-        made: ApiError = self.scope["to_api_error"](error)
-        told = {"message": made.message, "type": made.type, "code": made.code}
-        if made.details:
-            told["details"] = made.details  # type: ignore[assignment]
-        await self._send({"type": "error", "error": told})
+        api_error: ApiError = self.scope["to_api_error"](error)
+        fields = {"message": api_error.message, "type": api_error.type, "code": api_error.code}
+        if api_error.details:
+            fields["details"] = api_error.details  # type: ignore[assignment]
+        await self._send({"type": "error", "error": fields})
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -302,7 +304,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        # Who has left can be told nothing more, and that is all there is to it.
+        # The client has disconnected: nothing is left to do.
         if not isinstance(error, OSError):
             logger.error("A chat's socket failed: %s", type(error).__name__, exc_info=error)
             self._start(self.close(INTERNAL))
@@ -310,15 +312,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 def _decoded(text: str | None) -> dict[str, Any]:
     try:
-        said = msgspec.json.decode(text or "")
+        message = msgspec.json.decode(text or "")
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise BadQuestion("Send JSON objects, as text.") from None
-    if not isinstance(said, dict):
+    if not isinstance(message, dict):
         raise BadQuestion("Send JSON objects, as text.")
-    return said
+    return message
 
 
-def _shown(message: Message) -> dict[str, Any]:
+def _message_fields(message: Message) -> dict[str, Any]:
     return {
         "id": str(message.pk),
         "role": message.role,

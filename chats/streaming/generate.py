@@ -52,13 +52,15 @@ LOST = "The answer can't be read on just now. Replay it in a moment."
 async def answered(call: Call) -> None:
     """POST /api/v1/chat: an answer, whole; nothing is saved, and who leaves ends it."""
     began = time.perf_counter()
-    asked = await call.asked(AnswerSerializer)
-    manner = asked.manner(call.access)
-    slug, prompt, place = await _unsaved(call.user, manner, asked.validated_data["chat_history"])
-    said = []
+    body = await call.body(AnswerSerializer)
+    answer_options = body.options(call.access)
+    persona, prompt, lease = await _unsaved(
+        call.user, answer_options, body.validated_data["chat_history"]
+    )
+    parts = []
 
-    def take(piece: StreamEvent) -> None:
-        said.append(piece.text)
+    def on_event(event: StreamEvent) -> None:
+        parts.append(event.text)
 
     try:
         if prompt.context_texts:
@@ -69,58 +71,58 @@ async def answered(call: Call) -> None:
             )
         completion = Completion(prompt.completion_request())
         await completion.prepare()
-        await completion.stream(take, call.receive)
+        await completion.stream(on_event, call.receive)
     finally:
-        await place.arelease()
+        await lease.arelease()
     counts = completion.counts
-    context = prompt.context_summary(completion.filter_result, completion.offset)
-    del context["messages"], context["instructions"]
+    summary = prompt.context_summary(completion.filter_result, completion.offset)
+    del summary["messages"], summary["instructions"]
     metadata = {
         "timeTaken": round((time.perf_counter() - began) * 1000),
         "model": prompt.model,
         "finishReason": completion.finish,
         "usage": run.usage_of(counts),
-        "context": context,
-        "sources": context["sources"],
+        "context": summary,
+        "sources": summary["sources"],
     }
-    result = {"message": "".join(said), "persona": slug}
+    result = {"message": "".join(parts), "persona": persona}
     await call.answer(200, {"result": result, "metadata": metadata})
 
 
 @on_database_thread
 def _unsaved(
-    user: User, manner: AnswerOptions, history: list[HistoryMessage]
+    user: User, answer_options: AnswerOptions, history: list[HistoryMessage]
 ) -> tuple[str, Prompt, Lease]:
-    version = version_of(user, manner.persona)
-    check_scope(version, manner.scope or "internal", manner.scopes)
-    instructions, turns = turns_of((said.role, Part(said.content)) for said in history)
+    version = version_of(user, answer_options.persona)
+    check_scope(version, answer_options.scope or "internal", answer_options.scopes)
+    instructions, turns = turns_of((message.role, Part(message.content)) for message in history)
     prompt = Prompt(
         generation_id=uuid4(),
         chat_id=uuid4(),
         user_id=user.pk,
         persona=version.name,
         instructions="\n\n".join(filter(None, [version.system_prompt, *instructions])),
-        source=provider_from(version.provider),
+        provider=provider_from(version.provider),
         model=model_of(version),
         temperature=version.temperature,
         max_tokens=version.max_tokens,
-        mode=mode_of(None, version, manner.relevance),
-        cost=manner.cost,
+        mode=mode_of(None, version, answer_options.relevance),
+        cost=answer_options.cost,
         turns=turns,
-        context_texts=[context_texts.ContextText(**text) for text in manner.context_texts],
-        is_voice=manner.voice,
+        context_texts=[context_texts.ContextText(**text) for text in answer_options.context_texts],
+        is_voice=answer_options.voice,
         is_research=False,
         kept="",
-        key_id=manner.key_id,
+        key_id=answer_options.key_id,
     )
-    return version.persona.slug, prompt, admit(user.pk, manner.key_id)
+    return version.persona.slug, prompt, admit(user.pk, answer_options.key_id)
 
 
 # ---- answers in chats
 
 
 async def generated(call: Call) -> None:
-    """POST /api/v1/chat/generate: an answer in a chat, whole unless a stream is asked for."""
+    """POST /api/v1/chat/generate: an answer in a chat, whole unless a stream is requested."""
     await _generate(call, is_stream=False)
 
 
@@ -132,41 +134,37 @@ async def streamed(call: Call) -> None:
 async def _generate(call: Call, *, is_stream: bool) -> None:
     runner.refuse_if_draining()
     query, key, after = call.query(GenerateQuery), call.key(), call.after()
-    if query["chatId"]:
-        query["chatId"] = id_in(query["chatId"])
-        if query["chatId"] is None:
-            raise NoSuchChat
-    else:
-        query["chatId"] = None
-    asked = await call.asked(GenerateSerializer)
-    question = asked.question(call.access, query, key)
-    begun = await on_database_thread(start_answer)(call.user, question)
-    await _begun(call, begun, is_stream or asked.validated_data["stream"], after)
+    chat_id_text = query.pop("chatId")
+    chat_id = _chat_id(chat_id_text) if chat_id_text else None
+    body = await call.body(GenerateSerializer)
+    question = body.question(call.access, chat_id=chat_id, idempotency_key=key, **query)
+    answer = await on_database_thread(start_answer)(call.user, question)
+    await _respond(call, answer, is_stream or body.validated_data["stream"], after)
 
 
 async def regenerated(call: Call, chat_id: str) -> None:
     """POST /api/v1/chat/{chatId}/regenerate: another answer, or an edited question's."""
     runner.refuse_if_draining()
-    asked = (await call.asked(AgainSerializer)).validated_data
-    begun = await on_database_thread(regenerate)(
+    fields = (await call.body(AgainSerializer)).validated_data
+    answer = await on_database_thread(regenerate)(
         call.user,
         _chat_id(chat_id),
-        options_of(asked, call.access),
-        asked["messageId"],
-        asked["content"],
+        options_of(fields, call.access),
+        fields["messageId"],
+        fields["content"],
     )
-    await _begun(call, begun, asked["stream"])
+    await _respond(call, answer, fields["stream"])
 
 
 async def continued(call: Call, chat_id: str) -> None:
     """POST /api/v1/chat/{chatId}/continue: the rest of an answer that broke off."""
     runner.refuse_if_draining()
-    asked = (await call.asked(ContinueSerializer)).validated_data
-    manner = options_of({}, call.access)
-    begun = await on_database_thread(continue_answer)(
-        call.user, _chat_id(chat_id), manner, asked["messageId"]
+    fields = (await call.body(ContinueSerializer)).validated_data
+    answer_options = options_of({}, call.access)
+    answer = await on_database_thread(continue_answer)(
+        call.user, _chat_id(chat_id), answer_options, fields["messageId"]
     )
-    await _begun(call, begun, asked["stream"])
+    await _respond(call, answer, fields["stream"])
 
 
 async def replayed(call: Call, generation_id: str) -> None:
@@ -180,52 +178,52 @@ async def stopped(call: Call, generation_id: str) -> None:
     """POST /api/v1/chat/replay/{id}/stop: end an answer, keep what there is."""
     generation = await _generation(call.user, generation_id)
     await on_database_thread(run.stop)(generation)
-    entries = await _to_its_end(generation.pk)
-    told = next(entry.data for entry in entries if entry.type == Type.METADATA)
-    await call.answer(200, told)
+    events = await _to_its_end(generation.pk)
+    metadata = next(event.data for event in events if event.type == Type.METADATA)
+    await call.answer(200, metadata)
 
 
 def _chat_id(text: str) -> UUID:
-    if (found := id_in(text)) is None:
+    if (chat_id := id_in(text)) is None:
         raise NoSuchChat
-    return found
+    return chat_id
 
 
 async def _generation(user: User, text: str) -> Generation:
     generation_id = id_in(text)
-    found = await _found(user, generation_id) if generation_id else None
-    if found is None:
+    generation = await _find_generation(user, generation_id) if generation_id else None
+    if generation is None:
         raise NoSuchAnswer
-    return found
+    return generation
 
 
 @on_database_thread
-def _found(user: User, generation_id: UUID) -> Generation | None:
+def _find_generation(user: User, generation_id: UUID) -> Generation | None:
     return Generation.objects.of(user).filter(pk=generation_id).first()
 
 
-async def _begun(call: Call, begun: StartedAnswer, is_stream: bool, after: int = 0) -> None:
-    await runner.start(begun)
+async def _respond(call: Call, answer: StartedAnswer, is_stream: bool, after: int = 0) -> None:
+    await runner.start(answer)
     if is_stream:
-        await _stream(call, begun.generation, after)
+        await _stream(call, answer.generation, after)
     else:
-        await _whole(call, begun.generation)
+        await _whole(call, answer.generation)
 
 
 async def _stream(call: Call, generation: Generation, after: int) -> None:
-    named = [
+    ids = [
         (b"x-alchemyst-chat-id", str(generation.chat_id).encode()),
         (b"x-alchemyst-replay-session-id", str(generation.pk).encode()),
     ]
-    start = {"type": "http.response.start", "status": 200, "headers": sse.HEADERS + named}
+    start = {"type": "http.response.start", "status": 200, "headers": sse.HEADERS + ids}
     with suppress(ClientDisconnected), CallDeadline(call.receive, options().bounds):
         await call.send(start)
         try:
             async with aclosing(
                 log.follow(generation.pk, after, on_abandoned=finish.expire)
-            ) as followed:
-                async for entries in followed:
-                    await call.send(_more(sse.format_event(entries)))
+            ) as batches:
+                async for events in batches:
+                    await call.send(_more(sse.format_event(events)))
         except log.LogUnavailable:
             await call.send(_more(sse.format_unavailable(LOST)))
         await call.send({"type": "http.response.body", "body": b""})
@@ -239,21 +237,21 @@ async def _whole(call: Call, generation: Generation) -> None:
     """Answer once the answer has ended; who leaves meanwhile changes nothing."""
     with suppress(ClientDisconnected):
         with CallDeadline(call.receive, options().bounds):
-            entries = await _to_its_end(generation.pk)
-        await call.answer(201, _result(entries, generation))
+            events = await _to_its_end(generation.pk)
+        await call.answer(201, _result(events, generation))
 
 
 async def _to_its_end(generation_id: UUID) -> list[LogEvent]:
-    found: list[LogEvent] = []
+    events: list[LogEvent] = []
     try:
-        async with aclosing(log.follow(generation_id, on_abandoned=finish.expire)) as followed:
-            async for entries in followed:
-                found += entries
+        async with aclosing(log.follow(generation_id, on_abandoned=finish.expire)) as batches:
+            async for batch in batches:
+                events += batch
     except log.LogUnavailable:
         raise ChatUnavailable from None
-    if not found:
+    if not events:
         raise ChatUnavailable
-    return found
+    return events
 
 
 class ChatUnavailable(ChatError):
@@ -261,9 +259,9 @@ class ChatUnavailable(ChatError):
     headers = (("retry-after", "2"),)
 
 
-def _result(entries: list[LogEvent], generation: Generation) -> dict[str, Any]:
-    """Return the body of a whole answer; raises what its last events tell went wrong."""
-    last = {entry.type: entry for entry in entries}
+def _result(events: list[LogEvent], generation: Generation) -> dict[str, Any]:
+    """Return the body of a whole answer; raises the error that its last events hold."""
+    last = {event.type: event for event in events}
     metadata = last[Type.METADATA].data or {}
     if Type.ERROR in last:
         raise _failed(last[Type.ERROR].data or {}, metadata)
@@ -280,11 +278,11 @@ def _result(entries: list[LogEvent], generation: Generation) -> dict[str, Any]:
 def _failed(error: dict[str, Any], metadata: dict[str, Any]) -> ApiError:
     names = ("chatId", "replaySessionID", "messageId", "questionId", "state")
     details = {name: metadata[name] for name in names} | {"code": error["code"]}
-    made = ChatError(error["message"], details=details)
-    made.status, made.type, made.code = error["status"], error["type"], error["code"]
-    if made.status in (429, 503):
-        made.headers = (("retry-after", "5"),)
-    return made
+    api_error = ChatError(error["message"], details=details)
+    api_error.status, api_error.type, api_error.code = error["status"], error["type"], error["code"]
+    if api_error.status in (429, 503):
+        api_error.headers = (("retry-after", "5"),)
+    return api_error
 
 
 Endpoint = Callable[..., Any]

@@ -1,7 +1,7 @@
-"""Tells the open page of a chat what happens in it: a change, and an answer as it is written.
+"""Sends the open page of a chat what happens in it: a change, and an answer as it is written.
 
 Words come as HTML: a block of the answer once it is final, and the tail that still grows. Nothing
-is kept here; whoever connects again is told the answer from its beginning.
+is kept here; whoever connects again gets the answer from its beginning.
 """
 
 from __future__ import annotations
@@ -54,53 +54,59 @@ class PageConsumer(AsyncWebsocketConsumer):
         except APIException:
             await self.close(NOT_AUTHENTICATED)
         except OSError:
-            # Who has left can be told nothing more.
+            # The client has disconnected.
             return
         except Exception:
-            logger.exception("The page of a chat is no longer told what happens")
+            logger.exception("The socket of a chat's page failed")
             await self.close(INTERNAL)
 
     async def _watch(self) -> None:
-        """Tell of changes for as long as the page is open and its session lasts."""
+        """Send changes for as long as the page is open and its session lasts."""
         if not self.identity.may_have_session:
             return await self.close(NOT_AUTHENTICATED)
-        telling: asyncio.Task[None] | None = None
-        known: ChatFingerprint | None = None
-        with notify.subscribed(str(self.chat_id)) as listener:
+        sending: asyncio.Task[None] | None = None
+        previous: ChatFingerprint | None = None
+        with notify.subscribed(str(self.chat_id)) as subscription:
             try:
                 while True:
                     access = await self.identity.again()
-                    look = await _fingerprint(access.user.pk, self.chat_id)
-                    if look is None:
+                    fingerprint = await _fingerprint(access.user.pk, self.chat_id)
+                    if fingerprint is None:
                         return await self.close(NOT_FOUND)
-                    if look != known if known else look.etag != self.shown():
+                    if (
+                        fingerprint != previous
+                        if previous
+                        else fingerprint.etag != self.shown_etag()
+                    ):
                         await self.push(op="changed")
-                    if look.running and (known is None or look.running != known.running):
-                        await _ended(telling)
-                        telling = asyncio.create_task(self._send_answer(*look.running))
-                    known = look
-                    await listener.wait(notify.poll_interval(CHECK_SECONDS))
+                    if fingerprint.running and (
+                        previous is None or fingerprint.running != previous.running
+                    ):
+                        await _ended(sending)
+                        sending = asyncio.create_task(self._send_answer(*fingerprint.running))
+                    previous = fingerprint
+                    await subscription.wait(notify.poll_interval(CHECK_SECONDS))
             finally:
-                await _ended(telling)
+                await _ended(sending)
 
-    def shown(self) -> str:
-        """Return the mark of what the page shows as it connects."""
+    def shown_etag(self) -> str:
+        """Return the fingerprint of what the page shows as it connects."""
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         return query.get("look", [""])[-1]
 
     async def _send_answer(self, generation_id: UUID, message_id: UUID) -> None:
-        """Tell an answer from its beginning, then that it has ended."""
+        """Send an answer from its beginning, then that it has ended."""
         message = str(message_id)
         text, final = "", 0
         with suppress(log.LogUnavailable, OSError):
-            async with aclosing(log.follow(generation_id, on_abandoned=finish.expire)) as followed:
-                async for entries in followed:
-                    for step in _steps_in(entries):
+            async with aclosing(log.follow(generation_id, on_abandoned=finish.expire)) as batches:
+                async for events in batches:
+                    for step in _steps_in(events):
                         await self.push(op="step", message=message, text=step)
-                    news = _text_in(entries)
-                    if not news:
+                    new_text = _text_in(events)
+                    if not new_text:
                         continue
-                    text += news
+                    text += new_text
                     began = time.perf_counter()
                     blocks, tail = await asyncio.to_thread(_drawn, text, final)
                     if blocks:
@@ -112,8 +118,8 @@ class PageConsumer(AsyncWebsocketConsumer):
                     await asyncio.sleep(REST * (time.perf_counter() - began))
             await self.push(op="changed")
 
-    async def push(self, **said: Any) -> None:
-        await self.send(text_data=json.dumps(said))
+    async def push(self, **message: Any) -> None:
+        await self.send(text_data=json.dumps(message))
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:
@@ -125,24 +131,24 @@ async def _ended(task: asyncio.Task[None] | None) -> None:
             task.result()
 
 
-def _steps_in(entries: list[LogEvent]) -> list[str]:
-    """Return what the answer tells of its way, without a model's own reasoning."""
+def _steps_in(events: list[LogEvent]) -> list[str]:
+    """Return the answer's steps, without a model's own reasoning."""
     return [
-        each.content
-        for each in entries
-        if each.type == Event.Type.THINKING and (each.data or {}).get("step") != "reasoning"
+        event.content
+        for event in events
+        if event.type == Event.Type.THINKING and (event.data or {}).get("step") != "reasoning"
     ]
 
 
-def _text_in(entries: list[LogEvent]) -> str:
-    return "".join(each.content for each in entries if each.type == Event.Type.DELTA)
+def _text_in(events: list[LogEvent]) -> str:
+    return "".join(event.content for event in events if event.type == Event.Type.DELTA)
 
 
 def _drawn(text: str, final: int) -> tuple[tuple[str, int] | None, str]:
     """Return the HTML of the blocks after `final` and where they end, and that of the tail."""
     blocks, tail = blocks_of(text, final)
-    made = ("".join(block.html for block in blocks), blocks[-1].end) if blocks else None
-    return made, sketched(tail)
+    rendered = ("".join(block.html for block in blocks), blocks[-1].end) if blocks else None
+    return rendered, sketched(tail)
 
 
 @on_database_thread

@@ -41,11 +41,11 @@ def asks_a_model(path: str) -> bool:
 async def chat_application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a claimed path; faults are raised for the layers outside."""
     for route, method, endpoint in _ROUTES:
-        if found := route.fullmatch(scope["path"]):
+        if match := route.fullmatch(scope["path"]):
             if scope["method"] != method:
                 raise MethodNotAllowed(f"Use {method} here.", headers=(("allow", method),))
             try:
-                await endpoint(Call(scope, receive, send), *found.groups())
+                await endpoint(Call(scope, receive, send), *match.groups())
             except ClientDisconnected:
                 # Nobody is left to answer.
                 return

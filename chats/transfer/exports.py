@@ -32,21 +32,21 @@ class Form(NamedTuple):
 
 async def streamed(chats: ChatQuerySet, form: Form) -> AsyncGenerator[bytes]:
     """Yield the file piece by piece; between two no database connection is held."""
-    pieces = _pieces(form.write(chats))
-    while piece := await database_sync_to_async(next)(pieces):
-        yield piece
+    chunks = _chunks(form.write(chats))
+    while chunk := await database_sync_to_async(next)(chunks):
+        yield chunk
 
 
-def _pieces(texts: Iterator[str]) -> Generator[bytes]:
-    waiting: list[str] = []
+def _chunks(texts: Iterator[str]) -> Generator[bytes]:
+    pending: list[str] = []
     size = 0
     for text in texts:
-        waiting.append(text)
+        pending.append(text)
         size += len(text)
         if size >= PIECE_CHARACTERS:
-            yield "".join(waiting).encode()
-            waiting, size = [], 0
-    yield "".join(waiting).encode()
+            yield "".join(pending).encode()
+            pending, size = [], 0
+    yield "".join(pending).encode()
     # Nothing more: a StopIteration can't pass through a coroutine.
     yield b""
 
@@ -69,7 +69,7 @@ def as_json(chats: ChatQuerySet) -> Iterator[str]:
 
 def chat_to_json(chat: Chat) -> dict[str, Any]:
     """Return what our own format says of a chat, but for its messages."""
-    shown = chat.last_message()
+    last = chat.last_message()
     version = chat.persona_version
     return {
         "id": str(chat.pk),
@@ -83,7 +83,7 @@ def chat_to_json(chat: Chat) -> dict[str, Any]:
         "pinned": chat.is_pinned,
         "archived": chat.is_archived,
         "origin": chat.origin,
-        "shownMessageId": str(shown.pk) if shown else None,
+        "shownMessageId": str(last.pk) if last else None,
         "createdAt": chat.created.isoformat(),
         "updatedAt": chat.updated.isoformat(),
     }
@@ -111,7 +111,7 @@ def as_markdown(chats: ChatQuerySet) -> Iterator[str]:
         version = chat.persona_version
         name = version.name if version else "Assistant"
         yield f"{before}# {_line(chat.title) or 'Untitled chat'}\n\n{chat.created:%Y-%m-%d}\n"
-        for message in _said(chat):
+        for message in _messages_to_export(chat):
             speaker = {"user": "You", "system": "System"}.get(message.role, name)
             yield f"\n## {_line(speaker)}\n\n{message.content.strip()}\n"
         before = "\n---\n\n"
@@ -122,13 +122,13 @@ def as_openai(chats: ChatQuerySet) -> Iterator[str]:
     for chat in iterate_chats(chats):
         yield '{"messages": ['
         between = ""
-        for message in _said(chat):
+        for message in _messages_to_export(chat):
             yield between + _json({"role": message.role, "content": message.content})
             between = ", "
         yield "]}\n"
 
 
-def _said(chat: Chat) -> Iterator[Message]:
+def _messages_to_export(chat: Chat) -> Iterator[Message]:
     """Yield the messages of the shown branch, without answers of which nothing came."""
     failed = Generation.State.FAILED
     for message in iterate_messages(chat.messages_on().exclude(generation__state=failed)):

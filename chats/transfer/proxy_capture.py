@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 def import_captured(batch: list[CapturedConversation]) -> None:
     """Keep conversations; a batch that comes twice adds nothing the second time."""
-    owners = {conversed.owner_id for conversed in batch}
-    there = get_user_model().objects.in_bulk(owners)
-    for conversed in batch:
-        if owner := there.get(conversed.owner_id):
+    owners = {conversation.owner_id for conversation in batch}
+    users = get_user_model().objects.in_bulk(owners)
+    for conversation in batch:
+        if owner := users.get(conversation.owner_id):
             try:
-                _import_captured(conversed, owner)
+                _import_captured(conversation, owner)
             except DatabaseError:
                 raise
             except Exception:
@@ -43,25 +43,25 @@ def import_captured(batch: list[CapturedConversation]) -> None:
                 logger.exception("A proxied conversation was not kept")
 
 
-def _import_captured(conversed: CapturedConversation, owner: Any) -> None:
-    said = [(role, _writable(text)) for role, text in conversed.messages()]
-    if answer := _writable(conversed.answered()):
-        said.append(("assistant", answer))
-    origin = _origin(conversed, said)
-    if origin is None or len(said) > MOST_MESSAGES:
+def _import_captured(conversation: CapturedConversation, owner: Any) -> None:
+    messages = [(role, _writable(text)) for role, text in conversation.messages()]
+    if answer := _writable(conversation.answered()):
+        messages.append(("assistant", answer))
+    origin = _origin(conversation, messages)
+    if origin is None or len(messages) > MOST_MESSAGES:
         return
     with transaction.atomic():
         chat, _ = Chat.objects.get_or_create(
-            owner=owner, origin=origin, defaults=_defaults(owner, said)
+            owner=owner, origin=origin, defaults=_defaults(owner, messages)
         )
         chat = Chat.objects.select_for_update().get(pk=chat.pk)
         # What its owner deleted stays deleted.
         if chat.deleted_at is None:
-            _add(chat, said, conversed)
+            _add(chat, messages, conversation)
 
 
-def _defaults(owner: Any, said: list[CapturedMessage]) -> dict[str, Any]:
-    first = next(text for role, text in said if role == "user")
+def _defaults(owner: Any, messages: list[CapturedMessage]) -> dict[str, Any]:
+    first = next(text for role, text in messages if role == "user")
     persona = Persona.objects.resolve(owner, DEFAULT)
     return {
         "title": first_words(first),
@@ -70,63 +70,63 @@ def _defaults(owner: Any, said: list[CapturedMessage]) -> dict[str, Any]:
     }
 
 
-def _origin(conversed: CapturedConversation, said: list[CapturedMessage]) -> str | None:
+def _origin(conversation: CapturedConversation, messages: list[CapturedMessage]) -> str | None:
     """Return what the conversation is known by; None before it has an answer."""
-    roles = [role for role, _ in said]
+    roles = [role for role, _ in messages]
     if "user" not in roles or "assistant" not in roles[roles.index("user") :]:
         return None
     question = roles.index("user")
     answer = roles.index("assistant", question)
-    known = "\0".join((_folded(said[question][1]), _folded(said[answer][1])))
-    digest = hashlib.sha256(known.encode()).hexdigest()
-    return f"proxy:{conversed.key_id}:{digest}"
+    opening = "\0".join((_folded(messages[question][1]), _folded(messages[answer][1])))
+    digest = hashlib.sha256(opening.encode()).hexdigest()
+    return f"proxy:{conversation.key_id}:{digest}"
 
 
-def _add(chat: Chat, said: list[CapturedMessage], conversed: CapturedConversation) -> None:
+def _add(chat: Chat, captured: list[CapturedMessage], conversation: CapturedConversation) -> None:
     """Add what the chat has not; where the two part, a branch begins.
 
     Instructions are kept as they were at first: many have a date in them, and are no other talk.
     """
     is_new = not chat.messages_on().exists()
-    talk = [each for each in said if each[0] != "system"]
+    talk = [each for each in captured if each[0] != "system"]
     while True:
-        shown = list(chat.messages_on().exclude(role="system"))
-        same = _is_same_message(shown, talk)
-        if same == len(talk):
+        branch = list(chat.messages_on().exclude(role="system"))
+        common = _common_length(branch, talk)
+        if common == len(talk):
             return
-        if same == len(shown):
+        if common == len(branch):
             break
-        other = _matching_sibling(shown[same], talk[same])
+        other = _matching_sibling(branch[common], talk[common])
         if other is None:
-            chat.branch_at(shown[same])
+            chat.branch_at(branch[common])
             break
         chat.show(chat.branch_through(other))
-    model = conversed.request.model.replace("\0", "")[:200]
+    model = conversation.request.model.replace("\0", "")[:200]
     chat.extend(
         Message(
             role=role,
             content=text,
             model=model if role == "assistant" else "",
-            created=conversed.created,
+            created=conversation.created,
         )
-        for role, text in (said if is_new else talk[same:])
+        for role, text in (captured if is_new else talk[common:])
     )
 
 
-def _is_same_message(shown: list[Message], said: list[CapturedMessage]) -> int:
-    """Return how many messages from the beginning are the same."""
+def _common_length(branch: list[Message], captured: list[CapturedMessage]) -> int:
+    """Return how many messages the two have in common, from the beginning."""
     count = 0
-    for message, (role, text) in zip(shown, said, strict=False):
+    for message, (role, text) in zip(branch, captured, strict=False):
         if message.role != role or _folded(message.content) != _folded(text):
             break
         count += 1
     return count
 
 
-def _matching_sibling(message: Message, said: CapturedMessage) -> Message | None:
-    """Return what stands in the message's place on another branch and is what was said."""
+def _matching_sibling(message: Message, captured: CapturedMessage) -> Message | None:
+    """Return the alternative to `message`, on another branch, that equals the captured one."""
     for other in message.alternatives():
-        if (other.role, _folded(other.content)) == (said[0], _folded(said[1])):
+        if (other.role, _folded(other.content)) == (captured[0], _folded(captured[1])):
             return other
     return None
 

@@ -45,7 +45,7 @@ CHANGES: dict[str, Callable[[Chat, Any], None]] = {
 }
 
 
-def found_among(chats: ChatQuerySet, chat_id: Any) -> Chat:
+def get_chat_from(chats: ChatQuerySet, chat_id: Any) -> Chat:
     return get_object_or_404(chats.with_state(), pk=chat_id)
 
 
@@ -56,18 +56,20 @@ class ChatBase(GenericAPIView[Chat]):
     required_scope = "chat"
     authentication_classes = TOKEN_OR_SESSION
 
-    def found(self, request: Request, chat_id: Any) -> Chat:
+    def get_chat(self, request: Request, chat_id: Any) -> Chat:
         """Return a chat of the caller's; anybody else's is not there."""
-        return found_among(Chat.objects.of(user_of(request)), chat_id)
+        return get_chat_from(Chat.objects.of(user_of(request)), chat_id)
 
-    def asked(self, request: Request) -> dict[str, Any]:
+    def validated_body(self, request: Request) -> dict[str, Any]:
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        asked: dict[str, Any] = serializer.validated_data
-        return asked
+        fields: dict[str, Any] = serializer.validated_data
+        return fields
 
-    def told(self, request: Request, chat_id: Any, code: int = status.HTTP_200_OK) -> Response:
-        return Response(ChatSerializer(self.found(request, chat_id)).data, status=code)
+    def chat_response(
+        self, request: Request, chat_id: Any, code: int = status.HTTP_200_OK
+    ) -> Response:
+        return Response(ChatSerializer(self.get_chat(request, chat_id)).data, status=code)
 
 
 class FetchView(ChatBase):
@@ -84,7 +86,7 @@ class FetchView(ChatBase):
         """Show a chat with the last messages of its shown branch, or those around a position."""
         query = WindowQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
-        chat = found_among(Chat.objects.of(user_of(request)).select_related("branch"), chat_id)
+        chat = get_chat_from(Chat.objects.of(user_of(request)).select_related("branch"), chat_id)
         read = window(chat, **query.validated_data)
         return Response({**ChatSerializer(chat).data, **WindowSerializer(read).data})
 
@@ -99,19 +101,19 @@ class NewView(ChatBase):
     )
     def post(self, request: Request) -> Response:
         """Keep messages as a new chat. Nobody answers them."""
-        asked = self.asked(request)
-        said = asked.pop("messages")
-        if asked["scope"] not in access_of_request(request).scopes:
-            raise PermissionDenied(f"This key lacks the scope '{asked['scope']}'.")
+        fields = self.validated_body(request)
+        messages = fields.pop("messages")
+        if fields["scope"] not in access_of_request(request).scopes:
+            raise PermissionDenied(f"This key lacks the scope '{fields['scope']}'.")
         with transaction.atomic():
             chat = Chat.objects.create(
                 owner_id=caller_id(request),
-                persona_version=asked.pop("persona"),
-                has_own_title=bool(asked["title"]),
-                **asked,
+                persona_version=fields.pop("persona"),
+                has_own_title=bool(fields["title"]),
+                **fields,
             )
-            chat.bulk_append(Message(**each) for each in said)
-        return self.told(request, chat.pk, status.HTTP_201_CREATED)
+            chat.bulk_append(Message(**each) for each in messages)
+        return self.chat_response(request, chat.pk, status.HTTP_201_CREATED)
 
 
 class ForkView(ChatBase):
@@ -124,22 +126,22 @@ class ForkView(ChatBase):
     )
     def post(self, request: Request) -> Response:
         """Copy a chat, up to and including a message, into a new one. The original stays."""
-        asked = self.asked(request)
-        chat = self.found(request, asked["chatId"])
-        if asked["messageId"] is not None:
-            at = get_object_or_404(chat.messages, pk=asked["messageId"])
+        fields = self.validated_body(request)
+        chat = self.get_chat(request, fields["chatId"])
+        if fields["messageId"] is not None:
+            at = get_object_or_404(chat.messages, pk=fields["messageId"])
         else:
-            place = asked["messageIndex"]
-            at = get_object_or_404(chat.messages_on(first=place, end=place + 1))
+            index = fields["messageIndex"]
+            at = get_object_or_404(chat.messages_on(first=index, end=index + 1))
         try:
-            fork = chat.fork(at=at, title=asked["title"])
+            fork = chat.fork(at=at, title=fields["title"])
         except BeingAnswered:
             raise Conflict({"chatId": [BEING_ANSWERED]})
         except TooLong:
             raise ValidationError(
                 {"chatId": ["So much can't be copied. Fork at an earlier message."]}
             )
-        return self.told(request, fork.pk, status.HTTP_201_CREATED)
+        return self.chat_response(request, fork.pk, status.HTTP_201_CREATED)
 
 
 class ChatView(ChatBase):
@@ -153,14 +155,14 @@ class ChatView(ChatBase):
     )
     def patch(self, request: Request, chat_id: str) -> Response:
         """Change a chat. Its place in the history stays, but for the pin."""
-        chat = self.found(request, chat_id)
-        changes = self.asked(request)
+        chat = self.get_chat(request, chat_id)
+        changes = self.validated_body(request)
         with transaction.atomic():
             if "messageId" in changes:
                 self.show(chat, changes.pop("messageId"))
             for name, value in changes.items():
                 CHANGES[name](chat, value)
-        return self.told(request, chat_id)
+        return self.chat_response(request, chat_id)
 
     def show(self, chat: Chat, message_id: UUID) -> None:
         try:
@@ -173,7 +175,7 @@ class ChatView(ChatBase):
     )
     def delete(self, request: Request, chat_id: str) -> Response:
         """Put a chat into the trash, from where it can be restored for 30 days."""
-        self.found(request, chat_id).move_to_trash()
+        self.get_chat(request, chat_id).move_to_trash()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -184,13 +186,13 @@ class PinView(ChatBase):
 
     def get_object(self) -> Chat:
         """For OPTIONS, which looks whether a PUT would find something."""
-        return self.found(self.request, self.kwargs["chat_id"])
+        return self.get_chat(self.request, self.kwargs["chat_id"])
 
     @extend_schema(operation_id="pin", responses=responses(400, 401, 403, 404, _200=ChatSerializer))
     def put(self, request: Request, chat_id: str) -> Response:
         """Pin a chat or take the pin off; without a body, whichever it is not."""
-        self.found(request, chat_id).pin(self.asked(request)["pinned"])
-        return self.told(request, chat_id)
+        self.get_chat(request, chat_id).pin(self.validated_body(request)["pinned"])
+        return self.chat_response(request, chat_id)
 
 
 class RestoreView(ChatBase):
@@ -205,8 +207,8 @@ class RestoreView(ChatBase):
     )
     def post(self, request: Request, chat_id: str) -> Response:
         """Take a chat out of the trash."""
-        found_among(Chat.objects.trash_of(user_of(request)), chat_id).restore()
-        return self.told(request, chat_id)
+        get_chat_from(Chat.objects.trash_of(user_of(request)), chat_id).restore()
+        return self.chat_response(request, chat_id)
 
 
 class MessageView(ChatBase):
@@ -220,10 +222,10 @@ class MessageView(ChatBase):
     )
     def patch(self, request: Request, chat_id: str, message_id: str) -> Response:
         """Pin a message to all that the model is given, or exclude it from that."""
-        chat = self.found(request, chat_id)
-        asked = self.asked(request)
-        known = chat.messages.select_related("generation", "persona_version__persona")
-        message = get_object_or_404(known, pk=message_id)
-        message.set_fate(asked["fate"])
+        chat = self.get_chat(request, chat_id)
+        fields = self.validated_body(request)
+        messages = chat.messages.select_related("generation", "persona_version__persona")
+        message = get_object_or_404(messages, pk=message_id)
+        message.set_fate(fields["fate"])
         add_alternatives(chat, [message])
         return Response(MessageSerializer(message).data)

@@ -13,7 +13,7 @@ from chats.models import Chat
 from chats.serializers.history import ExportQuery
 from chats.transfer.exports import FORMS, streamed
 from chats.views import TOKEN_OR_SESSION
-from chats.views.chat import found_among
+from chats.views.chat import get_chat_from
 from proxy.common.access import user_of
 from proxy.common.web.drf import responses
 
@@ -41,7 +41,7 @@ class ExportView(GenericAPIView[Chat]):
         form = FORMS[query.validated_data["format"]]
         chats = Chat.objects.of(user_of(request))
         if chat_id := query.validated_data["chatId"]:
-            chats = chats.filter(pk=found_among(chats, chat_id).pk)
+            chats = chats.filter(pk=get_chat_from(chats, chat_id).pk)
         name = f"chats-{timezone.now():%Y-%m-%d}.{form.suffix}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(

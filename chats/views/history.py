@@ -22,7 +22,7 @@ from chats.serializers.history import (
     TrashSerializer,
 )
 from chats.views import TOKEN_OR_SESSION
-from chats.views.chat import found_among
+from chats.views.chat import get_chat_from
 from proxy.common.access import user_of
 from proxy.common.web.drf import responses
 
@@ -41,12 +41,12 @@ class HistoryView(GenericAPIView[Chat]):
     )
     def get(self, request: Request) -> Response:
         """List the caller's chats without messages: pinned first, then newest first."""
-        asked = checked(HistoryQuery, request)
-        chats = _wanted(Chat.objects.of(user_of(request)), asked)
-        found, cursor = page(chats.with_state(), asked["cursor"], asked["limit"])
-        if asked["q"]:
-            attach_matches(found, Query.of(asked["q"]))
-        return Response(HistorySerializer({"chats": found, "nextCursor": cursor}).data)
+        query = checked(HistoryQuery, request)
+        matching = _wanted(Chat.objects.of(user_of(request)), query)
+        chats, cursor = page(matching.with_state(), query["cursor"], query["limit"])
+        if query["q"]:
+            attach_matches(chats, Query.of(query["q"]))
+        return Response(HistorySerializer({"chats": chats, "nextCursor": cursor}).data)
 
 
 class TrashView(GenericAPIView[Chat]):
@@ -63,10 +63,10 @@ class TrashView(GenericAPIView[Chat]):
     )
     def get(self, request: Request) -> Response:
         """List the deleted chats that can be restored."""
-        asked = checked(PageQuery, request)
-        chats = Chat.objects.trash_of(user_of(request)).with_state()
-        found, cursor = page(chats, asked["cursor"], asked["limit"])
-        return Response(TrashSerializer({"chats": found, "nextCursor": cursor}).data)
+        query = checked(PageQuery, request)
+        trash = Chat.objects.trash_of(user_of(request)).with_state()
+        chats, cursor = page(trash, query["cursor"], query["limit"])
+        return Response(TrashSerializer({"chats": chats, "nextCursor": cursor}).data)
 
     @extend_schema(operation_id="empty_trash", responses=responses(401, 403, _204=None))
     def delete(self, request: Request) -> Response:
@@ -85,25 +85,25 @@ class TrashedView(GenericAPIView[Chat]):
     @extend_schema(operation_id="delete_for_good", responses=responses(401, 403, 404, _204=None))
     def delete(self, request: Request, chat_id: str) -> Response:
         """Delete a chat in the trash for good."""
-        chat = found_among(Chat.objects.trash_of(user_of(request)), chat_id)
+        chat = get_chat_from(Chat.objects.trash_of(user_of(request)), chat_id)
         Chat.objects.filter(pk=chat.pk).empty()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def checked(query: type[PageQuery], request: Request) -> dict[str, Any]:
+def checked(serializer_class: type[PageQuery], request: Request) -> dict[str, Any]:
     """Return the parameters in a request's query; raises ValidationError for unsound ones."""
-    serializer = query(data=request.query_params.dict())
+    serializer = serializer_class(data=request.query_params.dict())
     serializer.is_valid(raise_exception=True)
-    asked: dict[str, Any] = serializer.validated_data
-    return asked
+    fields: dict[str, Any] = serializer.validated_data
+    return fields
 
 
-def _wanted(chats: ChatQuerySet, asked: dict[str, Any]) -> ChatQuerySet:
-    chats = chats.filter(is_archived=asked["archived"])
-    if asked["pinned"] is not None:
-        chats = chats.filter(is_pinned=asked["pinned"])
-    if asked["persona"]:
-        chats = chats.filter(persona_version__persona__slug=asked["persona"])
-    if asked["source"]:
-        chats = chats.filter(source=asked["source"])
-    return chats.about(asked["q"]) if asked["q"] else chats
+def _wanted(chats: ChatQuerySet, query: dict[str, Any]) -> ChatQuerySet:
+    chats = chats.filter(is_archived=query["archived"])
+    if query["pinned"] is not None:
+        chats = chats.filter(is_pinned=query["pinned"])
+    if query["persona"]:
+        chats = chats.filter(persona_version__persona__slug=query["persona"])
+    if query["source"]:
+        chats = chats.filter(source=query["source"])
+    return chats.about(query["q"]) if query["q"] else chats

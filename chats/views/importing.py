@@ -65,7 +65,7 @@ class ImportsView(GenericAPIView[ImportJob]):
         what was imported before is not imported again.
         """
         try:
-            job = ImportJob.begin(caller_id(request), _pieces(_sent(request)))
+            job = ImportJob.begin(caller_id(request), _chunks(_file_in(request)))
         except IntegrityError:
             raise Conflict({"errors": ["Another import of yours is not finished yet."]})
         import_chats.delay_on_commit(str(job.pk))
@@ -86,7 +86,7 @@ class ImportView(GenericAPIView[ImportJob]):
         return Response(self.get_serializer(job).data)
 
 
-def _sent(request: Request) -> Any:
+def _file_in(request: Request) -> Any:
     """Return the file that was sent, to be read from."""
     if not (request.content_type or "").startswith("multipart/"):
         return request._request
@@ -95,13 +95,13 @@ def _sent(request: Request) -> Any:
     return request.FILES["file"]
 
 
-def _pieces(sent: Any) -> Iterator[bytes]:
+def _chunks(file: Any) -> Iterator[bytes]:
     """Yield a file in pieces; raises ValidationError for an empty or a too large one."""
     size = 0
-    while piece := sent.read(PART_BYTES):
-        size += len(piece)
+    while chunk := file.read(PART_BYTES):
+        size += len(chunk)
         if size > settings.CHAT_IMPORT_MAX_BODY:
             raise ValidationError({"file": ["The file is larger than may be imported."]})
-        yield piece
+        yield chunk
     if not size:
         raise ValidationError({"file": ["The file is empty."]})

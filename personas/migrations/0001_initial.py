@@ -4,6 +4,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.text
 import personas.models
+import proxy.relevance.modes
 import uuid_utils.compat
 from django.conf import settings
 from django.db import migrations, models
@@ -45,7 +46,7 @@ class Migration(migrations.Migration):
                 ('model', models.CharField(blank=True, help_text="The provider's model; empty for the built-in one.", max_length=200)),
                 ('temperature', models.FloatField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(2)])),
                 ('max_tokens', models.PositiveIntegerField(blank=True, help_text="The most tokens that an answer may have; empty for the model's own limit.", null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='length')),
-                ('relevance', models.CharField(blank=True, choices=personas.models.relevance_modes, help_text="How strictly long chats are filtered; empty means the user's mode.", max_length=20, verbose_name='relevance mode')),
+                ('relevance', models.CharField(blank=True, choices=proxy.relevance.modes.relevance_modes, help_text="How strictly long chats are filtered; empty means the user's mode.", max_length=20, verbose_name='relevance mode')),
                 ('scopes', models.JSONField(default=list, help_text='Where it answers: internal, external.')),
                 ('starters', models.JSONField(blank=True, default=list, help_text='Questions offered in an empty chat.')),
                 ('created', models.DateTimeField(auto_now_add=True)),

@@ -48,18 +48,18 @@ class ProvidersView(GenericAPIView[Provider]):
         """Store a provider. Its key is encrypted, and never shown again."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        asked = serializer.validated_data
-        if asked.get("is_shared") and not request.user.is_staff:
+        fields = serializer.validated_data
+        if fields.get("is_shared") and not request.user.is_staff:
             raise PermissionDenied("Only staff can share a provider with everybody.")
         if not Provider.objects.has_room_for(caller_id(request)):
             raise Conflict({"errors": [f"You have {MOST_PROVIDERS} providers. Delete one first."]})
 
-        provider = self.stored(request, **asked)
+        provider = self._store(request, **fields)
         return Response(self.get_serializer(provider).data, status=status.HTTP_201_CREATED)
 
-    def stored(self, request: Request, **asked: Any) -> Provider:
-        provider = Provider.sealed(caller_id(request), **asked)
-        # Or a key with a list of hosts could put another host behind a name of its owner's.
+    def _store(self, request: Request, **fields: Any) -> Provider:
+        provider = Provider.sealed(caller_id(request), **fields)
+        # Else a key limited to some hosts could store another host under a name, and use that.
         allowlists.check_host(provider.base, permitted_hosts(request))
         if not provider.take_name():
             raise Conflict({"name": ["A provider of this name is stored already."]})
@@ -72,7 +72,7 @@ class ProviderView(GenericAPIView[Provider]):
     serializer_class = ProviderSerializer
     required_scope = "proxy"
 
-    def found(self, request: Request, provider_id: str) -> Provider:
+    def _visible_provider(self, request: Request, provider_id: str) -> Provider:
         return get_object_or_404(Provider.objects.visible_to(caller_id(request)), pk=provider_id)
 
     @extend_schema(
@@ -80,12 +80,12 @@ class ProviderView(GenericAPIView[Provider]):
     )
     def get(self, request: Request, provider_id: str) -> Response:
         """Show a provider, without its key."""
-        return Response(self.get_serializer(self.found(request, provider_id)).data)
+        return Response(self.get_serializer(self._visible_provider(request, provider_id)).data)
 
     @extend_schema(operation_id="delete_provider", responses=responses(401, 403, 404, _204=None))
     def delete(self, request: Request, provider_id: str) -> Response:
         """Delete a provider of the caller's: its name is unknown from now on."""
-        provider = self.found(request, provider_id)
+        provider = self._visible_provider(request, provider_id)
         if provider.owner_id != caller_id(request):
             raise PermissionDenied("This provider is shared with you; its owner can delete it.")
         provider.delete()

@@ -60,7 +60,7 @@ class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
         return bool(provider.owner_id == self.context["request"].user.pk)
 
     def validate_base_url(self, text: str) -> str:
-        """Return the URL in its one canonical spelling, if it may be asked at all."""
+        """Return the URL in its one canonical spelling, if requests may go there at all."""
         try:
             base = base_of(unquote(text))
             ssrf_guard.check(base, self.context["request"].get_host())
@@ -85,8 +85,8 @@ class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
 
     def to_representation(self, provider: Provider) -> dict[str, Any]:
         """Leave out what only the owner may know: the hint of the key."""
-        shown = super().to_representation(provider)
-        return shown if shown["is_own"] else shown | {"key_hint": ""}
+        fields = super().to_representation(provider)
+        return fields if fields["is_own"] else fields | {"key_hint": ""}
 
 
 class FaultSerializer(serializers.Serializer[Any]):
@@ -141,7 +141,7 @@ class RecordedDecisionSerializer(DecisionSerializer):
 
 
 class CostDecisionSerializer(serializers.Serializer[Any]):
-    """What the cost gate decided, where it was asked; costs in tokens of input."""
+    """What the cost gate decided, where it was on; costs in tokens of input."""
 
     preset = serializers.CharField()
     mode = serializers.ChoiceField(

@@ -21,7 +21,7 @@ from proxy.common.web import csv_export
 from proxy.models import UsageRollup
 from proxy.models.rollup import SUMS
 
-# What usage can be told apart by, and the field that says it.
+# What usage can be grouped by, and the field for it.
 GROUPS = {
     "time": "starts",
     "model": "model",
@@ -31,7 +31,7 @@ GROUPS = {
 }
 NUMBERS = (*SUMS, "tokens_saved")
 _MONEY = ("cost", "saved")
-# What is an estimate is called one.
+# An estimate is named as one in the CSV.
 _NAMES = {"saved": "saved_estimate"}
 MOST_ROWS = 10_000
 MOST_LINES = 100_000
@@ -49,8 +49,8 @@ class Moment(serializers.DateTimeField):
         return super().to_internal_value(value)
 
 
-class AskedSerializer(serializers.Serializer[Any]):
-    """What of the usage is asked for."""
+class UsageQuerySerializer(serializers.Serializer[Any]):
+    """The query of a request for usage."""
 
     until = Moment(required=False, default_timezone=UTC)
     since = Moment(required=False, default_timezone=UTC)
@@ -66,24 +66,24 @@ class AskedSerializer(serializers.Serializer[Any]):
             )
         return list(dict.fromkeys(names))
 
-    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        until = asked.setdefault("until", datetime.now(UTC))
-        since = asked.setdefault("since", until - timedelta(days=USUAL_DAYS))
+    def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
+        until = fields.setdefault("until", datetime.now(UTC))
+        since = fields.setdefault("since", until - timedelta(days=USUAL_DAYS))
         if since >= until:
             raise serializers.ValidationError({"from": ["This must be before 'to'."]})
-        return asked
+        return fields
 
 
 @extend_schema_field({"type": "string", "format": "decimal"})
 class Dollars(serializers.Field):
-    """Billionths of a dollar, told as dollars with all their digits."""
+    """Billionths of a dollar, written as dollars with all their digits."""
 
     def to_representation(self, nanos: int) -> str:
         return f"{dollars(nanos):.9f}"
 
 
 class UsageRowSerializer(serializers.Serializer[Any]):
-    """What one group used. Only the names that were asked for in `group_by` are there."""
+    """What one group used. Only the names in `group_by` are there."""
 
     time = serializers.DateTimeField(required=False, source="starts", default_timezone=UTC)
     model = serializers.CharField(required=False)
@@ -152,14 +152,17 @@ def _mean(total: int, count: int) -> int | None:
 
 
 def _parameters() -> list[OpenApiParameter]:
-    told = {
+    descriptions = {
         "from": "A day or a time in UTC; by default 30 days before `to`.",
         "to": "A day or a time in UTC, itself not included; by default now.",
         "period": "`day` or `hour`. Hours are kept for a while, days for good.",
         "group_by": "One or more of time, model, host, key, persona, separated by commas.",
         "format": "`json` or `csv`.",
     }
-    return [OpenApiParameter(name, str, description=said) for name, said in told.items()]
+    return [
+        OpenApiParameter(name, str, description=description)
+        for name, description in descriptions.items()
+    ]
 
 
 class UsageView(GenericAPIView[UsageRollup]):
@@ -183,42 +186,45 @@ class UsageView(GenericAPIView[UsageRollup]):
         },
     )
     def get(self, request: Request) -> Response | HttpResponse:
-        """Tell what was used, added up by hour or day, in the groups asked for."""
-        asked = _asked(request)
+        """Return what was used, added up by hour or day, in the groups of `group_by`."""
+        query = _query_of(request)
         key_id = access_of_request(request).key_id
-        found = UsageRollup.objects.of(caller_id(request), str(key_id or "")).within(
-            asked["period"], asked["since"], asked["until"]
+        rollups = UsageRollup.objects.of(caller_id(request), str(key_id or "")).within(
+            query["period"], query["since"], query["until"]
         )
-        fields = [GROUPS[name] for name in asked["group_by"]]
-        rows = found.added_up_by(*fields).order_by(*fields) if fields else found.none()
-        if asked["format"] == "csv":
-            return as_csv(asked["group_by"], rows)
-        told = list(rows[: MOST_ROWS + 1])
+        fields = [GROUPS[name] for name in query["group_by"]]
+        rows = rollups.added_up_by(*fields).order_by(*fields) if fields else rollups.none()
+        if query["format"] == "csv":
+            return as_csv(query["group_by"], rows)
+        first_rows = list(rows[: MOST_ROWS + 1])
         account = {
-            **asked,
-            "is_cut": len(told) > MOST_ROWS,
-            "rows": told[:MOST_ROWS],
-            "total": found.added_up(),
+            **query,
+            "is_cut": len(first_rows) > MOST_ROWS,
+            "rows": first_rows[:MOST_ROWS],
+            "total": rollups.added_up(),
         }
         return Response(UsageSerializer(account).data)
 
 
-def _asked(request: Request) -> dict[str, Any]:
-    given = dict(request.query_params.items())
+def _query_of(request: Request) -> dict[str, Any]:
+    parameters = dict(request.query_params.items())
     for ours, theirs in (("since", "from"), ("until", "to")):
-        if theirs in given:
-            given[ours] = given.pop(theirs)
-    serializer = AskedSerializer(data=given)
+        if theirs in parameters:
+            parameters[ours] = parameters.pop(theirs)
+    serializer = UsageQuerySerializer(data=parameters)
     serializer.is_valid(raise_exception=True)
-    asked: dict[str, Any] = serializer.validated_data
-    return asked
+    query: dict[str, Any] = serializer.validated_data
+    return query
 
 
 def as_csv(groups: list[str], rows: Any) -> HttpResponse:
     """Answer with usage for a spreadsheet, a line for each row."""
     fields = [GROUPS[name] for name in groups]
     cells = (
-        [*(_written(row[name]) for name in fields), *(_told(name, row[name]) for name in NUMBERS)]
+        [
+            *(_as_text(row[name]) for name in fields),
+            *(_in_unit(name, row[name]) for name in NUMBERS),
+        ]
         for row in rows[:MOST_LINES].iterator(chunk_size=1000)
     )
     answer = HttpResponse(
@@ -229,9 +235,9 @@ def as_csv(groups: list[str], rows: Any) -> HttpResponse:
     return answer
 
 
-def _told(name: str, number: int) -> int | Decimal:
+def _in_unit(name: str, number: int) -> int | Decimal:
     return dollars(number) if name in _MONEY else number
 
 
-def _written(value: Any) -> Any:
+def _as_text(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value

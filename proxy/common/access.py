@@ -55,7 +55,7 @@ class Access(Protocol):
 
     @property
     def allowed_hosts(self) -> tuple[str, ...] | None:
-        """The hosts that may be asked; None for any."""
+        """The hosts that requests may go to; None for any."""
 
     @property
     def records(self) -> str:

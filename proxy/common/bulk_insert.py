@@ -48,8 +48,8 @@ def _statement(
     model: type[models.Model], columns: tuple[str, ...], rows: int, on_conflict: str
 ) -> str:
     quote = connection.ops.quote_name
-    named = ", ".join(map(quote, columns))
+    column_list = ", ".join(map(quote, columns))
     row = f"({', '.join(['%s'] * len(columns))})"
     table = quote(model._meta.db_table)
-    statement = f"INSERT INTO {table} ({named}) VALUES {', '.join([row] * rows)}"  # noqa: S608
+    statement = f"INSERT INTO {table} ({column_list}) VALUES {', '.join([row] * rows)}"  # noqa: S608
     return f"{statement} ON CONFLICT {on_conflict}" if on_conflict else statement

@@ -1,4 +1,4 @@
-"""A bounded cache that forgets first what was not asked for longest; digests are its keys."""
+"""A bounded cache that drops the least recently used entry first; its keys are digests."""
 
 from __future__ import annotations
 

@@ -28,10 +28,10 @@ def client(
 
 def async_client(url: str, *, decode_responses: bool = False) -> redis.asyncio.Redis:
     """Return the same for the event loop in which it first connects, and for no other."""
-    made: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+    connection: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
         url, retry=AsyncRetry(NoBackoff(), 0), decode_responses=decode_responses, **_timeouts()
     )
-    return made
+    return connection
 
 
 def _timeouts(seconds: float | None = None) -> dict[str, Any]:

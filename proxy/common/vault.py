@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-from proxy.errors import KeyUnreadable
+from proxy.common.errors import KeyUnreadable
 
 logger = logging.getLogger("proxy.common.vault")
 

@@ -177,7 +177,7 @@ class Completion(UpstreamCall):
             answer = await self.open_filtered(provider, REQUEST_HEADERS)
             try:
                 # Refuses what can't be passed on, such as a redirect.
-                relay.downward(answer, self.bounds)
+                relay.relayed_headers(answer, self.bounds)
                 if answer.status < 300:
                     await self._read(answer)
                     return

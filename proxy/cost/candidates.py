@@ -25,7 +25,9 @@ class Candidates:
     keep_latest: int
     """How many of the latest exchanges a cut leaves whatever they score."""
 
-    def beside(self, last: Sent | None, alive: Sequence[Sent]) -> Iterator[tuple[MessageSet, str]]:
+    def requests(
+        self, last: Sent | None, alive: Sequence[Sent]
+    ) -> Iterator[tuple[MessageSet, str]]:
         """Yield requests, with what they are beside those sent before.
 
         Everything; a fresh start, once as it is and once long enough to be cached; the last

@@ -12,10 +12,10 @@ MessageSet = int
 
 def of(places: Iterable[int]) -> MessageSet:
     """Return the set of these places."""
-    found = 0
+    bits = 0
     for place in places:
-        found |= 1 << place
-    return found
+        bits |= 1 << place
+    return bits
 
 
 def listed(places: MessageSet) -> list[int]:

@@ -105,8 +105,8 @@ def decide(
 ) -> tuple[Decision, State]:
     """Return what to send, and what to remember of it."""
     choice = _Choice(turn, state, rates, now, preset)
-    draft, kind, reason = choice.choose()
-    return choice.decide(draft, kind, reason)
+    candidate, kind, reason = choice.choose()
+    return choice.decide(candidate, kind, reason)
 
 
 class _Choice:
@@ -118,8 +118,8 @@ class _Choice:
         self.turn, self.rates, self.now, self.preset = turn, rates, now, preset
         self.is_new = state is None
         before = state or State(array("Q"))
-        self.seen = _common_length(before.history, turn.hashes)
-        self.is_edited = self.seen < len(before.history)
+        self.common_length = _common_length(before.history, turn.hashes)
+        self.is_edited = self.common_length < len(before.history)
         self.state = before.carried(turn.hashes)
         self.last = self.state.sent[-1] if self.state.sent else None
         self.alive = alive(self.state.sent, rates, now)
@@ -137,37 +137,37 @@ class _Choice:
             messages = turn.tied(turn.continued(self.last) | turn.need)
             return Candidate(messages), "continue", "answering"
         candidates = self._candidates()
-        priced = [(draft, *self._priced(draft)) for draft in candidates]
+        priced = [(candidate, *self._priced(candidate)) for candidate in candidates]
         allowed = [each for each in priced if self._is_allowed(*each)]
         reason = "cheapest" if len(allowed) == len(priced) else "bank"
         if not allowed:
-            draft, *_ = min(priced, key=lambda each: each[2])
+            candidate, *_ = min(priced, key=lambda each: each[2])
         else:
-            draft, *_ = min(allowed, key=lambda each: (self._value(*each), -each[1]))
-        return draft, candidates[draft], "no-state" if self.is_new else reason
+            candidate, *_ = min(allowed, key=lambda each: (self._value(*each), -each[1]))
+        return candidate, candidates[candidate], "no-state" if self.is_new else reason
 
     def _candidates(self) -> dict[Candidate, str]:
         """Return what may be sent, with what it is beside the requests before."""
         turn, last = self.turn, self.last
         listed = Candidates(turn, self.rates, self.preset.keep_latest)
-        found: dict[Candidate, str] = {}
-        for messages, kind in listed.beside(last, self.alive):
-            found.setdefault(Candidate(turn.tied(messages)), kind)
+        candidates: dict[Candidate, str] = {}
+        for messages, kind in listed.requests(last, self.alive):
+            candidates.setdefault(Candidate(turn.tied(messages)), kind)
         # A provider that finds whole requests again finds none that ends in what was moved.
         if last and last in self.alive and not self.rates.exact_match_only:
             moved = listed.with_moved(last)
-            return found if moved is None else found | {moved: "moved"}
-        return found
+            return candidates if moved is None else candidates | {moved: "moved"}
+        return candidates
 
-    def decide(self, draft: Candidate, kind: str, reason: str) -> tuple[Decision, State]:
-        """Return the decision for `draft`, and the state with it."""
-        total, cost = self._priced(draft)
-        lasting = self.turn.lasting(draft)
+    def decide(self, candidate: Candidate, kind: str, reason: str) -> tuple[Decision, State]:
+        """Return the decision for `candidate`, and the state with it."""
+        total, cost = self._priced(candidate)
+        lasting = self.turn.lasting(candidate)
         hit, relied_on = self._hit(self._summed(lasting))
-        mode = self._mode(draft, kind, hit)
+        mode = self._mode(candidate, kind, hit)
         savings_balance = self.state.savings_balance + self.price_of_everything - cost
         decision = Decision(
-            draft.messages,
+            candidate.messages,
             mode,
             reason,
             total,
@@ -175,7 +175,7 @@ class _Choice:
             cost,
             self.price_of_everything,
             savings_balance,
-            draft.moved,
+            candidate.moved,
         )
         after = replace(
             self.state,
@@ -201,54 +201,54 @@ class _Choice:
             return "nearly-free"
         return ""
 
-    def _is_allowed(self, draft: Candidate, total: int, cost: float) -> bool:
+    def _is_allowed(self, candidate: Candidate, total: int, cost: float) -> bool:
         """Tell whether what was saved so far pays for it, where that is asked."""
         limit = self.price_of_everything + self.state.savings_balance + 1e-6
         if self.preset.never_dearer:
-            return cost + self._way_back(draft) <= limit
+            return cost + self._way_back(candidate) <= limit
         return self.rates.is_cheap or cost <= limit
 
-    def _way_back(self, draft: Candidate) -> float:
+    def _way_back(self, candidate: Candidate) -> float:
         """Return what it would add to the next turn to send everything again, after this."""
         rates = self.rates
         if not rates.has_cache:
             return 0.0
-        sent = Sent(self.turn.lasting(draft), self.now)
+        sent = Sent(self.turn.lasting(candidate), self.now)
         after = alive(self.state.after(sent), rates, self.now)
-        found = max(common(self.everything, each, rates) for each in after)
-        lost = cached(self.everything.total, rates) - cached(found, rates)
+        common_tokens = max(common(self.everything, each, rates) for each in after)
+        lost = cached(self.everything.total, rates) - cached(common_tokens, rates)
         return rates.factor(self.everything.total) * (rates.write - rates.read) * lost
 
-    def _value(self, draft: Candidate, total: int, cost: float) -> float:
+    def _value(self, candidate: Candidate, total: int, cost: float) -> float:
         """Return the price now and that of reading it again at the next turns."""
         rates = self.rates
         again = rates.read if rates.has_cache and total >= rates.min_prefix else 1.0
         return cost + min(REST, self.state.turns + 1) * again * rates.factor(total) * total
 
-    def _priced(self, draft: Candidate) -> tuple[int, float]:
-        total = self._summed(draft.messages).total
-        hit, _ = self._hit(self._summed(self.turn.lasting(draft)))
+    def _priced(self, candidate: Candidate) -> tuple[int, float]:
+        total = self._summed(candidate.messages).total
+        hit, _ = self._hit(self._summed(self.turn.lasting(candidate)))
         return total, price(total, hit, self.rates)
 
     def _hit(self, request: PrefixSums) -> tuple[int, float]:
         """Return the tokens read from the cache, and the time of the request that brought them."""
-        found = [(common(request, each, self.rates), each.sent_at) for each in self.alive]
-        tokens, at = max(found, default=(0, 0.0))
+        hits = [(common(request, each, self.rates), each.sent_at) for each in self.alive]
+        tokens, at = max(hits, default=(0, 0.0))
         hit = cached(tokens, self.rates)
         return hit, at if hit else 0.0
 
     def _price_of_everything(self) -> float:
         rates, before = self.rates, 0
         is_warm = rates.has_cache and self.now - self.state.at <= rates.lifetime
-        if self.seen and is_warm and not (rates.exact_match_only and self.is_edited):
-            before = self.everything.up_to(self.seen)
+        if self.common_length and is_warm and not (rates.exact_match_only and self.is_edited):
+            before = self.everything.up_to(self.common_length)
         return price(self.everything.total, cached(before, rates), rates)
 
-    def _mode(self, draft: Candidate, kind: str, hit: int) -> str:
+    def _mode(self, candidate: Candidate, kind: str, hit: int) -> str:
         """Return what the request is beside the last one, whatever candidate it came from."""
-        if draft.moved:
+        if candidate.moved:
             return "moved"
-        messages = draft.messages
+        messages = candidate.messages
         if self.last is None:
             return "full" if messages == self.turn.everything else "fresh"
         if begins_with(messages, self.last):
@@ -258,11 +258,11 @@ class _Choice:
         return kind if hit else "fresh"
 
     def _summed(self, messages: MessageSet) -> PrefixSums:
-        found = self.sums.get(messages)
-        if found is None:
-            found = PrefixSums(messages, self.tokens, self.turn.front)
-            self.sums[messages] = found
-        return found
+        sums = self.sums.get(messages)
+        if sums is None:
+            sums = PrefixSums(messages, self.tokens, self.turn.front)
+            self.sums[messages] = sums
+        return sums
 
 
 def _common_length(old: array[int], new: array[int]) -> int:

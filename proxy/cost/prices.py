@@ -166,8 +166,8 @@ def _of_provider(provider: dict[str, Any]) -> Iterable[Tariff]:
     for price in provider.get("price", ()):
         money = {name: Decimal(price[name]) for name in _MONEY if name in price}
         rules = {name: price[name] for name in _RULES if name in price}
-        told = (provider["source"], price.get("source"), provider["rules"])
-        source = "; ".join(filter(None, told))
+        texts = (provider["source"], price.get("source"), provider["rules"])
+        source = "; ".join(filter(None, texts))
         yield Tariff(**{**common, **rules, **money}, model=price["model"], source=source)
 
 

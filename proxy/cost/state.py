@@ -63,9 +63,9 @@ class State:
         moved = _moved(self.history, history)
         sent = []
         for each in self.sent:
-            found = [moved.get(place, -1) for place in message_set.listed(each.messages)]
-            if -1 not in found:
-                sent.append(Sent(message_set.of(found), each.sent_at))
+            places = [moved.get(place, -1) for place in message_set.listed(each.messages)]
+            if -1 not in places:
+                sent.append(Sent(message_set.of(places), each.sent_at))
         return replace(self, history=history, sent=tuple(sent))
 
     def after(self, sent: Sent) -> tuple[Sent, ...]:
@@ -77,7 +77,7 @@ class State:
         """Return the state where this was forwarded in place of the last request."""
         return replace(self, sent=(*self.sent[:-1], Sent(sent, self.at)))
 
-    def with_feedback(self, found: int, expected: int) -> State:
+    def with_feedback(self, cached: int, expected: int) -> State:
         """Return the state after the answer to its last request, of which so much was cached.
 
         Nothing found twice in a row means that the provider has forgotten all; a part of what was
@@ -85,8 +85,8 @@ class State:
         """
         if not expected:
             return self
-        if found:
-            is_gone = 2 * found < expected
+        if cached:
+            is_gone = 2 * cached < expected
             sent = tuple(s for s in self.sent if not is_gone or s.sent_at != self.relied_on)
             return replace(self, sent=sent, misses=0)
         misses = self.misses + 1
@@ -141,11 +141,11 @@ def _moved(old: Sequence[int], new: Sequence[int]) -> dict[int, int]:
     where: dict[int, list[int]] = {}
     for place in reversed(range(len(new))):
         where.setdefault(new[place], []).append(place)
-    moved, least = {}, -1
+    moved, latest = {}, -1
     for place, message in enumerate(old):
-        found = where.get(message, [])
-        while found and found[-1] <= least:
-            found.pop()
-        if found:
-            least = moved[place] = found.pop()
+        candidates = where.get(message, [])
+        while candidates and candidates[-1] <= latest:
+            candidates.pop()
+        if candidates:
+            latest = moved[place] = candidates.pop()
     return moved

@@ -73,11 +73,11 @@ class Turn:
         answer = message_set.below(end) & ~message_set.below(length)
         return (sent.messages | answer) & self.everything
 
-    def lasting(self, draft: Candidate) -> MessageSet:
+    def lasting(self, candidate: Candidate) -> MessageSet:
         """Return of a request what a later one can begin with: what stands before the moved."""
-        if not draft.moved:
-            return draft.messages
-        return draft.messages & ~draft.moved & message_set.below(self.starts[-1])
+        if not candidate.moved:
+            return candidate.messages
+        return candidate.messages & ~candidate.moved & message_set.below(self.starts[-1])
 
     def tied(self, messages: MessageSet) -> MessageSet:
         """Return `messages` with what they may not be parted from."""
@@ -94,70 +94,70 @@ class Turn:
 def turn_of(
     messages: Sequence[Message],
     hashes: array[int],
-    seen: Widths,
+    widths: Widths,
     *,
     front: int = 0,
     likeness: float | None = None,
 ) -> Turn:
-    """Return the turn; `seen` has what a request must hold and what a cut leaves, last and second
+    """Return the turn; `widths` has what a request must hold and what a cut leaves, last and second
     last of its widths.
 
     Exchanges may be moved where `likeness` is given: the score from which on one is like the
     question.
     """
-    *_, need, keep = seen.kept
-    everything = message_set.below(len(messages)) & ~message_set.of(seen.excluded)
-    end = len(messages) if seen.query is None else seen.query
+    *_, need, keep = widths.kept
+    everything = message_set.below(len(messages)) & ~message_set.of(widths.excluded)
+    end = len(messages) if widths.query is None else widths.query
     return Turn(
         hashes=hashes,
         tokens=[message.tokens for message in messages],
         need=message_set.of(need),
         keep=message_set.of(keep),
-        starts=[*_starts(seen, end), end],
+        starts=[*_starts(widths, end), end],
         everything=everything,
-        copies=message_set.of(seen.copies),
+        copies=message_set.of(widths.copies),
         ties=[
-            message_set.of(exchange) for exchange in seen.exchanges if not _is_together(exchange)
+            message_set.of(exchange) for exchange in widths.exchanges if not _is_together(exchange)
         ],
-        fixed=message_set.of(seen.fixed),
+        fixed=message_set.of(widths.fixed),
         front=front,
-        movable=0 if likeness is None else _movable(messages, seen),
-        on_topic=0 if likeness is None else _like_the_question(seen, likeness),
+        movable=0 if likeness is None else _movable(messages, widths),
+        on_topic=0 if likeness is None else _like_the_question(widths, likeness),
         is_continuation=messages[-1].role != "user",
     )
 
 
-def _starts(seen: Widths, end: int) -> list[int]:
+def _starts(widths: Widths, end: int) -> list[int]:
     """Return where past exchanges begin: no exchange is parted there but the tied ones."""
-    return sorted(exchange[0] for exchange in seen.exchanges if exchange[0] < end)
+    return sorted(exchange[0] for exchange in widths.exchanges if exchange[0] < end)
 
 
-def _movable(messages: Sequence[Message], seen: Widths) -> MessageSet:
+def _movable(messages: Sequence[Message], widths: Widths) -> MessageSet:
     """Return the plain exchanges, in a chat whose turns alternate and have no code in them.
 
     What stands before the question must be an answer, as an exchange begins with a question and
     ends with an answer.
     """
-    query = seen.query
+    query = widths.query
     is_chat = query and query == len(messages) - 1 and messages[query - 1].role == "assistant"
     if not is_chat or any(m.role == "tool" or m.calls or CODE in m.text for m in messages):
         return 0
-    movable = (exchange for exchange in seen.exchanges if _is_plain(messages, exchange))
+    movable = (exchange for exchange in widths.exchanges if _is_plain(messages, exchange))
     return message_set.of(place for exchange in movable for place in exchange)
 
 
 def _is_plain(messages: Sequence[Message], exchange: Sequence[int]) -> bool:
-    said = [messages[place] for place in exchange]
+    exchange_messages = [messages[place] for place in exchange]
     return (
-        [message.role for message in said] == ["user", "assistant"]
-        and all(message.is_plain and not message.is_protected for message in said)
+        [message.role for message in exchange_messages] == ["user", "assistant"]
+        and all(message.is_plain and not message.is_protected for message in exchange_messages)
         and _is_together(exchange)
     )
 
 
-def _like_the_question(seen: Widths, likeness: float) -> MessageSet:
+def _like_the_question(widths: Widths, likeness: float) -> MessageSet:
     return message_set.of(
-        v.index for v in seen.verdicts if v.score is not None and v.score >= likeness
+        v.index for v in widths.verdicts if v.score is not None and v.score >= likeness
     )
 
 

@@ -1,7 +1,7 @@
 """What answers have taught of a provider's prompt cache, by host and model.
 
 Whoever learns is the writer of usage rows, after an answer has gone. A call that passes the cost
-gate reads the belief together with its conversation; that a provider without a tariff has a cache
+gate reads the estimate together with its conversation; that a provider without a tariff has a cache
 at all is known to each process by itself.
 """
 
@@ -38,7 +38,7 @@ _MAX_OBSERVED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CacheEstimate:
-    """What is believed beside the tariff."""
+    """What answers have shown of a provider's cache, beside its tariff."""
 
     lifetime: float | None = None
     """Seconds, where answers have shown another than the tariff says."""
@@ -61,19 +61,19 @@ class CacheEstimate:
         )
 
     def adjust(self, rates: Rates) -> Rates:
-        """Return the rates as they are believed."""
+        """Return the rates with what answers have shown of the provider's cache."""
         if not rates.has_cache:
             return rates
         if self.misses >= MAX_MISSES:
             return replace(rates, lifetime=0.0)
         return rates if self.lifetime is None else replace(rates, lifetime=self.lifetime)
 
-    def after(self, expected: int, found: int, age: float, rates: Rates) -> CacheEstimate:
-        """Return the belief after an answer; `age` is that of the request it should have found."""
+    def after(self, expected: int, cached: int, age: float, rates: Rates) -> CacheEstimate:
+        """Return the estimate after an answer that relied on a request of this `age`."""
         recent = self.recent
         if expected:
-            recent = (*recent, (expected, min(found, expected)))[-WINDOW:]
-        if found:
+            recent = (*recent, (expected, min(cached, expected)))[-WINDOW:]
+        if cached:
             is_longer = age > (self.lifetime or rates.lifetime)
             lifetime = min(age, LONGEST) if is_longer else self.lifetime
             return CacheEstimate(lifetime, recent=recent)
@@ -85,12 +85,12 @@ class CacheEstimate:
 
     @classmethod
     def of(cls, plain: Sequence[Any]) -> CacheEstimate:
-        """Return the belief that these plain values tell."""
+        """Return the estimate that these plain values tell."""
         lifetime, misses, late, recent = plain
         return cls(lifetime, misses, tuple(late), tuple((e, f) for e, f in recent))
 
     def plain(self) -> tuple[Any, ...]:
-        """Return the belief as plain values."""
+        """Return the estimate as plain values."""
         return astuple(self)
 
 
@@ -109,7 +109,7 @@ def may_have_cache(host: str) -> bool:
 
 
 def record_hit(host: str, model: str, cached: int) -> None:
-    """Take note of an answer's cached tokens."""
+    """Count an answer whose prompt was read from a cache."""
     if cached >= MIN_CACHED_TOKENS:
         _observed[host, model] = _observed.get((host, model), 0) + 1
         _observed.move_to_end((host, model))

@@ -1,7 +1,7 @@
 """What is remembered of conversations for the cost gate, in Redis or else in this process.
 
-It is lost, at worst: when Redis is away or slow, a call goes on without it after PATIENCE, and
-pays for that. With Redis all processes share it, and calls of one conversation take turns.
+It is lost, at worst: when Redis is away or slow, a call goes on without it after REDIS_BUDGET,
+and pays for that. With Redis all processes share it, and calls of one conversation take turns.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _breaker = CircuitBreaker(failures=1, seconds=5.0)
 
 @dataclass(frozen=True, slots=True)
 class ConversationState:
-    """What is remembered of a conversation, and believed of its provider."""
+    """What is remembered of a conversation, and the estimate of its provider's cache."""
 
     state: State | None = None
     cache_estimate: CacheEstimate = field(default_factory=CacheEstimate)
 
 
 async def read(conversation: str, upstream: str, *, hold: bool = True) -> ConversationState:
-    """Return the page; the next reader waits for `write` a little while if `hold`."""
-    found = await _in_time(lambda: _read(conversation, upstream, hold))
-    return found or ConversationState()
+    """Return what is remembered; if `hold`, the next reader waits a little for `write`."""
+    state = await _in_time(lambda: _read(conversation, upstream, hold))
+    return state or ConversationState()
 
 
 async def write(conversation: str, state: State) -> None:
@@ -56,22 +56,24 @@ async def write(conversation: str, state: State) -> None:
     await _in_time(lambda: _write(conversation, packed))
 
 
-def record_cache_result(gated: CostDecision, found: int) -> None:
-    """Take note, off the path, of how much of a request its provider had cached."""
-    expected = gated.decision.hit
+def record_cache_result(cost_decision: CostDecision, cached: int) -> None:
+    """Record, off the path, how much of a request its provider had cached."""
+    expected = cost_decision.decision.hit
     try:
-        told = msgspec.json.encode((gated.turn, found, expected))
-        _store().put(_result_key(gated.conversation), told)
-        _update_estimate(gated.upstream, expected, found, gated.age, gated.tariff.rates)
+        packed = msgspec.json.encode((cost_decision.turn, cached, expected))
+        _store().put(_result_key(cost_decision.conversation), packed)
+        _update_estimate(
+            cost_decision.upstream, expected, cached, cost_decision.age, cost_decision.tariff.rates
+        )
     except Exception as error:
-        # Whatever it raises: what is not learnt costs money at worst.
-        logger.warning("Nothing was learnt from an answer: %s", type(error).__name__)
+        # Whatever it raises: an estimate that is not updated costs money at worst.
+        logger.warning("A cache result was not recorded: %s", type(error).__name__)
 
 
-def _update_estimate(upstream: str, expected: int, found: int, age: float, rates: Rates) -> None:
+def _update_estimate(upstream: str, expected: int, cached: int, age: float, rates: Rates) -> None:
     (known,) = _store().get([_estimate_key(upstream)])
     before = _estimate_from(known)
-    after = before.after(expected, found, age, rates)
+    after = before.after(expected, cached, age, rates)
     if after.is_unreliable and not before.is_unreliable:
         logger.warning(
             "%s caches less than half of what was expected; everything is sent for now", upstream
@@ -80,7 +82,7 @@ def _update_estimate(upstream: str, expected: int, found: int, age: float, rates
 
 
 async def _in_time(work: Callable[[], Result]) -> Result | None:
-    """Do work on the shelf: here in memory, on a thread and within PATIENCE where it is Redis."""
+    """Use the store: memory right here, Redis on a thread and within REDIS_BUDGET."""
     if not settings.REDIS_URL:
         return work()
     if _breaker.is_open:
@@ -98,20 +100,22 @@ async def _in_time(work: Callable[[], Result]) -> Result | None:
 
 def _read(conversation: str, upstream: str, is_locked: bool) -> ConversationState:
     keys = (_state_key(conversation), _result_key(conversation), _estimate_key(upstream))
-    packed, told, belief = _store().get(keys, lock=_lock_key(conversation) if is_locked else "")
+    packed, cache_result, estimate = _store().get(
+        keys, lock=_lock_key(conversation) if is_locked else ""
+    )
     try:
         state = State.unpacked(packed) if packed else None
     except Unreadable:
         state = None
-    if state and told:
-        turn, cached, expected = msgspec.json.decode(told)
+    if state and cache_result:
+        turn, cached, expected = msgspec.json.decode(cache_result)
         if turn == state.turns:
             state = state.with_feedback(cached, expected)
-    return ConversationState(state, _estimate_from(belief))
+    return ConversationState(state, _estimate_from(estimate))
 
 
-def _estimate_from(told: bytes | None) -> CacheEstimate:
-    return CacheEstimate.of(msgspec.json.decode(told)) if told else CacheEstimate()
+def _estimate_from(packed: bytes | None) -> CacheEstimate:
+    return CacheEstimate.of(msgspec.json.decode(packed)) if packed else CacheEstimate()
 
 
 def _write(conversation: str, packed: bytes) -> None:
@@ -129,18 +133,18 @@ class _Store(Protocol):
 
 
 class _ProcessStore:
-    """The shelf of a process by itself, which needs no lock: one call at a time has its thread."""
+    """The store of a process by itself, which needs no lock: one call at a time has its thread."""
 
     def get(self, keys: Sequence[str], *, lock: str = "") -> list[bytes | None]:
-        found = django_cache.cache.get_many(keys)
-        return [found.get(key) for key in keys]
+        values = django_cache.cache.get_many(keys)
+        return [values.get(key) for key in keys]
 
     def put(self, key: str, value: bytes, *, lock: str = "") -> None:
         django_cache.cache.set(key, value, KEPT_SECONDS)
 
 
 class _RedisStore:
-    """The shelf of all processes; each step is one round trip, as these are what it costs."""
+    """The store of all processes; each step is one round trip, as these are what it costs."""
 
     def __init__(self) -> None:
         self._redis = client(settings.REDIS_URL)
@@ -152,9 +156,9 @@ class _RedisStore:
             if lock:
                 step.set(lock, 1, ex=LOCKED_SECONDS, nx=True)
             step.mget(keys)
-            *locked, found = step.execute()
+            *locked, values = step.execute()
             if all(locked) or time.monotonic() > give_up:
-                return list(found)
+                return list(values)
             time.sleep(REDIS_BUDGET / 10)
 
     def put(self, key: str, value: bytes, *, lock: str = "") -> None:

@@ -1,7 +1,8 @@
 """The cost gate on a request's way: whether it is on, and what it makes of what matters.
 
-It takes a request in three steps: `judged` finds what matters and what the request would cost,
-`chosen` takes what is remembered of the conversation, and the caller keeps what comes of it.
+It takes a request in three steps: `assess` finds what matters and what the request would cost,
+`CostAssessment.decide` takes what is remembered of the conversation, and the caller stores what
+comes of it.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from proxy.wire.dialect import Request
 FOR_THE_CACHE: Final = "kept for the cache"
 MOVED: Final = "moved before the question"
 NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
-# How clients mark what a provider shall cache: whoever does so knows better.
+# Clients that mark what a provider shall cache plan their requests themselves.
 _MARK: Final = b'"cache_control"'
 
-# Tools and instructions are the same at every turn.
+# Token counts of tools and instructions, which are the same at every turn.
 _counted: LRUCache[int] = LRUCache(size=1024 * 1024)
 
 
@@ -56,10 +57,10 @@ class CostGateConfig:
 
     def tariff(self, model: str) -> Tariff | None:
         """Return the tariff to go by; None where relevance alone decides."""
-        found = self.table.of(self.host, model)
-        if found is None and cache_estimates.has_observed_cache(self.host, model):
+        tariff = self.table.of(self.host, model)
+        if tariff is None and cache_estimates.has_observed_cache(self.host, model):
             return Tariff(self.host)
-        return found
+        return tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,12 @@ class CostDecision:
     @property
     def header(self) -> str:
         """What X-Alchemyst-Context says of it; costs in tokens of input at their normal price."""
-        made = self.decision
-        moved = f"moved={made.moved.bit_count()}; " if made.moved else ""
+        decision = self.decision
+        moved = f"moved={decision.moved.bit_count()}; " if decision.moved else ""
         return (
-            f"cost={self.preset}; cache={made.mode}; {moved}reason={made.reason}; "
-            f"est-cost={made.price:.0f}; est-cost-whole={made.price_of_everything:.0f}; "
-            f"bank={made.savings_balance:.0f}"
+            f"cost={self.preset}; cache={decision.mode}; {moved}reason={decision.reason}; "
+            f"est-cost={decision.price:.0f}; est-cost-whole={decision.price_of_everything:.0f}; "
+            f"bank={decision.savings_balance:.0f}"
         )
 
 
@@ -95,7 +96,7 @@ class CostDecision:
 class CostAssessment:
     """A request of which it is known what matters, and not yet what it pays to send."""
 
-    gate: CostGateConfig
+    config: CostGateConfig
     tariff: Tariff
     turn: Turn
     widths: Widths
@@ -104,21 +105,21 @@ class CostAssessment:
     is_marked: bool
 
     def decide(
-        self, state: State | None, belief: CacheEstimate, now: float
+        self, state: State | None, estimate: CacheEstimate, now: float
     ) -> tuple[CostDecision, State]:
         """Return the gate's decision, and what is to be remembered of the conversation."""
-        rates = belief.adjust(self.tariff.rates)
+        rates = estimate.adjust(self.tariff.rates)
         turn = self.turn
-        if self.is_marked or belief.is_unreliable:
-            # Everything is needed: so the books are kept, and nothing is dropped.
+        if self.is_marked or estimate.is_unreliable:
+            # With everything needed nothing is dropped, and the state is carried on all the same.
             turn = replace(turn, need=turn.everything)
-        decision, after = policy.decide(turn, state, rates, now, policy.PRESETS[self.gate.preset])
-        if self.is_marked or belief.is_unreliable:
+        decision, after = policy.decide(turn, state, rates, now, policy.PRESETS[self.config.preset])
+        if self.is_marked or estimate.is_unreliable:
             reason = "client-marks" if self.is_marked else "alarm"
             decision = replace(decision, reason=reason)
         age = now - (after.relied_on or (state.at if state else now))
-        gated = CostDecision(
-            self.gate.preset,
+        cost_decision = CostDecision(
+            self.config.preset,
             self.tariff,
             rates,
             decision,
@@ -128,16 +129,16 @@ class CostAssessment:
             age,
             turn.front + sum(turn.tokens),
         )
-        return gated, after
+        return cost_decision, after
 
-    def verdicts(self, made: Decision) -> list[Verdict]:
+    def verdicts(self, decision: Decision) -> list[Verdict]:
         """Return what became of each message."""
-        return [_merge_verdict(verdict, made) for verdict in self.widths.verdicts]
+        return [_merge_verdict(verdict, decision) for verdict in self.widths.verdicts]
 
 
 def assess(
     request: Request,
-    gate: CostGateConfig,
+    config: CostGateConfig,
     mode: str,
     *,
     pinned: frozenset[int],
@@ -146,31 +147,31 @@ def assess(
     is_shadow: bool,
 ) -> CostAssessment | None:
     """Return what matters of a request; None where the gate is off. Raises `TooSlow`."""
-    tariff = gate.tariff(request.model)
+    tariff = config.tariff(request.model)
     if tariff is None:
         return None
     share = modes.SHARES[mode]
-    asked = policy.widths(tariff.rates, share)
-    seen = at_widths(
+    needed = policy.widths(tariff.rates, share)
+    widths = at_widths(
         request.messages,
-        (share, asked.need, asked.keep),
+        (share, needed.need, needed.keep),
         pinned=pinned,
         excluded=excluded,
         deadline=deadline,
     )
     front = token_count.PER_REQUEST + _tokens(request.front)
-    likeness = asked.keep if gate.may_move and not request.has_tools else None
-    turn = turn_of(request.messages, _hashes(request), seen, front=front, likeness=likeness)
-    upstream = f"{gate.host}|{request.model}"
-    owner = f"{gate.user_id}|{gate.key}|{upstream}|{is_shadow}"
+    likeness = needed.keep if config.may_move and not request.has_tools else None
+    turn = turn_of(request.messages, _hashes(request), widths, front=front, likeness=likeness)
+    upstream = f"{config.host}|{request.model}"
+    owner = f"{config.user_id}|{config.key}|{upstream}|{is_shadow}"
     conversation = _conversation(request, owner)
     is_marked = _MARK in request.body
-    return CostAssessment(gate, tariff, turn, seen, conversation, upstream, is_marked)
+    return CostAssessment(config, tariff, turn, widths, conversation, upstream, is_marked)
 
 
-def _merge_verdict(verdict: Verdict, made: Decision) -> Verdict:
-    is_sent = made.messages >> verdict.index & 1
-    if made.moved >> verdict.index & 1:
+def _merge_verdict(verdict: Verdict, decision: Decision) -> Verdict:
+    is_sent = decision.messages >> verdict.index & 1
+    if decision.moved >> verdict.index & 1:
         return replace(verdict, fate="kept", reason=MOVED)
     if is_sent and verdict.fate == "dropped":
         return replace(verdict, fate="kept", reason=FOR_THE_CACHE)

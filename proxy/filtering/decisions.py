@@ -1,4 +1,4 @@
-"""What became of each message of a request, and why, as people are told it.
+"""What became of each message of a request, and why, for people.
 
 Every message that came has exactly one decision: it was kept as it stands, dropped, joined with
 neighbours of its role to one message, or protected, which no mode overrules.
@@ -50,76 +50,76 @@ class _RoleOnly(msgspec.Struct):
 _role_decoder = msgspec.json.Decoder(_RoleOnly)
 
 
-def decisions_of(context: FilterResult) -> list[Decision]:
+def decisions_of(result: FilterResult) -> list[Decision]:
     """Return the decision on each message of the request, in order."""
-    request, verdicts = context.request, context.verdicts
+    request, verdicts = result.request, result.verdicts
     if verdicts is None:
-        why = unfiltered_reason(context)
+        why = unfiltered_reason(result)
         verdicts = [Verdict(index, "kept", why) for index in range(len(request.messages))]
-    moved = context.cost_decision.decision.moved if context.cost_decision else 0
+    moved = result.cost_decision.decision.moved if result.cost_decision else 0
     partners = {
         index: [other for other in run if other != index]
         for run in joins(request.messages, ordered(request, verdicts, moved))
         for index in run
     }
-    return [_decision(context, verdict, partners.get(verdict.index, [])) for verdict in verdicts]
+    return [_decision(result, verdict, partners.get(verdict.index, [])) for verdict in verdicts]
 
 
-def unfiltered_reason(context: FilterResult) -> str:
+def unfiltered_reason(result: FilterResult) -> str:
     """Return why a request was forwarded whole, where there is no verdict on its messages."""
-    return _WHOLE.get(context.filtering, _NOT_WRITABLE)
+    return _WHOLE.get(result.filtering, _NOT_WRITABLE)
 
 
-def to_json(context: FilterResult) -> dict[str, Any]:
+def to_json(result: FilterResult) -> dict[str, Any]:
     """Return the whole account of a request, for JSON."""
-    return summary(context) | {"cost": cost(context), "messages": decisions_of(context)}
+    return summary(result) | {"cost": cost(result), "messages": decisions_of(result)}
 
 
-def cost(context: FilterResult) -> dict[str, Any] | None:
+def cost(result: FilterResult) -> dict[str, Any] | None:
     """Return what the cost gate decided, for JSON; costs in tokens of input at its normal price."""
-    if context.cost_decision is None:
+    if result.cost_decision is None:
         return None
-    made = context.cost_decision.decision
+    decision = result.cost_decision.decision
     return {
-        "preset": context.cost_decision.preset,
-        "mode": made.mode,
-        "moved": made.moved.bit_count(),
-        "reason": made.reason,
-        "estimated": round(made.price),
-        "estimated_whole": round(made.price_of_everything),
-        "expected_cached": made.hit,
-        "bank": round(made.savings_balance),
+        "preset": result.cost_decision.preset,
+        "mode": decision.mode,
+        "moved": decision.moved.bit_count(),
+        "reason": decision.reason,
+        "estimated": round(decision.price),
+        "estimated_whole": round(decision.price_of_everything),
+        "expected_cached": decision.hit,
+        "bank": round(decision.savings_balance),
     }
 
 
-def summary(context: FilterResult) -> dict[str, Any]:
+def summary(result: FilterResult) -> dict[str, Any]:
     """Return what was done with the request as a whole, for JSON.
 
     The tokens are those of the messages and three of the request itself.
     """
     return {
-        "mode": context.mode,
-        "result": context.filtering,
+        "mode": result.mode,
+        "result": result.filtering,
         "totals": {
-            "messages_before": context.messages_before,
-            "messages_after": context.messages_after,
-            "tokens_before": context.tokens_before,
-            "tokens_after": context.tokens_after,
-            "milliseconds": round(context.milliseconds, 2),
+            "messages_before": result.messages_before,
+            "messages_after": result.messages_after,
+            "tokens_before": result.tokens_before,
+            "tokens_after": result.tokens_after,
+            "milliseconds": round(result.milliseconds, 2),
         },
     }
 
 
-def _decision(context: FilterResult, verdict: Verdict, partners: list[int]) -> Decision:
-    message = context.request.messages[verdict.index]
-    said = _role_decoder.decode(context.request.raw_messages[verdict.index])
+def _decision(result: FilterResult, verdict: Verdict, partners: list[int]) -> Decision:
+    message = result.request.messages[verdict.index]
+    raw = _role_decoder.decode(result.request.raw_messages[verdict.index])
     fate, reason = verdict.fate, verdict.reason
     if partners:
         fate = "joined"
         reason = f"{reason}; one message with {', '.join(map(str, partners))}"
     return Decision(
         index=verdict.index,
-        role=said.role or message.role,
+        role=raw.role or message.role,
         fate=fate,
         reason=reason,
         score=None if verdict.score is None else round(verdict.score, 4),

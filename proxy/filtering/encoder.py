@@ -35,8 +35,8 @@ class MiniLM:
 
     def vector(self, text: str) -> NDArray[np.float32]:
         """Return the text's direction."""
-        found = self._model.encode(text, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(found, np.float32)
+        vector = self._model.encode(text, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vector, np.float32)
 
 
 def set_up(name: str) -> None:

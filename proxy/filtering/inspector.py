@@ -1,4 +1,4 @@
-"""What a model was given, told to people: each message with its fate, the reason, its tokens.
+"""What a model was given, as people read it: each message with its fate, the reason, its tokens.
 
 The inspector (templates/components/inspector.html) shows it, wherever it opens.
 """
@@ -19,10 +19,10 @@ from proxy.models import DecisionRecord
 
 EXCERPT_LENGTH = 120
 LONGEST_SHOWN = 2000
-# Why messages stay that nobody can exclude.
+# Reasons of messages that cannot be excluded.
 _FIXED = ("system message", "current turn", "last exchange", "protected exchange")
 
-# The reasons in the words of a page. One that is not here is shown as it stands.
+# Reasons as pages show them; one that is missing here is shown as it is.
 _WORDS = {
     "relevant": _("about this"),
     "below threshold": _("other topic"),
@@ -81,7 +81,7 @@ class Message:
         return not self.is_dropped and not self.is_pinned and self.base_reason not in _FIXED
 
     @property
-    def shown(self) -> str:
+    def clipped_text(self) -> str:
         """As much of the text as a page shows."""
         if len(self.text) <= LONGEST_SHOWN:
             return self.text or gettext("(no text)")
@@ -101,10 +101,10 @@ class Message:
     @property
     def explanation(self) -> str:
         """The reason, and the score where it was what decided."""
-        told = _in_words(self.base_reason)
+        words = _in_words(self.base_reason)
         if self.score is None or self.base_reason not in ("relevant", "below threshold"):
-            return told
-        return f"{told}, {number_format(self.score, 2)}"
+            return words
+        return f"{words}, {number_format(self.score, 2)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ class InspectorView:
 
 
 def inspector_view(
-    context: FilterResult, *, pinned: Collection[int] = (), excluded: Collection[int] = ()
+    result: FilterResult, *, pinned: Collection[int] = (), excluded: Collection[int] = ()
 ) -> InspectorView:
     """Return what becomes of a request, for people."""
     messages = [
         Message(
             index=decision.index,
             role=decision.role,
-            text=context.request.messages[decision.index].text,
+            text=result.request.messages[decision.index].text,
             tokens=decision.tokens,
             fate=decision.fate,
             reason=decision.reason,
@@ -145,9 +145,9 @@ def inspector_view(
             is_pinned=decision.index in pinned,
             is_excluded=decision.index in excluded,
         )
-        for decision in decisions.decisions_of(context)
+        for decision in decisions.decisions_of(result)
     ]
-    return InspectorView(messages, context.tokens_before, context.tokens_after)
+    return InspectorView(messages, result.tokens_before, result.tokens_after)
 
 
 def recorded_view(record: DecisionRecord, *, with_texts: bool = True) -> InspectorView:

@@ -34,14 +34,14 @@ def refresh() -> None:
     """Look at the switch."""
     global _is_active, _read_at
     try:
-        found = bool(FilterSwitch.objects.filter(is_off=True).exists())
+        is_off = bool(FilterSwitch.objects.filter(is_off=True).exists())
     except DatabaseError as error:
         logger.warning("The filter's switch could not be read: %s", type(error).__name__)
         return
     _read_at = time.monotonic()
-    if found != _is_active:
-        _is_active = found
-        logger.warning("The filter is switched %s", "off" if found else "on")
+    if is_off != _is_active:
+        _is_active = is_off
+        logger.warning("The filter is switched %s", "off" if is_off else "on")
 
 
 def _on_a_loop() -> bool:

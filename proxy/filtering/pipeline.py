@@ -27,54 +27,56 @@ class PendingDecision:
 
     async def resolve(self, *, is_kept: bool = True) -> FilterResult:
         """Return what is forwarded, and remember it; unless `is_kept`, only look."""
-        judged = self.assessment
-        page = await conversation_state.read(judged.conversation, judged.upstream, hold=is_kept)
+        assessment = self.assessment
+        conversation = await conversation_state.read(
+            assessment.conversation, assessment.upstream, hold=is_kept
+        )
         size = len(self.request.body)
-        made, after = await run_in_thread_if_large(
-            size, self._chosen, page.state, page.cache_estimate, time.time()
+        filter_result, after = await run_in_thread_if_large(
+            size, self._decide, conversation.state, conversation.cache_estimate, time.time()
         )
         if after and is_kept:
-            await conversation_state.write(judged.conversation, after)
-        return made
+            await conversation_state.write(assessment.conversation, after)
+        return filter_result
 
-    def _chosen(
-        self, state: State | None, belief: CacheEstimate, now: float
+    def _decide(
+        self, state: State | None, estimate: CacheEstimate, now: float
     ) -> tuple[FilterResult, State | None]:
         began = time.perf_counter() - self.milliseconds / 1000
         try:
-            gated, after = self.assessment.decide(state, belief, now)
-            verdicts = self.assessment.verdicts(gated.decision)
-            moved = gated.decision.moved
-            made = result.apply_verdicts(
+            cost_decision, after = self.assessment.decide(state, estimate, now)
+            verdicts = self.assessment.verdicts(cost_decision.decision)
+            moved = cost_decision.decision.moved
+            filter_result = result.apply_verdicts(
                 self.request, self.dialect, self.options, verdicts, began, moved
             )
-            if made.verdicts is None:
+            if filter_result.verdicts is None:
                 # The dialect has no body for it, so everything goes out.
                 after = after.instead(message_set.below(len(self.request.messages)))
-            return replace(made, cost_decision=gated), after
+            return replace(filter_result, cost_decision=cost_decision), after
         except Exception as error:
             return result.whole_after(error, self.request, self.options, began), None
 
 
 def start_filtering(
-    request: Request, dialect: Dialect, wish: FilterOptions, gate: CostGateConfig | None
+    request: Request, dialect: Dialect, options: FilterOptions, config: CostGateConfig | None
 ) -> FilterResult | PendingDecision:
     """Return what is forwarded of `request`, or what is pending where its cost is looked at."""
     began = time.perf_counter()
-    if gate is None or wish.mode == "off" or not request.may_be_filtered:
-        return result.filtered(request, dialect, wish)
+    if config is None or options.mode == "off" or not request.may_be_filtered:
+        return result.filtered(request, dialect, options)
     try:
-        found = assess(
+        assessment = assess(
             request,
-            gate,
-            wish.mode,
-            pinned=wish.pinned,
-            excluded=wish.excluded,
-            deadline=time.monotonic() + wish.seconds,
-            is_shadow=wish.is_shadow,
+            config,
+            options.mode,
+            pinned=options.pinned,
+            excluded=options.excluded,
+            deadline=time.monotonic() + options.seconds,
+            is_shadow=options.is_shadow,
         )
-        if found is None:
-            return result.filtered(request, dialect, wish)
-        return PendingDecision(found, request, dialect, wish, result.since(began))
+        if assessment is None:
+            return result.filtered(request, dialect, options)
+        return PendingDecision(assessment, request, dialect, options, result.since(began))
     except Exception as error:
-        return result.whole_after(error, request, wish, began)
+        return result.whole_after(error, request, options, began)

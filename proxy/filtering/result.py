@@ -58,67 +58,67 @@ class FilterResult:
     @property
     def header(self) -> str:
         """The value of X-Alchemyst-Context."""
-        told = (
+        text = (
             f"mode={self.mode}; result={self.filtering}; "
             f"kept={self.messages_after}; dropped={self.messages_before - self.messages_after}; "
             f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
             f"ms={self.milliseconds:.2f}"
         )
-        return f"{told}; {self.cost_decision.header}" if self.cost_decision else told
+        return f"{text}; {self.cost_decision.header}" if self.cost_decision else text
 
 
-def filtered(request: Request, dialect: Dialect, wish: FilterOptions) -> FilterResult:
+def filtered(request: Request, dialect: Dialect, options: FilterOptions) -> FilterResult:
     """Return what is forwarded of `request`.
 
     Its own bytes are, where nothing was dropped or may be, and in shadow.
     """
     began = time.perf_counter()
-    if wish.mode == "off" or not request.may_be_filtered:
-        return unfiltered(request, wish.mode, "off", began)
+    if options.mode == "off" or not request.may_be_filtered:
+        return unfiltered(request, options.mode, "off", began)
     try:
         verdicts = relevance.decide(
             request.messages,
-            wish.mode,
-            pinned=wish.pinned,
-            excluded=wish.excluded,
-            deadline=time.monotonic() + wish.seconds,
+            options.mode,
+            pinned=options.pinned,
+            excluded=options.excluded,
+            deadline=time.monotonic() + options.seconds,
         )
-        return apply_verdicts(request, dialect, wish, verdicts, began)
+        return apply_verdicts(request, dialect, options, verdicts, began)
     except Exception as error:
-        # Whatever it is, the request goes on.
-        return whole_after(error, request, wish, began)
+        # Fail open: whatever the fault, the request is forwarded.
+        return whole_after(error, request, options, began)
 
 
 def whole_after(
-    error: Exception, request: Request, wish: FilterOptions, began: float
+    error: Exception, request: Request, options: FilterOptions, began: float
 ) -> FilterResult:
     """Return `request` as it came, after the filter failed or took too long."""
     if isinstance(error, TooSlow):
-        logger.warning("The filter took longer than %.1f s; forwarded whole", wish.seconds)
-        return unfiltered(request, wish.mode, "too_slow", began)
+        logger.warning("The filter took longer than %.1f s; forwarded whole", options.seconds)
+        return unfiltered(request, options.mode, "too_slow", began)
     logger.error("The filter failed; forwarded whole", exc_info=error)
-    return unfiltered(request, wish.mode, "failed", began)
+    return unfiltered(request, options.mode, "failed", began)
 
 
 def apply_verdicts(
     request: Request,
     dialect: Dialect,
-    wish: FilterOptions,
+    options: FilterOptions,
     verdicts: list[Verdict],
     began: float,
     moved: MessageSet = 0,
 ) -> FilterResult:
     """Return what is forwarded by these verdicts; without them where no body could be written."""
-    shadow = "shadow" if wish.is_shadow else ""
+    shadow = "shadow" if options.is_shadow else ""
     kept = ordered(request, verdicts, moved)
     if len(kept) == len(request.messages):
-        return unfiltered(request, wish.mode, shadow or "unchanged", began, verdicts)
+        return unfiltered(request, options.mode, shadow or "unchanged", began, verdicts)
     body = dialect.written(request, relevance.joins(request.messages, kept))
     if body is None:
-        return unfiltered(request, wish.mode, shadow or "unchanged", began)
+        return unfiltered(request, options.mode, shadow or "unchanged", began)
     return FilterResult(
         body=request.body if shadow else body,
-        mode=wish.mode,
+        mode=options.mode,
         filtering=shadow or "filtered",
         messages_before=len(request.messages),
         messages_after=len(kept),

@@ -17,8 +17,8 @@ from proxy.providers import lookup
 from proxy.providers.cache import StoredProvider
 from proxy.upstream import target
 from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
-from proxy.upstream.headers import RawHeaders
 from proxy.upstream.relay import RelayState
+from proxy.upstream.transport import RawHeaders
 from proxy.wire.dialect import Counts, Dialect, Route
 
 __all__ = ["Call", "Outcome", "provider_of"]

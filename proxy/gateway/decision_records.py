@@ -40,7 +40,7 @@ async def send_record(path: str, scope: Scope, send: Send) -> None:
 
 def _read(user_id: int, key_id: str, request_id: str) -> bytes | None:
     record = DecisionRecord.objects.of(user_id, key_id).filter(request_id=request_id).first()
-    return msgspec.json.encode(record.told()) if record else None
+    return msgspec.json.encode(record.to_json()) if record else None
 
 
 _read_on_thread = on_database_thread(_read, at_most=1)

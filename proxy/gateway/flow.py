@@ -141,7 +141,7 @@ def _read_and_filter(
     return request, start_filtering(request, dialect, filter_options, gate_config)
 
 
-def _request_headers(call: Call) -> headers.RawHeaders:
+def _request_headers(call: Call) -> transport.RawHeaders:
     return headers.request_headers(call.scope["headers"], options().pass_headers)
 
 
@@ -150,7 +150,7 @@ async def _relay(call: Call, provider: Provider, answer: transport.Answer, send:
     if answer.status >= 400:
         send = relay.mask_key(send, provider.key.encode())
     try:
-        response_headers = relay.downward(answer, call.bounds) + call.response_headers()
+        response_headers = relay.relayed_headers(answer, call.bounds) + call.response_headers()
         # Until the relay has ended well, it is broken: a client that leaves says otherwise.
         call.status, call.outcome = answer.status, Outcome.BROKEN
         await relay.relay(

@@ -73,7 +73,7 @@ _UPSTREAM = {
 _EITHER_ERROR = {
     "anyOf": [
         {"$ref": "#/components/schemas/GeminiError"},
-        {"$ref": "#/components/schemas/ApiError"},
+        {"$ref": "#/components/schemas/ProxyError"},
     ]
 }
 _TARGET = in_path(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Abortable(Protocol):
-    """What can be told, from any thread, to end soon."""
+    """A call that any thread can abort."""
 
     def abort(self) -> None: ...
 

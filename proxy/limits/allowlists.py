@@ -1,4 +1,4 @@
-"""What an API key's own lists permit: None permits everything, an empty list nothing.
+"""What an API key's own lists allow: None allows everything, an empty list nothing.
 
 A model is named whole, or by the beginning of its name followed by `*`; a host as
 `proxy.common.host_patterns` says.

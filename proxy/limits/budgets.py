@@ -83,7 +83,7 @@ def none_exist() -> bool:
 
 
 async def reserve(
-    user_id: int, key_id: str, holder: str, context: FilterResult, host: str, model: str
+    user_id: int, key_id: str, holder: str, result: FilterResult, host: str, model: str
 ) -> Reservation | None:
     """Hold what a request may cost; None where no budget bounds it. Raises BudgetSpent.
 
@@ -96,14 +96,14 @@ async def reserve(
     tariff = (await price_table.table()).of(host, model) if ids else None
     if tariff is None or tariff.input is None:
         return None
-    amount = _most(tariff, context)
+    amount = _most(tariff, result)
     refused = await _take_on_thread(ids, holder, amount)
     if refused and refused.is_held:
-        # Who has just got the end of an answer may come back before that is settled.
+        # A caller may send the next request before the last answer has been settled.
         await asyncio.sleep(GRACE_SECONDS)
         refused = await _take_on_thread(ids, holder, amount)
     if refused:
-        raise _spent(refused)
+        raise _refusal_error(refused)
     return Reservation(ids, holder, tariff)
 
 
@@ -145,9 +145,9 @@ class Reservation:
 _settling: set[asyncio.Task[None]] = set()
 
 
-def _most(tariff: Tariff, context: FilterResult) -> int:
-    sent = token_quota.sent(context)
-    bound = token_quota.max_output(context)
+def _most(tariff: Tariff, result: FilterResult) -> int:
+    sent = token_quota.sent(result)
+    bound = token_quota.max_output(result)
     answer = ANSWER_TOKENS if bound is None else bound
     is_written = tariff.write is not None and tariff.write > (tariff.input or 0)
     used = Used(sent, answer, written=sent if is_written else 0)
@@ -184,18 +184,18 @@ def _take(ids: frozenset[int], holder: str, amount: int) -> Refusal | None:
     return Refusal(refused, is_held, refused.seconds_left(now))
 
 
-def _spent(refusal: Refusal) -> BudgetSpent:
+def _refusal_error(refusal: Refusal) -> BudgetSpent:
     refused, wait = refusal.budget, refusal.seconds_left
     whose = "Your" if refused.user_id else "Your group's" if refused.group_id else "This API key's"
     period = {"day": "a day", "month": "a month", "all": "in all"}[refused.period]
-    # Clients try again what is refused so, and money does not come back in seconds.
-    told = [("x-should-retry", "false")]
+    # SDKs retry a 429 after seconds, but money does not come back in seconds.
+    headers = [("x-should-retry", "false")]
     if wait is not None:
-        told.append(("retry-after", str(wait)))
+        headers.append(("retry-after", str(wait)))
     return BudgetSpent(
         f"{whose} budget of ${refused.limit.normalize():f} {period} has not enough left for this "
         "request. Ask for a shorter answer, or ask the operator.",
-        headers=tuple(told),
+        headers=tuple(headers),
     )
 
 
@@ -203,6 +203,6 @@ def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
     Budget.objects.settle(ids, holder, cost, datetime.now(UTC))
 
 
-# Who waits for another's lock leaves threads for others.
+# A few threads only, so that waiting for row locks leaves some to others.
 _take_on_thread = on_database_thread(_take, at_most=2)
 _settle_on_thread = on_database_thread(_settle, at_most=2)

@@ -46,41 +46,41 @@ class _Length(msgspec.Struct):
 _length = msgspec.json.Decoder(_Length)
 
 
-def tokens_needed(context: FilterResult) -> int:
+def tokens_needed(result: FilterResult) -> int:
     """Return how many tokens a request takes at most, as far as that is known before."""
-    return sent(context) + (max_output(context) or 0)
+    return sent(result) + (max_output(result) or 0)
 
 
-def max_output(context: FilterResult) -> int | None:
+def max_output(result: FilterResult) -> int | None:
     """Return how many tokens the answer has at most; None where the request does not say."""
     try:
-        asked = _length.decode(context.body)
+        fields = _length.decode(result.body)
     except msgspec.ValidationError:
         return None
-    bounded = asked.max_completion_tokens or asked.max_tokens
-    if bounded is None and asked.generation:
-        bounded = asked.generation.most
+    bounded = fields.max_completion_tokens or fields.max_tokens
+    if bounded is None and fields.generation:
+        bounded = fields.generation.most
     return None if bounded is None else max(bounded, 0)
 
 
-def tokens_used(context: FilterResult | None, relayed: RelayState, told: Counts) -> int:
+def tokens_used(result: FilterResult | None, relayed: RelayState, reported: Counts) -> int:
     """Return how many tokens a call took: as the provider counted, else by our measure."""
-    counts = completed(context, relayed, told)
+    counts = completed(result, relayed, reported)
     return (counts["prompt_tokens"] or 0) + (counts["completion_tokens"] or 0)
 
 
-def completed(context: FilterResult | None, relayed: RelayState, told: Counts) -> Counts:
+def completed(result: FilterResult | None, relayed: RelayState, reported: Counts) -> Counts:
     """Return the provider's counts, and our measure in place of those that it did not tell."""
-    counts = told.copy()
+    counts = reported.copy()
     if counts["prompt_tokens"] is None:
-        counts["prompt_tokens"] = sent(context) if context else 0
+        counts["prompt_tokens"] = sent(result) if result else 0
     if counts["completion_tokens"] is None:
         is_stream = any(b"data:" in piece for piece in relayed._tail)
         each = BYTES_PER_STREAMED_TOKEN if is_stream else BYTES_PER_TOKEN
-        counts["completion_tokens"] = -(-relayed.size // each) if context else 0
+        counts["completion_tokens"] = -(-relayed.size // each) if result else 0
     return counts
 
 
-def sent(context: FilterResult) -> int:
+def sent(result: FilterResult) -> int:
     """Return how many tokens go to the provider."""
-    return context.tokens_before if context.filtering == "shadow" else context.tokens_after
+    return result.tokens_before if result.filtering == "shadow" else result.tokens_after

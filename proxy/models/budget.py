@@ -15,7 +15,7 @@ from django.db.models import Q, Sum
 NANOS = 1_000_000_000
 COUNTED = ("starts", "spent")
 """The fields that requests change; who has a budget does not hang on them."""
-# Who holds money and is not heard of any more gives it back after so long.
+# A hold whose process died is released after this time.
 HELD = timedelta(hours=1)
 
 
@@ -27,16 +27,16 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
         Return one that has not enough left, and then nothing is held. Two at once take turns: the
         rows are locked, always in one order.
         """
-        found = list(self.select_for_update().filter(pk__in=ids).order_by("pk"))
-        for budget in found:
+        budgets = list(self.select_for_update().filter(pk__in=ids).order_by("pk"))
+        for budget in budgets:
             budget.turn_to(now)
             if budget.spent + budget.held(now) + amount > budget.limit_nanos:
                 return budget
-        for budget in found:
+        for budget in budgets:
             budget.save(update_fields=COUNTED)
         BudgetHold.objects.bulk_create(
             BudgetHold(budget=budget, holder=holder, amount=amount, until=now + HELD)
-            for budget in found
+            for budget in budgets
         )
         return None
 

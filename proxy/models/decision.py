@@ -28,8 +28,8 @@ class DecisionRecordQuerySet(models.QuerySet["DecisionRecord"]):
     def expire(self, *, at_once: int = 1000) -> int:
         """Delete what is no longer kept, in bounded steps, and return how many records it was."""
         deleted = 0
-        while found := list(self.filter(created__lt=oldest()).values_list("pk")[:at_once]):
-            deleted += self.filter(pk__in=[pk for (pk,) in found]).delete()[0]
+        while ids := list(self.filter(created__lt=oldest()).values_list("pk")[:at_once]):
+            deleted += self.filter(pk__in=[pk for (pk,) in ids]).delete()[0]
         return deleted
 
 
@@ -62,10 +62,10 @@ class DecisionRecord(models.Model):
 
     def decisions(self) -> list[dict[str, Any]]:
         """Return the decision on each message."""
-        found: list[dict[str, Any]] = msgspec.json.decode(zlib.decompress(self.packed))
-        return found
+        decisions: list[dict[str, Any]] = msgspec.json.decode(zlib.decompress(self.packed))
+        return decisions
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the record for JSON, its decisions still the JSON that they are kept as."""
         expires = self.created + timedelta(days=settings.PROXY_RECORD_DAYS)
         return {

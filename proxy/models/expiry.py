@@ -18,8 +18,8 @@ def deleted_in_steps(old: models.QuerySet[Any], at_once: int, most: int | None =
     """Delete these rows by `at_once`, up to about `most`, and return how many it was."""
     deleted = 0
     while most is None or deleted < most:
-        found = [pk for (pk,) in old.order_by().values_list("pk")[:at_once]]
-        if not found:
+        ids = [pk for (pk,) in old.order_by().values_list("pk")[:at_once]]
+        if not ids:
             break
-        deleted += old.model._default_manager.filter(pk__in=found).delete()[0]
+        deleted += old.model._default_manager.filter(pk__in=ids).delete()[0]
     return deleted

@@ -1,7 +1,7 @@
 """Providers under a short name: where to, in what dialect, and with which key, kept sealed.
 
-The proxy's path remembers what it has read of them, and every change of a row makes the process
-forget that.
+The proxy's path caches what it has read of them, and listens to every change of a row:
+`post_save`, `post_delete`, and `providers_updated` for what Django sends no signal of.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.dispatch import Signal
 
 from proxy.common import vault
 from proxy.cost import policy
-from proxy.providers.cache import forget
 from proxy.upstream.target import Base, base_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -29,6 +29,9 @@ LONGEST_URL = 500
 MOST_PROVIDERS = 100
 # Of a key longer than this, its last characters are shown to tell it from others.
 HINTED_FROM, HINT = 12, 4
+
+providers_updated = Signal()
+"""Rows were changed by one statement, without being read."""
 
 
 def valid_name(name: str) -> None:
@@ -61,13 +64,8 @@ class ProviderQuerySet(models.QuerySet["Provider"]):
 
     def update(self, **changes: Any) -> int:
         changed = super().update(**changes)
-        forget()
+        providers_updated.send(self.model)
         return changed
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        deleted = super().delete()
-        forget()
-        return deleted
 
 
 class Provider(models.Model):
@@ -117,15 +115,6 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        super().save(*args, **kwargs)
-        forget()
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        deleted = super().delete(*args, **kwargs)
-        forget()
-        return deleted
 
     @classmethod
     def sealed(cls, owner_id: int, *, key: str, **fields: Any) -> Provider:

@@ -74,7 +74,7 @@ class UsageRecord(models.Model):
     )
     price = models.ForeignKey(
         "proxy.Price",
-        # A price that is gone since must not take a batch of rows along.
+        # No constraint: a price deleted meanwhile must not fail a batch of rows.
         models.DO_NOTHING,
         null=True,
         db_constraint=False,

@@ -16,7 +16,7 @@ from proxy.models.provider import LONGEST_URL
 LONGEST_KEY = 1000
 
 
-def sent(request: HttpRequest) -> QueryDict | None:
+def post_data(request: HttpRequest) -> QueryDict | None:
     """Return what a form was sent with, if it was."""
     return request.POST if request.method == "POST" else None
 
@@ -55,7 +55,7 @@ class ProviderForm(forms.Form):
     )
 
     def __init__(self, request: HttpRequest) -> None:
-        super().__init__(sent(request))
+        super().__init__(post_data(request))
         self.request = request
         if not getattr(request.user, "is_staff", False):
             del self.fields["is_shared"]
@@ -66,12 +66,12 @@ class ProviderForm(forms.Form):
             for name, errors in serializer.errors.items():
                 if name not in self.errors:
                     self.add_error(name if name in self.fields else None, list(map(str, errors)))
-        self.asked: dict[str, Any] = getattr(serializer, "validated_data", {})
+        self.provider_fields: dict[str, Any] = getattr(serializer, "validated_data", {})
         return self.cleaned_data
 
-    def stored(self, owner_id: int) -> Provider | None:
+    def store(self, owner_id: int) -> Provider | None:
         """Store the provider; None, with an error on the form, if its name is taken."""
-        provider = Provider.sealed(owner_id, **self.asked)
+        provider = Provider.sealed(owner_id, **self.provider_fields)
         if provider.take_name():
             return provider
         self.add_error("name", gettext("A provider of this name is stored already."))

@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from proxy.errors import ApiError, InvalidRequest
+from proxy.common.errors import ApiError, InvalidRequest
 from proxy.filtering import pins
 from proxy.filtering.cli import conversation_files
 from proxy.filtering.cli.conversation_files import MOST_MESSAGES, Conversation
@@ -41,12 +41,12 @@ User: And if the two lists to merge are sorted the other way round, from large t
 
 def example(text: str) -> InspectorView:
     """Return what a model is given of a transcript, in the operator's mode."""
-    asked = Asked(text, settings.PROXY_RELEVANCE)
-    return _account(_conversation(text), asked, asked.mode)
+    form = PlaygroundForm(text, settings.PROXY_RELEVANCE)
+    return _account(_conversation(text), form, form.mode)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlaygroundForm:
     """What the form of the playground holds; `pinned` and `excluded` are places in it."""
 
     text: str
@@ -59,35 +59,35 @@ class Asked:
 @require_http_methods(["GET", "HEAD", "POST"])
 def playground(request: HttpRequest) -> HttpResponse:
     """Show what becomes of each message, in each mode; without a script a form does it."""
-    shown: dict[str, Any] = {"mode": settings.PROXY_RELEVANCE, "text": ""}
+    fields: dict[str, Any] = {"mode": settings.PROXY_RELEVANCE, "text": ""}
     if "example" in request.GET:
-        shown |= _tried(Asked(EXAMPLE, settings.PROXY_RELEVANCE))
+        fields |= _try(PlaygroundForm(EXAMPLE, settings.PROXY_RELEVANCE))
     if request.method == "POST":
         try:
-            shown |= _tried(_asked(request))
+            fields |= _try(_form_of(request))
         except ApiError as error:
-            shown |= {"error": error.message, "text": request.POST.get("text", "")}
-    tokens = {mode: account.tokens_sent for mode, account in shown.get("accounts", {}).items()}
-    shown["modes"] = [(mode, mode.replace("_", " "), tokens.get(mode)) for mode in modes.NAMES]
-    return render(request, "proxy/playground.html", shown)
+            fields |= {"error": error.message, "text": request.POST.get("text", "")}
+    tokens = {mode: account.tokens_sent for mode, account in fields.get("accounts", {}).items()}
+    fields["modes"] = [(mode, mode.replace("_", " "), tokens.get(mode)) for mode in modes.NAMES]
+    return render(request, "proxy/playground.html", fields)
 
 
-def _asked(request: HttpRequest) -> Asked:
+def _form_of(request: HttpRequest) -> PlaygroundForm:
     """Return what the form was sent with; a pin or an exclusion that was clicked is turned."""
-    form = request.POST
-    mode = form.get("mode", settings.PROXY_RELEVANCE)
+    posted = request.POST
+    mode = posted.get("mode", settings.PROXY_RELEVANCE)
     if mode not in modes.NAMES:
         raise InvalidRequest(gettext("Choose one of the modes."))
     if upload := request.FILES.get("file"):
-        return Asked(_read(upload), mode)
-    text = form.get("text", "").replace("\r\n", "\n")
-    if "fresh" in form:
-        return Asked(text, mode)
+        return PlaygroundForm(_read(upload), mode)
+    text = posted.get("text", "").replace("\r\n", "\n")
+    if "fresh" in posted:
+        return PlaygroundForm(text, mode)
     pinned, excluded, pin, exclude = (
-        pins.places(form.get(name, ""), MOST_MESSAGES, header=name)
+        pins.places(posted.get(name, ""), MOST_MESSAGES, header=name)
         for name in ("pinned", "excluded", "pin", "exclude")
     )
-    return Asked(text, mode, (pinned ^ pin) - exclude, (excluded ^ exclude) - pin)
+    return PlaygroundForm(text, mode, (pinned ^ pin) - exclude, (excluded ^ exclude) - pin)
 
 
 def _read(upload: UploadedFile) -> str:
@@ -99,16 +99,16 @@ def _read(upload: UploadedFile) -> str:
         raise InvalidRequest(gettext("This file is no text in UTF-8.")) from None
 
 
-def _tried(asked: Asked) -> dict[str, Any]:
+def _try(form: PlaygroundForm) -> dict[str, Any]:
     """Return what the page shows of a conversation."""
-    read = _conversation(asked.text)
-    accounts = {mode: _account(read, asked, mode) for mode in modes.NAMES}
+    read = _conversation(form.text)
+    accounts = {mode: _account(read, form, mode) for mode in modes.NAMES}
     return {
-        "text": asked.text,
-        "mode": asked.mode,
-        "pinned": _listed(asked.pinned),
-        "excluded": _listed(asked.excluded),
-        "given": accounts[asked.mode],
+        "text": form.text,
+        "mode": form.mode,
+        "pinned": _join_places(form.pinned),
+        "excluded": _join_places(form.excluded),
+        "given": accounts[form.mode],
         "accounts": accounts,
     }
 
@@ -119,21 +119,21 @@ def _conversation(text: str) -> Conversation:
         raise InvalidRequest(gettext("Paste a conversation, or choose a file."))
     if not body.startswith(("{", "[")):
         body = msgspec.json.encode({"messages": messages_in(body)}).decode()
-    found = conversation_files.read(
+    conversations = conversation_files.read(
         body.encode("utf-8", "replace"), most_messages=settings.PROXY_MAX_MESSAGES
     )
-    if len(found) > 1:
+    if len(conversations) > 1:
         raise InvalidRequest(gettext("These are several conversations. Paste one."))
-    return found[0]
+    return conversations[0]
 
 
-def _account(read: Conversation, asked: Asked, mode: str) -> InspectorView:
+def _account(read: Conversation, form: PlaygroundForm, mode: str) -> InspectorView:
     places = range(len(read.request.messages))
-    pinned, excluded = asked.pinned.intersection(places), asked.excluded.intersection(places)
-    wish = FilterOptions(mode, pinned, excluded, settings.PROXY_FILTER_SECONDS)
-    context = filtered(read.request, read.dialect, wish)
-    return inspector_view(context, pinned=pinned, excluded=excluded)
+    pinned, excluded = form.pinned.intersection(places), form.excluded.intersection(places)
+    options = FilterOptions(mode, pinned, excluded, settings.PROXY_FILTER_SECONDS)
+    result = filtered(read.request, read.dialect, options)
+    return inspector_view(result, pinned=pinned, excluded=excluded)
 
 
-def _listed(places: frozenset[int]) -> str:
+def _join_places(places: frozenset[int]) -> str:
     return ",".join(map(str, sorted(places)))

@@ -1,4 +1,4 @@
-"""A person's stored providers: listed, stored, deleted, and given back if that was a slip."""
+"""A person's stored providers: listed, stored, deleted and restored."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core import serializers
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from proxy.common.web.undo import delete_with_undo, pop_deleted
 from proxy.models import Provider
 from proxy.pages.forms import ProviderForm
 
@@ -22,7 +21,7 @@ DELETED = "deleted_provider"
 
 
 def user_id(request: HttpRequest) -> int:
-    """Return whose session a page was asked with, behind `login_required`."""
+    """Return the id of the user who is signed in, behind `login_required`."""
     return cast("int", request.user.pk)
 
 
@@ -42,7 +41,7 @@ def new_provider(request: HttpRequest) -> HttpResponse:
         messages.error(request, gettext("You have as many providers as one may. Delete one first."))
         return redirect("providers")
     form = ProviderForm(request)
-    provider = form.stored(user_id(request)) if form.is_valid() else None
+    provider = form.store(user_id(request)) if form.is_valid() else None
     if provider is None:
         return render(request, "proxy/provider_new.html", {"form": form})
     messages.success(request, gettext("%(name)s is stored.") % {"name": provider.name})
@@ -53,10 +52,10 @@ def new_provider(request: HttpRequest) -> HttpResponse:
 @login_required
 def delete_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
     provider = get_object_or_404(Provider.objects.of(user_id(request)), pk=provider_id)
-    request.session[DELETED] = serializers.serialize("json", [provider])
-    provider.delete()
-    said = gettext("%(name)s is deleted.") % {"name": provider.name}
-    messages.success(request, said, extra_tags=reverse("providers-restore"))
+    message = gettext("%(name)s is deleted.") % {"name": provider.name}
+    delete_with_undo(
+        request, provider, session_key=DELETED, message=message, restore="providers-restore"
+    )
     return redirect("providers")
 
 
@@ -64,13 +63,9 @@ def delete_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
 @login_required
 def restore_provider(request: HttpRequest) -> HttpResponse:
     """Store the provider again that was deleted last in this session."""
-    row = request.session.pop(DELETED, None)
-    if row is None:
-        raise Http404
-    for deleted in serializers.deserialize("json", row):
-        provider = cast("Provider", deleted.object)
-        if provider.take_name():
-            messages.success(request, gettext("The provider is stored again."))
-        else:
-            messages.error(request, gettext("A provider of this name is stored already."))
+    provider = cast("Provider", pop_deleted(request, DELETED).object)
+    if provider.take_name():
+        messages.success(request, gettext("The provider is stored again."))
+    else:
+        messages.error(request, gettext("A provider of this name is stored already."))
     return redirect("providers")

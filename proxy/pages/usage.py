@@ -51,38 +51,38 @@ class Chart:
 @require_safe
 @login_required
 def usage(request: HttpRequest) -> HttpResponse:
-    days, found = _asked(request)
-    total = found.added_up()
-    shown = {
+    days, rollups = _span_of(request)
+    total = rollups.added_up()
+    fields = {
         "tabs": [(f"?days={span}", label, span == days) for span, label in SPANS.items()],
         "days": days,
         "total": total,
         "share": _percent(total["tokens_saved"], total["tokens_before"]),
-        "chart": chart(found, days),
+        "chart": chart(rollups, days),
         "cost": dollars(total["cost"]),
         "saved": dollars(total["saved"]),
-        "losses": _with_money(found.added_up_by("starts").filter(saved__lt=0).order_by("starts")),
+        "losses": _with_money(rollups.added_up_by("starts").filter(saved__lt=0).order_by("starts")),
         "tables": [
-            (gettext("By model"), gettext("Model"), _rows(found, "model")),
-            (gettext("By provider"), gettext("Host"), _rows(found, "target")),
-            (gettext("By key"), gettext("Key"), _named(request, _rows(found, "key_id"))),
+            (gettext("By model"), gettext("Model"), _rows(rollups, "model")),
+            (gettext("By provider"), gettext("Host"), _rows(rollups, "target")),
+            (gettext("By key"), gettext("Key"), _with_key_names(request, _rows(rollups, "key_id"))),
         ],
     }
-    return render(request, "proxy/usage.html", shown)
+    return render(request, "proxy/usage.html", fields)
 
 
 @require_safe
 @login_required
 def usage_sheet(request: HttpRequest) -> HttpResponse:
-    """Hand out the days, told apart by model, host and key, for a spreadsheet."""
+    """Return the usage by day, model, host and key, for a spreadsheet."""
     groups = ["time", "model", "host", "key"]
-    found = _asked(request)[1].added_up_by("starts", "model", "target", "key_id")
-    return as_csv(groups, found.order_by("starts", "model", "target", "key_id"))
+    rollups = _span_of(request)[1].added_up_by("starts", "model", "target", "key_id")
+    return as_csv(groups, rollups.order_by("starts", "model", "target", "key_id"))
 
 
-def chart(found: UsageRollupQuerySet, days: int) -> Chart:
+def chart(rollups: UsageRollupQuerySet, days: int) -> Chart:
     """Return a bar for each of the last `days` days, those without a request too."""
-    sums = {row["starts"]: row for row in found.added_up_by("starts")}
+    sums = {row["starts"]: row for row in rollups.added_up_by("starts")}
     first = _today() - timedelta(days=days - 1)
     all_days = [first + timedelta(days=number) for number in range(days)]
     highest = max((row["tokens_before"] for row in sums.values()), default=0)
@@ -107,8 +107,8 @@ def chart(found: UsageRollupQuerySet, days: int) -> Chart:
     return Chart(bars, highest)
 
 
-def _asked(request: HttpRequest) -> tuple[int, UsageRollupQuerySet]:
-    """Return how many days are asked for, and the usage of them."""
+def _span_of(request: HttpRequest) -> tuple[int, UsageRollupQuerySet]:
+    """Return the number of days in the query, and their usage."""
     text = request.GET.get("days", "")
     days = int(text) if text in map(str, SPANS) else USUAL
     until = _today() + timedelta(days=1)
@@ -116,8 +116,8 @@ def _asked(request: HttpRequest) -> tuple[int, UsageRollupQuerySet]:
     return days, own.within(UsageRollup.Period.DAY, until - timedelta(days=days), until)
 
 
-def _rows(found: UsageRollupQuerySet, name: str) -> list[dict[str, Any]]:
-    rows = found.added_up_by(name).order_by("-requests", name)[:MOST_ROWS]
+def _rows(rollups: UsageRollupQuerySet, name: str) -> list[dict[str, Any]]:
+    rows = rollups.added_up_by(name).order_by("-requests", name)[:MOST_ROWS]
     return [row | {"name": row[name]} for row in _with_money(rows)]
 
 
@@ -133,7 +133,7 @@ def _with_money(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _named(request: HttpRequest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_key_names(request: HttpRequest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows under the names of the keys, where these still exist."""
     keys: Any = request.user
     names = {str(key): name for key, name in keys.api_keys.values_list("pk", "name")}

@@ -1,6 +1,6 @@
 """Which stored providers this process read a moment ago, so that a warm request asks no database.
 
-They are remembered, key and all, for `settings.AUTH_MEMORY_SECONDS`, in memory alone. A change of
+They are held, key and all, for `settings.AUTH_MEMORY_SECONDS`, in memory alone. A change of
 any provider is obeyed at once in this process; another process goes on with what it has read for
 AUTH_MEMORY_SECONDS at most.
 """
@@ -8,6 +8,7 @@ AUTH_MEMORY_SECONDS at most.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import transaction
 
@@ -31,10 +32,10 @@ memory: TTLCache[tuple[int, str], StoredProvider] = TTLCache(MOST_NAMES)
 """What users mean by a name."""
 
 
-def forget() -> None:
+def on_provider_changed(**kwargs: Any) -> None:
     """Forget every provider, now and again once the change is committed.
 
-    In between, another thread may still read the old state and remember it.
+    In between, another thread may still read the old state and cache it.
     """
     memory.clear()
     if transaction.get_connection().in_atomic_block:

@@ -17,16 +17,16 @@ async def get(user_id: int, name: str) -> StoredProvider | None:
     return memory.get((user_id, name)) or await _read(user_id, name)
 
 
-def _looked_up(user_id: int, name: str) -> StoredProvider | None:
+def _read_row(user_id: int, name: str) -> StoredProvider | None:
     generation = memory.generation
     provider = Provider.objects.resolve(user_id, name)
     if provider is None:
         return None
     key = vault.opened(provider.sealed_key)
-    found = StoredProvider(provider.base, provider.dialect, key, provider.cost)
+    stored = StoredProvider(provider.base, provider.dialect, key, provider.cost)
     seconds = options().memory_seconds
-    memory.put((user_id, name), found, seconds=seconds, generation=generation)
-    return found
+    memory.put((user_id, name), stored, seconds=seconds, generation=generation)
+    return stored
 
 
-_read = on_database_thread(_looked_up, at_most=2)
+_read = on_database_thread(_read_row, at_most=2)

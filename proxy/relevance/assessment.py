@@ -27,7 +27,7 @@ class TooSlow(Exception):
 
 
 class Assessment:
-    """What stands in a conversation, for a question: worked out once, asked for several shares."""
+    """What stands in a conversation, for a question: worked out once, read for several shares."""
 
     def __init__(self, messages: Sequence[Message], memory: Memory, deadline: float | None) -> None:
         self.messages = messages
@@ -60,9 +60,9 @@ class Assessment:
     def excluded(self, indices: frozenset[int]) -> dict[int, str]:
         """Return the exchanges that hold one of `indices` and may go."""
         return {
-            number: f"exchange of {min(named)}"
+            number: f"exchange of {min(unwanted)}"
             for number, exchange in enumerate(self.conversation.exchanges)
-            if (named := indices.intersection(exchange)) and number not in self.needed
+            if (unwanted := indices.intersection(exchange)) and number not in self.needed
         }
 
     def statuses(self) -> list[tuple[str, str, float | None]]:
@@ -94,8 +94,8 @@ class Assessment:
         if len(past) > MOST_EXCHANGES:
             raise TooSlow(f"more than {MOST_EXCHANGES} exchanges")
         needed = [query, *(index for exchange in past for index in exchange)]
-        found = memory.of((self.messages[index] for index in needed), self._check)
-        features = dict(zip(needed, found, strict=True))
+        known = memory.of((self.messages[index] for index in needed), self._check)
+        features = dict(zip(needed, known, strict=True))
         self.copies = repeated(self.messages, features, self.conversation)
         judged = [number for number in range(len(past)) if number not in self.copies]
         exchanges = [[features[i] for i in past[number]] for number in judged]

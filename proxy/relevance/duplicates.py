@@ -24,8 +24,8 @@ def repeated(
     alike: dict[tuple[tuple[str, bytes], ...], list[int]] = {}
     for number, exchange in enumerate(conversation.exchanges):
         if _may_be_compared([messages[i] for i in exchange], features[exchange[0]]):
-            said = tuple((messages[i].role, features[i].text_hash) for i in exchange)
-            alike.setdefault(said, []).append(number)
+            spoken = tuple((messages[i].role, features[i].text_hash) for i in exchange)
+            alike.setdefault(spoken, []).append(number)
     copies = {}
     for numbers in alike.values():
         stays = numbers[-1] if numbers[-1] == conversation.last else numbers[0]

@@ -63,20 +63,20 @@ def _tied(messages: Sequence[Message], groups: list[int | None]) -> list[int | N
     """Unite exchanges that share a tool call; a reused id means its latest call."""
     leader: dict[int, int] = {}
 
-    def found(group: int) -> int:
+    def find(group: int) -> int:
         while group in leader:
             group = leader[group]
         return group
 
-    made: dict[str, int] = {}
+    calls: dict[str, int] = {}
     for message, group in zip(messages, groups, strict=True):
         if group is None:
             continue
         for call in message.answers:
-            if call in made:
-                first, second = sorted((found(made[call]), found(group)))
+            if call in calls:
+                first, second = sorted((find(calls[call]), find(group)))
                 if first != second:
                     leader[second] = first
         for call in message.calls:
-            made[call] = group
-    return [None if group is None else found(group) for group in groups]
+            calls[call] = group
+    return [None if group is None else find(group) for group in groups]

@@ -1,8 +1,9 @@
 """The steps in their order, and a verdict for each message.
 
-Why the filter's own result stays as it is: one look at a conversation names what to drop, for any
-share of the best score, and a larger share never names less. A mode looks until nothing is named,
-so its result is one in which its own look, and that of any milder mode, names nothing.
+Why the filter's own result stays as it is: one assessment of a conversation names what to
+drop, for any share of the best score, and a larger share never names less. A mode assesses again
+until nothing is named, so that in its result neither its own assessment nor that of any milder mode
+names anything.
 
 Why a stricter mode never keeps more: should a milder mode end without something that the stricter
 one keeps, which is rare, it drops nothing at all.
@@ -98,11 +99,13 @@ class _Narrowing:
         self._memory = memory()
         self._whole = self._assess(range(len(messages)))
         self._excluded: dict[int, Verdict] = {}
-        unwanted = self._whole.look.excluded(frozenset(excluded)) if excluded else {}
+        unwanted = self._whole.assessment.excluded(frozenset(excluded)) if excluded else {}
         if unwanted:
             gone = self._gone(self._whole, unwanted)
-            named = {i: Verdict(i, "dropped", "excluded") for i in gone if i in excluded}
-            self._excluded = gone | named
+            unwanted_verdicts = {
+                i: Verdict(i, "dropped", "excluded") for i in gone if i in excluded
+            }
+            self._excluded = gone | unwanted_verdicts
             self._whole = self._assess(sorted(self._whole.kept - gone.keys()))
 
     def at_thresholds(self, shares: Sequence[float]) -> Iterator[dict[int, Verdict]]:
@@ -117,22 +120,22 @@ class _Narrowing:
 
     def verdicts(self, dropped: dict[int, Verdict]) -> list[Verdict]:
         """Return a verdict for each message of the whole conversation."""
-        found = dict(dropped)
+        verdicts = dict(dropped)
         for run, (fate, reason, score) in zip(
-            self._whole.runs, self._whole.look.statuses(), strict=True
+            self._whole.runs, self._whole.assessment.statuses(), strict=True
         ):
             for index in run:
                 why = "pinned" if index in self._pinned else reason
-                found.setdefault(index, Verdict(index, fate, why, score))
-        return [found[index] for index in range(len(self._messages))]
+                verdicts.setdefault(index, Verdict(index, fate, why, score))
+        return [verdicts[index] for index in range(len(self._messages))]
 
     def _dropped(self, share: float) -> dict[int, Verdict]:
         """Drop what scores below `share` until nothing more does."""
-        seen = self._whole
+        step = self._whole
         dropped: dict[int, Verdict] = {}
-        while gone := seen.look.dropped(share):
-            dropped |= self._gone(seen, gone)
-            seen = self._assess(sorted(self._whole.kept - dropped.keys()))
+        while gone := step.assessment.dropped(share):
+            dropped |= self._gone(step, gone)
+            step = self._assess(sorted(self._whole.kept - dropped.keys()))
         return dropped
 
     def _assess(self, stays: Sequence[int]) -> _Step:
@@ -143,26 +146,26 @@ class _Narrowing:
         ]
         return _Step(runs, frozenset(stays), Assessment(messages, self._memory, self._deadline))
 
-    def _gone(self, seen: _Step, numbers: dict[int, str]) -> dict[int, Verdict]:
+    def _gone(self, step: _Step, numbers: dict[int, str]) -> dict[int, Verdict]:
         """Return the verdicts on the messages of the exchanges `numbers`."""
         gone = {}
-        exchanges = seen.look.conversation.exchanges
+        exchanges = step.assessment.conversation.exchanges
         for number, reason in numbers.items():
-            score = seen.look.shares.get(number)
+            score = step.assessment.shares.get(number)
             for offset, place in enumerate(exchanges[number]):
                 why = reason
-                if number in seen.look.copies:
-                    original = exchanges[seen.look.copies[number]][offset]
-                    why = f"duplicate of {seen.runs[original][0]}"
-                for index in seen.runs[place]:
+                if number in step.assessment.copies:
+                    original = exchanges[step.assessment.copies[number]][offset]
+                    why = f"duplicate of {step.runs[original][0]}"
+                for index in step.runs[place]:
                     gone[index] = Verdict(index, "dropped", why, score)
         return gone
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What was looked at: the messages that are left, as the runs that they are joined to."""
+    """One assessment: the messages that are left, as the runs that they are joined to."""
 
     runs: list[list[int]]
     kept: frozenset[int]
-    look: Assessment
+    assessment: Assessment

@@ -7,6 +7,12 @@ from typing import Final
 OFF: Final = "off"
 NAMES: Final = ("very_strict", "strict", "lax", OFF)
 
+
+def relevance_modes() -> list[tuple[str, str]]:
+    """Return the modes with their labels, as a field's choices."""
+    return [(name, name.replace("_", " ")) for name in NAMES]
+
+
 SHARES: Final = {"very_strict": 0.40, "strict": 0.20, "lax": 0.10}
 """The share of the best exchange's score that an exchange needs to stay."""
 

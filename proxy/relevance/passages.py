@@ -14,11 +14,11 @@ def alike(texts: Sequence[Message], question: Message) -> list[float]:
     if not texts:
         return []
     known = memory()
-    *features, asked = known.of([*texts, question], _patient)
-    history = History([[each] for each in features], asked, known.terms)
+    *features, question_features = known.of([*texts, question], _never_raise)
+    history = History([[each] for each in features], question_features, known.terms)
     likeness: list[float] = history.likeness(history.vector()).tolist()
     return likeness
 
 
-def _patient() -> None:
+def _never_raise() -> None:
     """Let the work go on."""

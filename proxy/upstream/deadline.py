@@ -16,16 +16,16 @@ from proxy.common.web.asgi import ClientDisconnected, Receive
 from proxy.errors import AccessEnded
 from proxy.options import Bounds
 
-# After so long the client is watched: most who ask for little have their answer by then.
+# Watch the client for a disconnect only after this time: short answers have ended by then.
 WATCHED_AFTER = 0.1
 
 
 class CallDeadline:
-    """Runs a block as long as the client is there; raises ClientGone when it leaves.
+    """Runs a block as long as the client is there; raises ClientDisconnected when it leaves.
 
-    The request's body must have been read. `allow` sets how long the provider may take from then
-    on, within the bound for all; whoever waits for it asks `is_late` about a CancelledError, and if
-    so calls `forgive`.
+    The request's body must have been read. `extend` sets how long the provider may take from then
+    on, within the bound for all. Whoever waits for it checks `is_timed_out` at a CancelledError,
+    and if so calls `uncancel`.
     """
 
     def __init__(self, receive: Receive, bounds: Bounds) -> None:
@@ -49,7 +49,7 @@ class CallDeadline:
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
         self._timer.cancel()
         # A timer keeps what it would have called, and a cancelled task its last frame: without the
-        # cuts they, this watch and the request with it would wait for the garbage collector.
+        # cuts they, this deadline and the request with it would wait for the garbage collector.
         del self._timer
         if self._leaving is not None:
             self._leaving.cancel()
@@ -67,7 +67,7 @@ class CallDeadline:
 
     def abort(self) -> None:
         """End the call soon: its caller may go on no longer. From any thread."""
-        with suppress(RuntimeError):  # Its loop has ended, and the call with it.
+        with suppress(RuntimeError):  # The call's event loop has ended, and so has the call.
             self._loop.call_soon_threadsafe(self._abort)
 
     def _abort(self) -> None:
@@ -90,12 +90,12 @@ class CallDeadline:
             self._task.cancel()
 
     def _on_timer(self) -> None:
-        """Begin to watch the client; end the call if time is up, else ring again when it may be."""
+        """Begin to watch the client; end the call if time is up, else set the timer again."""
         if self._leaving is None:
             self._leaving = self._loop.create_task(self._wait_for_disconnect())
         now = self._loop.time()
         if now < self._due:
-            # Early enough for the bound of the next piece, so that it needs no other timer.
+            # Fires early enough for the next piece's bound too, so one timer serves both.
             self._timer = self._loop.call_at(min(self._due, now + self.bounds.idle), self._on_timer)
         elif not self._is_disconnected and not self.is_aborted:
             self.is_timed_out = True

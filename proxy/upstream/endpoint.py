@@ -1,4 +1,4 @@
-"""A provider as it is asked: where, with what key, and by which connections."""
+"""A provider as requests reach it: where, with what key, and by which connections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Provider:
 
 
 def permitted_provider(base: target.Base, key: str, *, own_host: str = "") -> Provider:
-    """Return the provider at `base`; raises InvalidTarget where it may not be asked."""
+    """Return the provider at `base`; raises InvalidTarget where no request may go."""
     ssrf_guard.check(base, own_host)
     return Provider(pool.guarded(), base.authority, key, base)
 

@@ -44,7 +44,7 @@ _NEVER_DOWN = _HOP_BY_HOP | frozenset(
     b"x-accel-redirect x-powered-by x-sendfile".split()
 )
 _NEVER_DOWN_PREFIXES = (b"access-control-", b"x-alchemyst-", b"cross-origin-")
-# What needs no decoding: the connection has taken the chunks apart.
+# Harmless: the connection has decoded the chunks.
 _ENCODINGS = {
     b"content-encoding": (b"", b"identity"),
     b"transfer-encoding": (b"chunked",),
@@ -80,13 +80,13 @@ def request_headers(received: RawHeaders, passing: frozenset[bytes]) -> RawHeade
     return sent
 
 
-def response_headers(told: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+def response_headers(received: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """Return what of a provider's headers, their names in lower case, the caller gets.
 
-    Raises UpstreamUnreachable where they say that the answer is encoded, although asked not to be.
+    Raises UpstreamUnreachable where they say that the answer is encoded: none is accepted.
     """
     kept = []
-    for header in told:
+    for header in received:
         name = header[0]
         if name in _NEVER_DOWN:
             if name in _ENCODINGS and header[1].lower() not in _ENCODINGS[name]:

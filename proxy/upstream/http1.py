@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self.kept_until = 0.0
 
     async def send_request(self, head: bytes, body: bytes | None) -> None:
-        """Send a request and wait for the head of its answer; raises Broken."""
+        """Send a request and wait for the head of its answer; raises ProtocolError."""
         self.status = 0
         self.headers: RawHeaders = []
         self.is_complete = False
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
     async def read(self) -> bytes:
         """Return what has come of the body since, or wait for more; empty at its end.
 
-        Raises Broken where it breaks off, once all that came before has been read.
+        Raises ProtocolError where it breaks off, once all that came before has been read.
         """
         while not self._pieces:
             if self.is_complete:
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    # What the transport tells.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
         self._is_full = False
         self._wake()
 
-    # What the parser finds.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         if self.is_complete:
@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
             self._is_reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Later ones are trailers.
+        # Fields after the head are trailers.
         if not self.status:
             # The parser leaves white space at the end of a value.
             self.headers.append((name.lower(), value.strip(b" \t")))

@@ -56,15 +56,15 @@ class Pool:
 
         The caller gives the connection to `release` in the end. A request that is safe to repeat is
         sent again where a kept connection ends before a byte of the answer: the provider had hung
-        up meanwhile. Raises Broken, OSError, TimeoutError, and what the guard raises.
+        up meanwhile. Raises ProtocolError, OSError, TimeoutError, and what the guard raises.
         """
         if connection := self._checkout(origin):
             try:
-                return await _asked(connection, head, body)
+                return await _send_on(connection, head, body)
             except ProtocolError:
                 if connection.has_response_bytes or not is_safe:
                     raise
-        return await _asked(await self._connected(origin), head, body)
+        return await _send_on(await self._connect(origin), head, body)
 
     def release(self, origin: Origin, answer: Answer) -> None:
         """Keep a connection for the next caller, if its answer came to its end; else hang up."""
@@ -120,19 +120,19 @@ class Pool:
         if self._idle:
             self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    async def _connected(self, origin: Origin) -> Connection:
-        """Return a new connection; whoever refuses it is asked again, within the time for it."""
+    async def _connect(self, origin: Origin) -> Connection:
+        """Return a new connection; a refused attempt is repeated within the connect timeout."""
         async with asyncio.timeout(options().connect_timeout):
             for wait in REFUSED_RETRY_DELAYS:
                 try:
-                    return await self._connected_once(origin)
+                    return await self._connect_once(origin)
                 except OSError as error:
                     if error.errno not in (errno.ECONNREFUSED, errno.ECONNRESET):
                         raise
                 await asyncio.sleep(wait * random.uniform(0.5, 1.5))
-            return await self._connected_once(origin)
+            return await self._connect_once(origin)
 
-    async def _connected_once(self, origin: Origin) -> Connection:
+    async def _connect_once(self, origin: Origin) -> Connection:
         addresses = await self._resolver.addresses(origin.host, origin.port)
         socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
         try:
@@ -148,7 +148,7 @@ class Pool:
         return connection
 
 
-async def _asked(connection: Connection, head: bytes, body: bytes | None) -> Connection:
+async def _send_on(connection: Connection, head: bytes, body: bytes | None) -> Connection:
     try:
         await connection.send_request(head, body)
     except BaseException:
@@ -159,9 +159,9 @@ async def _asked(connection: Connection, head: bytes, body: bytes | None) -> Con
 
 def _keepalive(origin: Origin, connection: Connection) -> float:
     """Return how long a connection may wait: as long as the provider says, less a second."""
-    patience = KEEPALIVE_SECONDS if origin.is_tls else PLAINTEXT_KEEPALIVE_SECONDS
-    said = (connection.get(b"keep-alive") or b"").partition(b"timeout=")[2].partition(b",")[0]
-    return min(patience, max(int(said) - 1, 0)) if said.isdigit() else patience
+    usual = KEEPALIVE_SECONDS if origin.is_tls else PLAINTEXT_KEEPALIVE_SECONDS
+    timeout = (connection.get(b"keep-alive") or b"").partition(b"timeout=")[2].partition(b",")[0]
+    return min(usual, max(int(timeout) - 1, 0)) if timeout.isdigit() else usual
 
 
 @cache

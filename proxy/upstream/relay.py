@@ -11,23 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Message, Send
-from proxy.errors import (
-    AccessEnded,
-    ApiError,
-    InvalidRequest,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from proxy.errors import AccessEnded, UpstreamTimeout, UpstreamUnreachable
 from proxy.options import Bounds
 from proxy.upstream import headers
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
 from proxy.upstream.http1 import ProtocolError, head_of
-from proxy.upstream.transport import Answer
+from proxy.upstream.transport import Answer, RawHeaders
 from proxy.wire.dialect import Dialect
 
-# Enough of an answer's end to hold its usage, whether whole or streamed.
+# How much of an answer's end is kept: enough to hold its usage, whole or streamed.
 TAIL_BYTES = 8 * 1024
 MOST_WHOLE = 1024 * 1024
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
@@ -79,9 +74,9 @@ async def send(
     provider: Provider,
     method: str,
     endpoint: str,
-    sent: headers.RawHeaders,
+    sent: RawHeaders,
     body: bytes | None,
-    watch: CallDeadline,
+    deadline: CallDeadline,
 ) -> Answer:
     """Send a request and return the provider's answer, its head read and its body not.
 
@@ -95,23 +90,23 @@ async def send(
         head = head_of(method, path, base.header, sent, length)
     except ValueError:
         raise InvalidRequest("A header or the URL has characters that none may have.") from None
-    watch.extend(watch.bounds.first_byte)
+    deadline.extend(deadline.bounds.first_byte)
     try:
         return await provider.pool.send(base.origin, head, body, is_safe=method == "GET")
     except BaseException as error:
-        raise _map_error(error, watch) from None
+        raise _map_error(error, deadline) from None
 
 
-async def read(answer: Answer, watch: CallDeadline) -> bytes:
+async def read(answer: Answer, deadline: CallDeadline) -> bytes:
     """Return the next piece of an answer, empty at its end.
 
     Raises UpstreamTimeout or UpstreamUnreachable.
     """
-    watch.extend(watch.bounds.idle)
+    deadline.extend(deadline.bounds.idle)
     try:
         return await answer.read()
     except BaseException as error:
-        raise _map_error(error, watch, BROKE_OFF) from None
+        raise _map_error(error, deadline, BROKE_OFF) from None
 
 
 def release(provider: Provider, answer: Answer) -> None:
@@ -119,11 +114,11 @@ def release(provider: Provider, answer: Answer) -> None:
     provider.pool.release(provider.base.origin, answer)
 
 
-def _map_error(error: BaseException, watch: CallDeadline, message: str = "") -> BaseException:
+def _map_error(error: BaseException, deadline: CallDeadline, message: str = "") -> BaseException:
     """Return the fault of ours for one on the way to a provider, with nothing of its text."""
-    if isinstance(error, asyncio.CancelledError) and (watch.is_timed_out or watch.is_aborted):
-        is_late = watch.is_timed_out
-        watch.uncancel()
+    if isinstance(error, asyncio.CancelledError) and (deadline.is_timed_out or deadline.is_aborted):
+        is_late = deadline.is_timed_out
+        deadline.uncancel()
         return UpstreamTimeout() if is_late else AccessEnded()
     for kind, fault in FAULTS:
         if isinstance(error, kind):
@@ -133,20 +128,20 @@ def _map_error(error: BaseException, watch: CallDeadline, message: str = "") -> 
 
 async def relay(
     answer: Answer,
-    told: headers.RawHeaders,
+    passing: RawHeaders,
     send: Send,
     dialect: Dialect,
     relayed: RelayState,
-    watch: CallDeadline,
+    deadline: CallDeadline,
 ) -> None:
-    """Pass a provider's answer on under the headers `told`; note in `relayed` how it ended.
+    """Pass a provider's answer on under the headers `passing`; record in `relayed` how it ended.
 
     A stream that breaks ends with an error event of the dialect; any other answer is cut where it
     broke, which no client takes for success.
     """
-    await send({"type": "http.response.start", "status": answer.status, "headers": told})
+    await send({"type": "http.response.start", "status": answer.status, "headers": passing})
     try:
-        await _relay_body(answer, send, relayed, watch)
+        await _relay_body(answer, send, relayed, deadline)
     except ApiError as error:
         relayed.broke = error
     if relayed.broke and kind_of(answer) == b"text/event-stream":
@@ -155,7 +150,7 @@ async def relay(
         await send({"type": "http.response.body", "body": b""})
 
 
-def downward(answer: Answer, bounds: Bounds) -> headers.RawHeaders:
+def relayed_headers(answer: Answer, bounds: Bounds) -> RawHeaders:
     """Return what the caller gets of an answer's headers.
 
     Raises UpstreamUnreachable for an answer that can't be passed on.
@@ -166,7 +161,7 @@ def downward(answer: Answer, bounds: Bounds) -> headers.RawHeaders:
     if not 200 <= status < 600:
         raise UpstreamUnreachable("The provider answered with a status that does not exist.")
     if status in WITHOUT_BODY:
-        # A length would be that of the body which another status would have had.
+        # Without a body, a length describes the body of another response.
         answer.headers = [each for each in answer.headers if each[0] != b"content-length"]
     elif int(answer.get(b"content-length") or 0) > bounds.most_bytes:
         raise UpstreamUnreachable(TOO_LARGE)
@@ -178,11 +173,13 @@ def kind_of(answer: Answer) -> bytes:
     return (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
 
 
-async def _relay_body(answer: Answer, send: Send, relayed: RelayState, watch: CallDeadline) -> None:
-    most = watch.bounds.most_bytes
+async def _relay_body(
+    answer: Answer, send: Send, relayed: RelayState, deadline: CallDeadline
+) -> None:
+    most = deadline.bounds.most_bytes
     is_whole = False
     while not is_whole:
-        piece = await read(answer, watch)
+        piece = await read(answer, deadline)
         relayed.append(piece)
         if relayed.size > most:
             raise UpstreamUnreachable(TOO_LARGE)
@@ -199,8 +196,8 @@ def mask_key(send: Send, key: bytes) -> Send:
     async def masked(event: Message) -> None:
         nonlocal held
         if event["type"] == "http.response.start":
-            told = [(name, value.replace(key, mask)) for name, value in event["headers"]]
-            await send({**event, "headers": told})
+            masked_headers = [(name, value.replace(key, mask)) for name, value in event["headers"]]
+            await send({**event, "headers": masked_headers})
             return
         body = (held + event["body"]).replace(key, mask)
         end = max(len(body) - len(key) + 1, 0) if event.get("more_body") else len(body)

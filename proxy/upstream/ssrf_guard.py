@@ -49,7 +49,7 @@ _GLOBAL_IPV6 = IPv6Network("2000::/3")
 
 
 def check(base: Base, own_host: str) -> None:
-    """Raise InvalidTarget unless `base` may be asked at all; names are looked up later.
+    """Raise InvalidTarget unless requests may go to `base` at all; names are looked up later.
 
     A target that is this application would only come back to us: `own_host` is where the caller
     reached us, and ALLOWED_HOSTS are all the names that we answer to.
@@ -83,11 +83,11 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.version == 4 or address in _GLOBAL_IPV6
 
 
-Found = list[tuple[Any, ...]]
+Addresses = list[tuple[Any, ...]]
 """Addresses as `socket.getaddrinfo` gives them."""
 
 
-async def looked_up(host: str, port: int) -> Found:
+async def resolve_name(host: str, port: int) -> Addresses:
     """Return what the system knows of a name; a written address needs no lookup."""
     loop = asyncio.get_running_loop()
     return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
@@ -100,32 +100,32 @@ class Resolver:
         self,
         *,
         is_guarded: bool,
-        look_up: Callable[[str, int], Awaitable[Found]] = looked_up,
+        look_up: Callable[[str, int], Awaitable[Addresses]] = resolve_name,
         memory_seconds: float = DNS_MEMORY_SECONDS,
     ) -> None:
         self._is_guarded = is_guarded
         self._look_up = look_up
         self._memory_seconds = memory_seconds
-        self._known: TTLCache[tuple[str, int], Found] = TTLCache(MOST_NAMES)
+        self._known: TTLCache[tuple[str, int], Addresses] = TTLCache(MOST_NAMES)
 
-    async def addresses(self, host: str, port: int) -> Found:
+    async def addresses(self, host: str, port: int) -> Addresses:
         """Return where a connection may be made to; raises UpstreamUnreachable or InvalidTarget."""
-        found = self._known.get((host, port))
-        if found is None:
-            found = await self._fresh(host, port)
+        entries = self._known.get((host, port))
+        if entries is None:
+            entries = await self._fresh(host, port)
         if not self._is_guarded or (host, port) in options().allowed_targets:
-            return found
-        public = [entry for entry in found if is_public(ip_address(entry[4][0].split("%")[0]))]
+            return entries
+        public = [entry for entry in entries if is_public(ip_address(entry[4][0].split("%")[0]))]
         if not public:
             raise InvalidTarget
         return public
 
-    async def _fresh(self, host: str, port: int) -> Found:
+    async def _fresh(self, host: str, port: int) -> Addresses:
         try:
             async with asyncio.timeout(DNS_SECONDS):
-                found = await self._look_up(host, port)
+                entries = await self._look_up(host, port)
         except (OSError, TimeoutError):
             raise UpstreamUnreachable from None
         generation = self._known.generation
-        self._known.put((host, port), found, seconds=self._memory_seconds, generation=generation)
-        return found
+        self._known.put((host, port), entries, seconds=self._memory_seconds, generation=generation)
+        return entries

@@ -3,21 +3,19 @@
 Whatever stands between `/api/v1/proxy/` and the endpoint is the target: a provider's base URL and,
 unless a header carries it, the provider's key as the last segment. The path is split while it is
 still percent-encoded, since a key may hold an encoded slash. Clients and reverse proxies turn the
-URL into several spellings; all of them are read here, by one parser, and the URL that is asked is
+URL into several spellings; all of them are read here, by one parser, and the URL that goes out is
 rebuilt from the parts.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-import idna
-
+from proxy.common.hosts import InvalidHostName, canonical_host
 from proxy.errors import InvalidTarget
 
 _URL = re.compile(
@@ -29,9 +27,7 @@ _URL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
-_NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
-# What ends most base URLs, and no key is.
+# Ends most base URLs, and is no key.
 _VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?", re.IGNORECASE)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
@@ -122,37 +118,25 @@ def base_of(text: str) -> Base:
 
     Raises InvalidTarget for what is no http(s) URL, has a user, a query or dot segments.
     """
-    found = _URL.fullmatch(text)
-    if not found or not text.isprintable() or "\\" in text:
+    match = _URL.fullmatch(text)
+    if not match or not text.isprintable() or "\\" in text:
         raise InvalidTarget("The target is no URL. Write it such as https://api.openai.com/v1.")
-    scheme = (found["scheme"] or "https").lower()
-    port = int(found["port"] or _DEFAULT_PORTS[scheme])
-    path = (found["path"] or "").rstrip("/")
+    scheme = (match["scheme"] or "https").lower()
+    port = int(match["port"] or _DEFAULT_PORTS[scheme])
+    path = (match["path"] or "").rstrip("/")
     if not 0 < port < 65536:
         raise InvalidTarget("The target's port must lie between 1 and 65535.")
     if "?" in path or "#" in path:
         raise InvalidTarget("The target's URL may have no query and no fragment.")
     if {".", ".."} & set(path.split("/")):
         raise InvalidTarget("The target's URL may have no '.' or '..' in its path.")
-    return Base(scheme, host_of(found["host"]), port, quote(path, safe=_PATH_SAFE))
+    return Base(scheme, _host_in(match["host"]), port, quote(path, safe=_PATH_SAFE))
 
 
-def host_of(text: str) -> str:
-    """Return a host in its one canonical spelling: lower-case ASCII, an address as such.
-
-    Odd spellings of addresses (2130706433, 0x7f.1, 127.1, 0177.0.0.1), which resolvers would
-    read as addresses all the same, raise InvalidTarget.
-    """
+def _host_in(text: str) -> str:
     try:
-        if text.startswith("["):
-            return str(ipaddress.IPv6Address(text[1:-1]))
-        host = text.lower().removesuffix(".")
-        if not host.isascii():
-            host = idna.encode(host, uts46=True).decode()
-        if _NUMERIC.fullmatch(host):
-            return str(ipaddress.IPv4Address(host))
-    except (ValueError, idna.IDNAError):
+        return canonical_host(text)
+    except InvalidHostName:
+        raise InvalidTarget("The target's host is no valid name.") from None
+    except ValueError:
         raise InvalidTarget from None
-    if len(host) > 253 or not _HOST.fullmatch(host):
-        raise InvalidTarget("The target's host is no valid name.")
-    return host

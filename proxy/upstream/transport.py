@@ -25,7 +25,7 @@ class Answer(Protocol):
 
 
 class Transport(Protocol):
-    """Sends requests to origins; `http1.Broken`, OSError and TimeoutError are its faults."""
+    """Sends requests to origins; `http1.ProtocolError`, OSError and TimeoutError are its faults."""
 
     async def send(
         self, origin: Origin, head: bytes, body: bytes | None, *, is_safe: bool

@@ -10,7 +10,7 @@ from proxy.wire.dialect import Dialect
 
 PREFIX = "/api/v1/proxy/"
 
-# In the order in which they are asked whether a path is theirs; what none claims is OpenAI's.
+# Tried in this order; a path that none claims is OpenAI's.
 DIALECTS: tuple[Dialect, ...] = (openai, gemini)
 
 

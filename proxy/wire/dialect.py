@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
+from proxy.common.errors import ApiError
 from proxy.common.web.asgi import Scope
-from proxy.errors import ApiError
 from proxy.relevance.messages import Message
 
 
@@ -18,7 +18,7 @@ class Route(NamedTuple):
     """The provider as the path names it, percent-encoded as it came."""
 
     endpoint: str
-    """What is asked of the provider, after its base URL; with the query, where that goes along."""
+    """The path at the provider, after its base URL; with the query, where that goes along."""
 
     name: str
     """The endpoint as usage rows name it."""
@@ -101,13 +101,13 @@ class Dialect(Protocol):
     def reported(self, tail: bytes) -> Counts:
         """Return the provider's own token counts from the end of its answer."""
 
-    def error(self, made: ApiError) -> bytes:
+    def error(self, fault: ApiError) -> bytes:
         """Return an error's body."""
 
-    def broken(self, made: ApiError) -> bytes:
+    def broken(self, fault: ApiError) -> bytes:
         """Return the event that ends an event stream which broke after it began."""
 
-    def closing(self, tail: bytes, made: ApiError) -> bytes | None:
+    def closing(self, tail: bytes, fault: ApiError) -> bytes | None:
         """Return what ends a broken answer that is no event stream so that it can be read.
 
         None where only a cut tells the client.

@@ -14,8 +14,8 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 from msgspec import Meta, Raw, field
 
+from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Scope, header
-from proxy.errors import ApiError, InvalidRequest
 from proxy.wire.dialect import Counts, Request, Route
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
 from proxy.wire.model_lists import narrowed
@@ -93,26 +93,26 @@ def claims(path: str, scope: Scope) -> bool:
 
     `/v1/models` is OpenAI's as well: there the way in which the key is shown decides.
     """
-    found = _RESOURCE.search(path)
-    if not found:
+    match = _RESOURCE.search(path)
+    if not match:
         return _ELSEWHERE.search(path) is not None
-    return found[1] != "v1" or _TASK.search(path) is not None or _shows_key(scope)
+    return match[1] != "v1" or _TASK.search(path) is not None or _shows_key(scope)
 
 
 def route(path: str, scope: Scope) -> Route | None:
     """Return what `path` asks for: a task of a model, or what is known of one or of all."""
-    found = _RESOURCE.search(path)
-    if not found:
+    match = _RESOURCE.search(path)
+    if not match:
         return None
-    asked = path[found.end() :]
-    task = _TASK.search(asked)
-    model = asked[: task.start()] if task else asked
-    if not _NAME.fullmatch(asked) or {".", ".."} & set(unquote(model).split("/")):
+    resource = path[match.end() :]
+    task = _TASK.search(resource)
+    model = resource[: task.start()] if task else resource
+    if not _NAME.fullmatch(resource) or {".", ".."} & set(unquote(model).split("/")):
         return None
     query = _query(scope)
-    endpoint = f"/{found[1]}/{model}{f':{task[1]}' if task else ''}{f'?{query}' if query else ''}"
+    endpoint = f"/{match[1]}/{model}{f':{task[1]}' if task else ''}{f'?{query}' if query else ''}"
     name = unquote(model).removeprefix("models").removeprefix("/")
-    target = path[: found.start()]
+    target = path[: match.start()]
     if task:
         return Route(target, endpoint, task[1], "POST", task[1] in FILTERED, name)
     return Route(target, endpoint, "models", "GET", model=name)
@@ -139,8 +139,8 @@ def _key_in_query(scope: Scope) -> str | None:
 
 
 def _shows_key(scope: Scope) -> bool:
-    named = any(name == _KEY_HEADER for name, _ in scope.get("headers", ()))
-    return named or _key_in_query(scope) is not None
+    has_header = any(name == _KEY_HEADER for name, _ in scope.get("headers", ()))
+    return has_header or _key_in_query(scope) is not None
 
 
 def key(scope: Scope) -> str:
@@ -163,13 +163,15 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
 
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
-    asked = decoded(_decoder.decode, body, messages="contents")
-    check_number(asked.contents, most_messages, field="contents")
-    raw = [bytes(content) for content in asked.contents]
+    fields = decoded(_decoder.decode, body, messages="contents")
+    check_number(fields.contents, most_messages, field="contents")
+    raw = [bytes(content) for content in fields.contents]
     messages = tied([content_of(each, place) for place, each in enumerate(raw)])
-    is_tail = bool(asked.cached_content or asked.cached_content_camel)
-    tools = bytes(asked.tools)
-    front = tools + msgspec.json.encode(asked.system_instruction or asked.system_instruction_camel)
+    is_tail = bool(fields.cached_content or fields.cached_content_camel)
+    tools = bytes(fields.tools)
+    front = tools + msgspec.json.encode(
+        fields.system_instruction or fields.system_instruction_camel
+    )
     return Request(
         body, route.model, raw, messages, front, bool(tools), may_be_filtered=not is_tail
     )
@@ -219,10 +221,10 @@ def reported(tail: bytes) -> Counts:
 
     In a stream they are cumulative: the last ones count. Thoughts are billed as output.
     """
-    found: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
     for each in objects_after(_USAGE, tail):
-        found |= each
-    return counts_in(found)
+        usage |= each
+    return counts_in(usage)
 
 
 def counts_in(usage: dict[str, Any]) -> Counts:
@@ -239,37 +241,37 @@ def counts_in(usage: dict[str, Any]) -> Counts:
     }
 
 
-def error(made: ApiError) -> bytes:
+def error(fault: ApiError) -> bytes:
     """Return an error's body."""
-    status = _STATUSES.get(made.status, "INTERNAL" if made.status >= 500 else "INVALID_ARGUMENT")
-    said = {"code": made.status, "message": made.message, "status": status}
-    return msgspec.json.encode({"error": said})
+    status = _STATUSES.get(fault.status, "INTERNAL" if fault.status >= 500 else "INVALID_ARGUMENT")
+    fields = {"code": fault.status, "message": fault.message, "status": status}
+    return msgspec.json.encode({"error": fields})
 
 
-def broken(made: ApiError) -> bytes:
+def broken(fault: ApiError) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
     The blank line before it ends a half-sent event, so that this one is read on its own.
     """
-    return b"\n\ndata: " + error(made) + b"\n\n"
+    return b"\n\ndata: " + error(fault) + b"\n\n"
 
 
-def closing(tail: bytes, made: ApiError) -> bytes | None:
+def closing(tail: bytes, fault: ApiError) -> bytes | None:
     """Return an error as the last element of an array stream, and its end.
 
     None where the stream broke within an element, or is no array: nothing makes that readable.
     """
     sent = tail.strip()
     if sent == b"[":
-        return error(made) + b"]"
+        return error(fault) + b"]"
     between = b"" if sent.endswith(b",") else b","
-    return between + error(made) + b"]" if _ends_an_element(sent.rstrip(b", \r\n")) else None
+    return between + error(fault) + b"]" if _ends_an_element(sent.rstrip(b", \r\n")) else None
 
 
 def _ends_an_element(sent: bytes) -> bool:
     if not sent.endswith(b"}"):
         return False
-    starts = [found.start(1) for found in _ELEMENT.finditer(sent)]
+    starts = [match.start(1) for match in _ELEMENT.finditer(sent)]
     return any(_is_object(sent[start:]) for start in starts[: -_MOST_ELEMENTS - 1 : -1])
 
 

@@ -114,12 +114,12 @@ def _parts_of(content: dict[str, Any], place: str) -> list[Part]:
 
 def _one_of(part: Part, *spellings: str) -> Part | None:
     """Return the object that stands in `part` under one of the spellings of its name."""
-    found = next((part[name] for name in spellings if part.get(name) is not None), None)
-    return found if isinstance(found, dict) else None
+    value = next((part[name] for name in spellings if part.get(name) is not None), None)
+    return value if isinstance(value, dict) else None
 
 
-def _named(asked: Part) -> Named:
-    id, name = asked.get("id"), asked.get("name")
+def _named(part: Part) -> Named:
+    id, name = part.get("id"), part.get("name")
     return Named(id if isinstance(id, str) else "", name if isinstance(name, str) else "")
 
 
@@ -133,9 +133,9 @@ def _text_of(part: Part) -> str:
     if isinstance(part.get("text"), str):
         return str(part["text"])
     if call := _one_of(part, "functionCall", "function_call"):
-        return _told(call, call.get("args"))
+        return _text_with_name(call, call.get("args"))
     if answer := _one_of(part, "functionResponse", "function_response"):
-        return _told(answer, answer.get("response"))
+        return _text_with_name(answer, answer.get("response"))
     if code := _one_of(part, "executableCode", "executable_code"):
         return str(code.get("code") or "")
     if result := _one_of(part, "codeExecutionResult", "code_execution_result"):
@@ -143,9 +143,9 @@ def _text_of(part: Part) -> str:
     return ""
 
 
-def _told(asked: Part, value: Any) -> str:
-    said = msgspec.json.encode(value).decode() if value else ""
-    return f"{_named(asked).name} {said}".strip()
+def _text_with_name(part: Part, value: Any) -> str:
+    text = msgspec.json.encode(value).decode() if value else ""
+    return f"{_named(part).name} {text}".strip()
 
 
 def _is_opaque(part: Part) -> bool:
@@ -182,8 +182,8 @@ def tied(contents: Iterable[Content]) -> list[Message]:
     for place, content in enumerate(contents):
         message = content.message
         if content.answers:
-            found = (_tie(each, by_id, by_name) or latest for each in content.answers)
-            message = replace(message, answers=tuple(tie for tie in found if tie))
+            origins = (_tie(each, by_id, by_name) or latest for each in content.answers)
+            message = replace(message, answers=tuple(tie for tie in origins if tie))
         if content.calls:
             ties = tuple(f"{place}.{number}" for number in range(len(content.calls)))
             message = replace(message, calls=ties)
@@ -203,7 +203,7 @@ def _tie(answer: Named, by_id: dict[str, str], by_name: dict[str, deque[str]]) -
     calls = by_name.get(answer.name)
     if not calls:
         return None
-    # The last one stays: a call may have several results.
+    # A call may have several results, so its last entry stays.
     return calls.popleft() if len(calls) > 1 else calls[0]
 
 
@@ -224,8 +224,8 @@ def broken_rules(messages: Sequence[Message]) -> set[str]:
         if follows_call and not is_result:
             broken.add("calls are answered at once")
         previous = message
-    made = {call for message in messages for call in message.calls}
+    calls = {call for message in messages for call in message.calls}
     answered = {call for message in messages for call in message.answers}
-    if made != answered:
+    if calls != answered:
         broken.add("calls and results are complete")
     return broken

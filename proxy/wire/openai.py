@@ -16,8 +16,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
+from proxy.common.errors import ApiError
 from proxy.common.web.asgi import Scope
-from proxy.errors import ApiError
 from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.messages import Message
 from proxy.wire import openai_messages
@@ -39,7 +39,7 @@ ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
 
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
-# What providers that speak OpenAI's format call them: OpenAI, DeepSeek, gateways to Claude.
+# Names of these counts at OpenAI, DeepSeek and gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
@@ -94,15 +94,15 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
 
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
-    asked = decoded(_decoder.decode, body, messages="messages")
-    check_number(asked.messages, most_messages, field="messages")
-    raw = [bytes(message) for message in asked.messages]
+    fields = decoded(_decoder.decode, body, messages="messages")
+    check_number(fields.messages, most_messages, field="messages")
+    raw = [bytes(message) for message in fields.messages]
     messages = [openai_messages.read(each, place) for place, each in enumerate(raw)]
-    if b"json_object" in bytes(asked.response_format):
+    if b"json_object" in bytes(fields.response_format):
         _protect_last_naming_json(messages)
-    front = b"".join(map(bytes, (asked.tools, asked.functions, asked.response_format)))
-    has_tools = bool(bytes(asked.tools) or bytes(asked.functions))
-    return Request(body, asked.model, raw, messages, front, has_tools)
+    front = b"".join(map(bytes, (fields.tools, fields.functions, fields.response_format)))
+    has_tools = bool(bytes(fields.tools) or bytes(fields.functions))
+    return Request(body, fields.model, raw, messages, front, has_tools)
 
 
 def written(request: Request, runs: list[list[int]]) -> bytes:
@@ -127,8 +127,8 @@ def has_media(request: Request) -> bool:
     """Whether any message has a part that is no text: an image, audio, a file."""
     return any(
         openai_messages.has_media(msgspec.json.decode(raw))
-        for raw, said in zip(request.raw_messages, request.messages, strict=True)
-        if not said.is_plain
+        for raw, message in zip(request.raw_messages, request.messages, strict=True)
+        if not message.is_plain
     )
 
 
@@ -149,14 +149,14 @@ def reported(tail: bytes) -> Counts:
 
     The last `usage` that is an object counts: in a stream, earlier ones are null or partial.
     """
-    found = deque(objects_after(_USAGE, tail), maxlen=1)
-    return counts_in(found[0] if found else {})
+    usages = deque(objects_after(_USAGE, tail), maxlen=1)
+    return counts_in(usages[0] if usages else {})
 
 
 def counts_in(usage: dict[str, Any]) -> Counts:
     """Return what a provider's `usage` says."""
-    given = usage.get("prompt_tokens_details")
-    details = given if isinstance(given, dict) else {}
+    value = usage.get("prompt_tokens_details")
+    details = value if isinstance(value, dict) else {}
     return {
         "prompt_tokens": counted(usage.get("prompt_tokens")),
         "completion_tokens": counted(usage.get("completion_tokens")),
@@ -177,31 +177,31 @@ def _first_count(
     return None
 
 
-def error(made: ApiError) -> bytes:
+def error(fault: ApiError) -> bytes:
     """Return an error's body."""
-    return msgspec.json.encode(_error(made))
+    return msgspec.json.encode(_error(fault))
 
 
-def broken(made: ApiError) -> bytes:
+def broken(fault: ApiError) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
     The blank line before it ends a half-sent event, so that this one is read on its own.
     """
-    return b"\n\ndata: " + msgspec.json.encode(_error(made)) + b"\n\n"
+    return b"\n\ndata: " + msgspec.json.encode(_error(fault)) + b"\n\n"
 
 
-def closing(tail: bytes, made: ApiError) -> bytes | None:
+def closing(tail: bytes, fault: ApiError) -> bytes | None:
     """Return None: an answer that broke off is cut, which no client takes for success."""
     return None
 
 
-def _error(made: ApiError) -> dict[str, Any]:
+def _error(fault: ApiError) -> dict[str, Any]:
     return {
         "error": {
-            "message": made.message,
-            "type": made.type,
-            "code": made.code,
-            "param": made.param,
+            "message": fault.message,
+            "type": fault.type,
+            "code": fault.code,
+            "param": fault.param,
         }
     }
 
@@ -218,6 +218,6 @@ def _joined(request: Request, run: list[int]) -> bytes:
     """Return one message for a run: itself byte for byte, or the join of several plain ones."""
     if len(run) == 1:
         return request.raw_messages[run[0]]
-    said = [msgspec.json.decode(request.raw_messages[index]) for index in run]
-    content = BETWEEN.join(message["content"] for message in said)
-    return msgspec.json.encode({"role": said[0]["role"], "content": content})
+    messages = [msgspec.json.decode(request.raw_messages[index]) for index in run]
+    content = BETWEEN.join(message["content"] for message in messages)
+    return msgspec.json.encode({"role": messages[0]["role"], "content": content})

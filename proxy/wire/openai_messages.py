@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from proxy.common.errors import InvalidRequest
 from proxy.common.lru import LRUCache, digest_of
-from proxy.errors import InvalidMessages, InvalidRequest
+from proxy.errors import InvalidMessages
 from proxy.relevance.messages import Message
 from proxy.wire import token_count
 
@@ -55,10 +56,10 @@ def _read(raw: bytes, digest: bytes, place: str) -> Message:
         raise InvalidMessages(
             f"{place}.role must be one of {', '.join(ROLES)}.", param=f"{place}.role"
         )
-    said = _texts(message, place)
+    texts = _texts(message, place)
     calls = _calls(message, place)
     name = message.get("name")
-    text = "\n".join(said + [called for _, called in calls])
+    text = "\n".join(texts + [called for _, called in calls])
     is_plain = message.keys() <= _PLAIN_FIELDS and isinstance(message.get("content"), str)
     return Message(
         role=role,
@@ -100,27 +101,27 @@ def _calls(message: dict[str, Any], place: str) -> list[tuple[str, str]]:
         raise InvalidMessages(
             f"{place}.tool_calls must be an array of objects.", param=f"{place}.tool_calls"
         )
-    made = []
+    listed = []
     for call in calls:
-        asked = call.get("function") or call.get("custom")
+        function = call.get("function") or call.get("custom")
         id = call.get("id")
-        made.append((id if isinstance(id, str) else "", _called(asked)))
+        listed.append((id if isinstance(id, str) else "", _called(function)))
     if message.get("function_call"):
-        made.append(
+        listed.append(
             (f"function:{_name_in(message['function_call'])}", _called(message["function_call"]))
         )
-    return made
+    return listed
 
 
-def _called(asked: Any) -> str:
-    if not isinstance(asked, dict):
+def _called(function: Any) -> str:
+    if not isinstance(function, dict):
         return ""
-    said = (asked.get("name"), asked.get("arguments") or asked.get("input"))
-    return " ".join(word for word in said if isinstance(word, str))
+    words = (function.get("name"), function.get("arguments") or function.get("input"))
+    return " ".join(word for word in words if isinstance(word, str))
 
 
-def _name_in(asked: Any) -> str:
-    name = asked.get("name") if isinstance(asked, dict) else None
+def _name_in(function: Any) -> str:
+    name = function.get("name") if isinstance(function, dict) else None
     return name if isinstance(name, str) else ""
 
 

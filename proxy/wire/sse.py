@@ -24,7 +24,7 @@ class EventReader:
     def read(self, piece: bytes) -> Iterator[bytes]:
         """Yield the data of the events that end in `piece`; raises UpstreamBroken for a giant.
 
-        What came before a giant is given before that is told.
+        Events before one that is too large are yielded before the error is raised.
         """
         if not self._rest and not self._data and _is_one_event(piece):
             self._is_first_line = self._ended_with_cr = False

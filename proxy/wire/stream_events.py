@@ -28,7 +28,7 @@ NOTHING: Final = StreamEvent()
 DONE: Final = b"[DONE]"
 
 
-class _Said(msgspec.Struct):
+class _Delta(msgspec.Struct):
     content: Any = None
     refusal: Any = None
     reasoning_content: Any = None
@@ -36,8 +36,8 @@ class _Said(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    delta: _Said | None = None
-    message: _Said | None = None
+    delta: _Delta | None = None
+    message: _Delta | None = None
     finish_reason: str | None = None
 
 
@@ -88,25 +88,25 @@ def parse_openai_event(data: bytes) -> StreamEvent:
     if not chunk.choices:
         return StreamEvent(counts=counts) if counts else NOTHING
     choice = chunk.choices[0]
-    said = choice.delta or choice.message or _Said()
+    message = choice.delta or choice.message or _Delta()
     return StreamEvent(
-        _text(said.content) or _text(said.refusal),
-        _text(said.reasoning_content) or _text(said.reasoning),
+        _text(message.content) or _text(message.refusal),
+        _text(message.reasoning_content) or _text(message.reasoning),
         choice.finish_reason or "",
         counts,
     )
 
 
 def parse_gemini_event(data: bytes) -> StreamEvent:
-    """Return what an event of Gemini's says; raises as `of_openai` does."""
-    made = _generated.decode(data)
-    if made.error:
+    """Return what an event of Gemini's says; raises as `parse_openai_event` does."""
+    generation = _generated.decode(data)
+    if generation.error:
         raise UpstreamBroken
-    counts = gemini.counts_in(made.usage) if made.usage else None
-    if not made.candidates:
-        blocked = "content_filter" if made.feedback and made.feedback.block else ""
+    counts = gemini.counts_in(generation.usage) if generation.usage else None
+    if not generation.candidates:
+        blocked = "content_filter" if generation.feedback and generation.feedback.block else ""
         return StreamEvent(finish=blocked, counts=counts)
-    first = made.candidates[0]
+    first = generation.candidates[0]
     parts = first.content.parts
     return StreamEvent(
         "".join(part.text for part in parts if not part.thought),

@@ -15,8 +15,8 @@ _decoder = json.JSONDecoder()
 def objects_after(mark: re.Pattern[bytes], tail: bytes) -> Iterator[dict[str, Any]]:
     """Give the JSON objects that follow `mark`, in order, as far as they are whole."""
     for place in mark.finditer(tail):
-        if found := _object_at(tail, place.end()):
-            yield found
+        if fields := _object_at(tail, place.end()):
+            yield fields
 
 
 def counted(value: Any) -> int | None:
@@ -28,7 +28,7 @@ def _object_at(text: bytes, start: int) -> dict[str, Any] | None:
     piece = text[start : start + LONGEST].decode("utf-8", "replace")
     try:
         # Reads one value and leaves what follows it, which msgspec has no way to do.
-        found, _ = _decoder.raw_decode(piece)
+        value, _ = _decoder.raw_decode(piece)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None

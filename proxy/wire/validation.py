@@ -1,4 +1,4 @@
-"""What a decoder says of a bad body, told as a fault of the caller's."""
+"""A decoder's errors as answers for the caller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from proxy.errors import InvalidMessages, InvalidRequest
+from proxy.common.errors import InvalidRequest
+from proxy.errors import InvalidMessages
 
 Decoded = TypeVar("Decoded")
 
@@ -36,9 +37,9 @@ def check_number(items: Sized, most: int, *, field: str) -> None:
         )
 
 
-def _explained(said: str, messages: str) -> InvalidRequest:
+def _explained(error: str, messages: str) -> InvalidRequest:
     """Return our error for a validation error of msgspec's ("Expected `x`, got `y` - at `$.z`")."""
-    what, _, where = said.partition(" - at ")
+    what, _, where = error.partition(" - at ")
     missing = re.search(r"missing required field `(\w+)`", what)
     param = missing[1] if missing else where.strip("`").removeprefix("$").lstrip(".")
     if missing:

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from alchemyst.accounts.auth import asgi
 from alchemyst.accounts.auth.asgi import Bearer, RateLimited
 from alchemyst.accounts.auth.authentication import authenticate_uncached
-from alchemyst.accounts.auth.token_cache import memory
+from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.limits import rate
 from alchemyst.accounts.models import SCOPES, ApiKey, User
 from alchemyst.errors import ErrorMiddleware
@@ -24,7 +24,7 @@ from tests.conftest import PASSWORD
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    memory.forget()
+    cached_tokens.forget()
     rate.clear()
 
 
@@ -86,8 +86,8 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.body["error"]
-        return found
+        error: dict[str, Any] = self.body["error"]
+        return error
 
 
 async def who(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +102,7 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 def on_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Send a request with these headers through the proxy's layers, as `asgi.py` composes them."""
     # In the test's own thread, so that it sees the test's transaction.
-    monkeypatch.setattr(asgi, "checked_aside", sync_to_async(authenticate_uncached))
+    monkeypatch.setattr(asgi, "authenticate_on_thread", sync_to_async(authenticate_uncached))
     application = RequestIdMiddleware(
         ErrorMiddleware(Bearer(RateLimited(who, limit="proxy"), scope="proxy"))
     )

@@ -18,7 +18,7 @@ from alchemyst.accounts.auth import authentication
 from alchemyst.accounts.auth.access import Access
 from alchemyst.accounts.auth.authentication import authenticate
 from alchemyst.accounts.auth.jwt import issue
-from alchemyst.accounts.auth.token_cache import Memory, memory
+from alchemyst.accounts.auth.token_cache import TokenCache, cached_tokens
 from alchemyst.accounts.models import SCOPES, ApiKey, User
 from tests.accounts.conftest import bearer
 
@@ -121,12 +121,12 @@ class TestAForgedToken:
         refused = {name: ask(text) for name, text in forged.items()}
 
         assert {name: status for name, (status, _) in refused.items() if status != 401} == {}
-        assert len({json.dumps(said) for _, said in refused.values()}) == 1
+        assert len({json.dumps(body) for _, body in refused.values()}) == 1
 
     def test_is_not_remembered(self, ask):
         ask("garbage")
 
-        assert len(memory) == 0
+        assert len(cached_tokens) == 0
 
 
 def without(claims: dict[str, Any], name: str) -> dict[str, Any]:
@@ -217,20 +217,20 @@ class TestTheEndOfAToken:
     def test_comes_at_once_when_the_account_is_switched_off(
         self, ask, alice, token, make_key, kind
     ):
-        shown = token if kind == "jwt" else make_key()
-        assert ask(shown)[0] == 200
+        bearer_token = token if kind == "jwt" else make_key()
+        assert ask(bearer_token)[0] == 200
         alice.is_active = False
         alice.save()
 
-        assert ask(shown)[0] == 401
+        assert ask(bearer_token)[0] == 401
 
     @pytest.mark.parametrize("kind", ["jwt", "key"])
     def test_comes_at_once_when_the_account_is_deleted(self, ask, alice, token, make_key, kind):
-        shown = token if kind == "jwt" else make_key()
-        assert ask(shown)[0] == 200
+        bearer_token = token if kind == "jwt" else make_key()
+        assert ask(bearer_token)[0] == 200
         alice.delete()
 
-        assert ask(shown)[0] == 401
+        assert ask(bearer_token)[0] == 401
 
     @pytest.mark.parametrize("change", ["update", "delete"])
     def test_comes_at_once_when_many_accounts_change(self, ask, token, change):
@@ -248,10 +248,10 @@ class TestTheEndOfAToken:
             alice.set_password("another-horse-battery")
             alice.save()
             # As another thread would, which still sees the old row.
-            memory.remember(
+            cached_tokens.put(
                 token.encode(),
                 Access(alice, frozenset(SCOPES), "", None, float("inf")),
-                age=memory.age,
+                generation=cached_tokens.generation,
             )
 
         assert ask(token)[0] == 401
@@ -270,7 +270,7 @@ class TestTheEndOfAToken:
 
         assert ask(text)[0] == 401
 
-    def test_made_elsewhere_is_seen_when_the_memory_fades(self, ask, token, monkeypatch):
+    def test_made_elsewhere_is_seen_when_the_cached_token_ends(self, ask, token, monkeypatch):
         monkeypatch.setattr(settings, "AUTH_MEMORY_SECONDS", 0.3)
         assert ask(token)[0] == 200
         with connection.cursor() as cursor:
@@ -280,17 +280,17 @@ class TestTheEndOfAToken:
         assert ask(token)[0] == 401
 
 
-class TestTheMemory:
+class TestTheTokenCache:
     def test_tells_tokens_apart_by_their_whole_text(self, alice):
-        small = Memory()
-        small.remember(b"x" * 500 + b"a", Access(alice, frozenset(), "", None, 1e12), age=0)
+        small = TokenCache()
+        small.put(b"x" * 500 + b"a", Access(alice, frozenset(), "", None, 1e12), generation=0)
 
-        assert small.recall(b"x" * 500 + b"b") is None
+        assert small.get(b"x" * 500 + b"b") is None
 
     def test_keeps_nothing_read_before_something_was_forgotten(self, token, monkeypatch):
         def slow(text: str) -> Access:
             access = of_jwt(text)
-            memory.forget(access.user.pk)
+            cached_tokens.forget(access.user.pk)
             return access
 
         of_jwt = authentication._of_jwt
@@ -298,18 +298,18 @@ class TestTheMemory:
 
         authenticate(token.encode())
 
-        assert memory.recall(token.encode()) is None
+        assert cached_tokens.get(token.encode()) is None
 
-    def test_asks_the_database_nothing_of_a_token_that_it_knows(
+    def test_asks_the_database_nothing_of_a_token_that_is_cached(
         self, token, django_assert_num_queries
     ):
-        shown = token.encode()
-        authenticate(shown)
+        bearer_token = token.encode()
+        authenticate(bearer_token)
 
         with django_assert_num_queries(0):
-            accesses = [authenticate(shown) for _ in range(1000)]
+            accesses = [authenticate(bearer_token) for _ in range(1000)]
 
-        assert accesses == [memory.recall(shown)] * 1000
+        assert accesses == [cached_tokens.get(bearer_token)] * 1000
 
 
 class TestTheLastUseOfAKey:
@@ -317,22 +317,22 @@ class TestTheLastUseOfAKey:
         text = make_key().encode()
         authenticate(text)
         first = ApiKey.objects.get().last_used
-        memory.forget()
+        cached_tokens.forget()
 
         authenticate(text)
 
         assert first is not None
         assert ApiKey.objects.get().last_used == first
 
-    def test_does_not_end_what_is_remembered(self, make_key):
+    def test_does_not_end_what_is_cached(self, make_key):
         text = make_key().encode()
 
         authenticate(text)
 
-        assert memory.recall(text) is not None
+        assert cached_tokens.get(text) is not None
 
 
 def test_an_access_does_not_show_the_token(token, make_key):
-    for shown in (token, make_key()):
-        assert shown not in repr(authenticate(shown.encode()))
+    for bearer_token in (token, make_key()):
+        assert bearer_token not in repr(authenticate(bearer_token.encode()))
     assert "eyJ" not in repr(issue(User.objects.get()))

@@ -9,7 +9,7 @@ import requests
 
 from alchemyst.accounts import broadcast
 from alchemyst.accounts.auth.jwt import issue
-from alchemyst.accounts.auth.token_cache import memory
+from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.models import AuditEntry, BroadcastEvent, User
 from alchemyst.accounts.models.audit import AppendOnly
 from tests.fakes import FakeProvider
@@ -51,14 +51,14 @@ class TestABlock:
         self, alice: User, token: str, bearing, monkeypatch: pytest.MonkeyPatch
     ):
         """What another process wrote is there; this one has not looked yet."""
-        monkeypatch.setattr(broadcast, "_seen", set())
+        monkeypatch.setattr(broadcast, "_dispatched", set())
         assert bearing(token).get(KEYS).status_code == 200
-        assert memory.recall(token.encode())
+        assert cached_tokens.get(token.encode())
 
         BroadcastEvent.objects.create(topic=broadcast.ACCESS_ENDED, subject=str(alice.pk))
         broadcast.poll()
 
-        assert memory.recall(token.encode()) is None
+        assert cached_tokens.get(token.encode()) is None
 
 
 class TestSigningOutEverywhere:

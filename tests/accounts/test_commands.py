@@ -15,7 +15,7 @@ from tests.conftest import PASSWORD
 pytestmark = pytest.mark.django_db
 
 
-def said(command: str, *args: str) -> str:
+def output_of(command: str, *args: str) -> str:
     out = StringIO()
     call_command(command, *args, stdout=out)
     return out.getvalue()
@@ -23,7 +23,7 @@ def said(command: str, *args: str) -> str:
 
 class TestWelcome:
     def test_makes_an_administrator_and_a_key_that_work(self, sign_in: Callable[..., APIClient]):
-        text = said("welcome")
+        text = output_of("welcome")
 
         password = re.search(r"Password +(\S+)", text)[1]
         assert sign_in("admin", password).status_code == 200
@@ -33,17 +33,17 @@ class TestWelcome:
         assert authenticate(keys.pop().encode()).scopes == set(SCOPES)
 
     def test_shows_what_to_paste(self):
-        text = said("welcome", "--host", "0.0.0.0", "--port", "8001")
+        text = output_of("welcome", "--host", "0.0.0.0", "--port", "8001")
 
         assert "curl http://127.0.0.1:8001/api/v1/proxy/default/chat/completions" in text
         assert 'base_url="http://127.0.0.1:8001/api/v1/proxy/default"' in text
         assert 'model="alchemyst-ai/alchemyst-c1"' in text
 
     def test_changes_nothing_and_tells_no_secret_the_second_time(self):
-        said("welcome")
+        output_of("welcome")
         before = [*User.objects.values(), *ApiKey.objects.values()]
 
-        text = said("welcome")
+        text = output_of("welcome")
 
         assert [*User.objects.values(), *ApiKey.objects.values()] == before
         assert "alk_" not in text
@@ -52,7 +52,7 @@ class TestWelcome:
         assert "create_key admin" in text
 
     def test_makes_nobody_where_there_is_somebody(self, alice):
-        said("welcome")
+        output_of("welcome")
 
         assert User.objects.get() == alice
 
@@ -61,7 +61,7 @@ class TestWelcome:
         monkeypatch.setenv("ALCHEMYST_ADMIN_USERNAME", "root")
         monkeypatch.setenv("ALCHEMYST_ADMIN_PASSWORD_FILE", str(tmp_path / "password"))
 
-        text = said("welcome")
+        text = output_of("welcome")
 
         assert PASSWORD not in text
         assert sign_in("root").status_code == 200
@@ -69,15 +69,15 @@ class TestWelcome:
 
 class TestCreateKey:
     def test_prints_a_key_with_the_scopes_asked_for(self, alice):
-        text = said("create_key", "alice", "--name", "ci", "--scopes", "proxy", "chat").strip()
+        text = output_of("create_key", "alice", "--name", "ci", "--scopes", "proxy", "chat").strip()
 
         assert authenticate(text.encode()).scopes == {"proxy", "chat"}
         assert ApiKey.objects.of(alice).get().name == "ci"
 
     def test_knows_no_stranger(self):
         with pytest.raises(CommandError, match="no user 'nobody'"):
-            said("create_key", "nobody")
+            output_of("create_key", "nobody")
 
     def test_knows_no_other_scope(self, alice):
         with pytest.raises(CommandError, match="invalid choice"):
-            said("create_key", "alice", "--scopes", "root")
+            output_of("create_key", "alice", "--scopes", "root")

@@ -161,9 +161,9 @@ class TestMakingAKey:
         made = as_alice.post(KEYS, SOUND | lists, format="json")
 
         assert made.status_code == 201
-        told = as_alice.get(KEYS).json()[0]
-        assert told["allowed_models"] == ["gpt-*", "o3"]
-        assert told["allowed_hosts"] == [host.lower() for host in hosts]
+        listed = as_alice.get(KEYS).json()[0]
+        assert listed["allowed_models"] == ["gpt-*", "o3"]
+        assert listed["allowed_hosts"] == [host.lower() for host in hosts]
 
     @pytest.mark.parametrize(
         "host",
@@ -205,7 +205,7 @@ OWN = {"allowed_models": ["a", "b-*"], "allowed_hosts": ["a.example", "*.b.examp
 
 class TestAKeyWithAList:
     @pytest.mark.parametrize(
-        ("name", "asked"),
+        ("name", "entries"),
         [
             *(
                 ("allowed_models", some)
@@ -220,13 +220,13 @@ class TestAKeyWithAList:
             ("allowed_hosts", []),
         ],
     )  # fmt: skip
-    def test_makes_keys_with_some_of_it(self, bearing, make_key, name: str, asked: list[str]):
+    def test_makes_keys_with_some_of_it(self, bearing, make_key, name: str, entries: list[str]):
         client = bearing(make_key(**{name: OWN[name]}))
 
-        assert client.post(KEYS, SOUND | {name: asked}, format="json").status_code == 201
+        assert client.post(KEYS, SOUND | {name: entries}, format="json").status_code == 201
 
     @pytest.mark.parametrize(
-        ("name", "asked"),
+        ("name", "entries"),
         [
             *(("allowed_models", more) for more in (None, ["c"], ["b"], ["*"], ["b*"], ["a*"])),
             *(
@@ -236,10 +236,10 @@ class TestAKeyWithAList:
             ),
         ],
     )  # fmt: skip
-    def test_makes_no_key_with_more(self, bearing, make_key, name: str, asked: list[str] | None):
+    def test_makes_no_key_with_more(self, bearing, make_key, name: str, entries: list[str] | None):
         client = bearing(make_key(**{name: OWN[name]}))
 
-        response = client.post(KEYS, SOUND | {name: asked}, format="json")
+        response = client.post(KEYS, SOUND | {name: entries}, format="json")
 
         assert response.status_code == 403
         assert name in response.json()["message"]

@@ -180,6 +180,6 @@ def test_a_stranger_learns_nothing(anyone):
 def test_a_key_does_not_show_itself(alice):
     key, text = ApiKey.make(alice, name="laptop", scopes=SCOPES)
 
-    for shown in (str(key), repr(key)):
-        assert text not in shown
-        assert key.digest not in shown
+    for text_of_key in (str(key), repr(key)):
+        assert text not in text_of_key
+        assert key.digest not in text_of_key

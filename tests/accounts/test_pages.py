@@ -65,9 +65,9 @@ class TestSigningUp:
 
 class TestSigningIn:
     def test_leads_to_the_page_that_was_asked_for(self, client: Client, alice: User):
-        asked = client.get("/keys")
+        redirect = client.get("/keys")
 
-        page = client.post(asked.url, {"username": "alice", "password": PASSWORD})
+        page = client.post(redirect.url, {"username": "alice", "password": PASSWORD})
 
         assert page.url == "/keys"
 
@@ -312,9 +312,9 @@ class TestExport:
 
         body = requests.get(f"{server}/settings/export", cookies=session, timeout=10).content
 
-        told = json.loads(body)
-        assert told["account"][0]["username"] == "alice"
-        assert [key["name"] for key in told["api_keys"]] == ["laptop"]
+        exported = json.loads(body)
+        assert exported["account"][0]["username"] == "alice"
+        assert [key["name"] for key in exported["api_keys"]] == ["laptop"]
         assert ApiKey.objects.get(name="laptop").digest.encode() not in body
         assert b"password" not in body
 

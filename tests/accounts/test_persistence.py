@@ -45,12 +45,12 @@ class TestAnotherProcess:
 
     def test_goes_on_with_the_days_tokens(self, alice: User):
         Limit.objects.create(user=alice, tokens_per_day=100)
-        take(alice, tokens=80)
+        use(alice, tokens=80)
 
         begin_again()
 
         with pytest.raises(QuotaExhausted):
-            take(alice, tokens=30)
+            use(alice, tokens=30)
 
     def test_counts_another_day_anew(self, alice: User):
         Limit.objects.create(user=alice, requests_per_day=1)
@@ -64,12 +64,12 @@ class TestAnotherProcess:
 
     def test_has_every_place_free(self, alice: User):
         Limit.objects.create(user=alice, streams=1)
-        kept = admit(alice.pk, "")
+        lease = admit(alice.pk, "")
 
         begin_again()
 
         admit(alice.pk, "")
-        kept.release()
+        lease.release()
 
     def test_has_nothing_written_down_for_it_twice(self, alice: User, django_assert_num_queries):
         Limit.objects.create(user=alice, requests_per_day=2)
@@ -142,17 +142,17 @@ def ask(user: User, key: ApiKey | None = None) -> None:
     admit(user.pk, str(key.pk) if key else "").release()
 
 
-def take(user: User, *, tokens: int) -> None:
+def use(user: User, *, tokens: int) -> None:
     async def taken() -> None:
-        allowance = QuotaReservation(caps)
-        await allowance.acquire()
+        reservation = QuotaReservation(limits)
+        await reservation.acquire()
         try:
-            await allowance.reserve(tokens)
-            allowance.settle(tokens)
+            await reservation.reserve(tokens)
+            reservation.settle(tokens)
         finally:
-            await allowance.release()
+            await reservation.release()
 
-    caps = Limit.objects.caps_on(user.pk, None)
+    limits = Limit.objects.limits_on(user.pk, None)
     asyncio.run(taken())
 
 

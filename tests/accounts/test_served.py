@@ -14,13 +14,13 @@ MODELS = "/api/v1/proxy/default/models"
 def test_what_opens_the_api_opens_the_proxy_until_it_ends(server: str, alice: User) -> None:
     with requests.Session() as session:
         session.trust_env = False
-        asked = {"username": "alice", "password": PASSWORD}
-        pair = session.post(f"{server}/api/v1/auth/token", json=asked).json()
+        credentials = {"username": "alice", "password": PASSWORD}
+        pair = session.post(f"{server}/api/v1/auth/token", json=credentials).json()
         session.headers["Authorization"] = f"Bearer {pair['access']}"
         before = [session.get(f"{server}{path}").status_code for path in (KEYS, MODELS)]
 
-        asked = {"refresh": pair["refresh"]}
-        assert session.post(f"{server}/api/v1/auth/logout", json=asked).status_code == 204
+        refresh = {"refresh": pair["refresh"]}
+        assert session.post(f"{server}/api/v1/auth/logout", json=refresh).status_code == 204
 
         after = [session.get(f"{server}{path}").status_code for path in (KEYS, MODELS)]
         assert before == [200, 200]

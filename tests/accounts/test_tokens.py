@@ -213,10 +213,10 @@ class TestBadInput:
         response = anyone.post(url, body, content_type="application/json")
 
         assert response.status_code == 400
-        said = response.json()
-        assert said.keys() <= {"message", "error", "details"}
-        assert said["error"] == "invalid_request_error"
-        assert said["message"]
+        body = response.json()
+        assert body.keys() <= {"message", "error", "details"}
+        assert body["error"] == "invalid_request_error"
+        assert body["message"]
 
     @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
     def test_of_the_method_is_405(self, anyone, url, method):

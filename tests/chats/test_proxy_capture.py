@@ -10,7 +10,7 @@ import pytest
 import requests
 from rest_framework.test import APIClient
 
-from alchemyst.accounts.auth.token_cache import memory
+from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.models import ApiKey, User
 from chats.models import Chat
 from proxy.accounting import conversation_capture
@@ -34,7 +34,7 @@ def said(*texts: str) -> list[dict[str, str]]:
 @pytest.fixture
 def ask(server: str, the_server: Server, provider: FakeProvider, alice: User, shipped: None) -> Ask:
     """Send messages through the proxy by a key that keeps chats, and return the answer."""
-    memory.forget()
+    cached_tokens.forget()
     keys = {
         keeps: ApiKey.make(alice, name="x", scopes=["proxy"], keeps_chats=keeps)[1]
         for keeps in (True, False)

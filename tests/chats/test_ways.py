@@ -195,7 +195,7 @@ class TestSilence:
     def test_is_told_by_comments(
         self, api: Api, alice: User, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("chats.eventlog.log.follow.__kwdefaults__", {"silence": 0.1})
+        monkeypatch.setattr("chats.eventlog.log.follow.__kwdefaults__", {"heartbeat": 0.1})
         persona(alice, provider, "half-second")
 
         assert ": still here\n\n" in api.stream(stream=False).text

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from proxy.common.errors import InvalidRequest, RequestTooLarge
 from proxy.common.web.asgi import (
     ClientDisconnected,
     Message,
@@ -15,7 +16,6 @@ from proxy.common.web.asgi import (
     send_json,
     with_headers,
 )
-from proxy.errors import InvalidRequest, RequestTooLarge
 
 
 def request_of(*headers: tuple[bytes, bytes]) -> dict[str, Any]:

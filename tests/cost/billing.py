@@ -41,10 +41,10 @@ class BillingProvider(FakeProvider):
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.received.append(Received(request.method, request.raw_path, {}, body))
-        asked = json.loads(body)
+        fields = json.loads(body)
         with self._turns:
-            usage = self._billed(asked["messages"])
-        if asked.get("stream"):
+            usage = self._billed(fields["messages"])
+        if fields.get("stream"):
             pieces = [chunk({"content": "Well."}), chunk({}, choices=[], usage=usage)]
             return await stream(request, [*pieces, b"data: [DONE]\n\n"])
         message = {"role": "assistant", "content": "Well."}
@@ -52,22 +52,24 @@ class BillingProvider(FakeProvider):
         return web.json_response({"id": "c", "choices": [choice], "usage": usage})
 
     def _billed(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
-        said = [json.dumps(message, sort_keys=True) for message in messages]
+        encoded = [json.dumps(message, sort_keys=True) for message in messages]
         sizes = [token_count.PER_MESSAGE + token_count.count(m["content"]) for m in messages]
-        found = 0
-        for seen, at in self._seen:
+        common = 0
+        for before, at in self._seen:
             if self.time - at <= self.rates.lifetime:
                 same = next(
-                    (n for n, (a, b) in enumerate(zip(seen, said, strict=False)) if a != b),
-                    min(len(seen), len(said)),
+                    (n for n, (a, b) in enumerate(zip(before, encoded, strict=False)) if a != b),
+                    min(len(before), len(encoded)),
                 )
-                found = max(found, FRONT + sum(sizes[:same]))
+                common = max(common, FRONT + sum(sizes[:same]))
         total = FRONT + sum(sizes)
-        cached = found // self.rates.step * self.rates.step if found >= self.rates.min_prefix else 0
+        cached = (
+            common // self.rates.step * self.rates.step if common >= self.rates.min_prefix else 0
+        )
         cached = 0 if self.forgets else cached
         is_written = self.rates.write > 1 and total >= self.rates.min_prefix
         written = total - cached if is_written else 0
-        self._seen.append((said, self.time))
+        self._seen.append((encoded, self.time))
         self.calls.append({"prompt": total, "cached": cached, "written": written})
         usage: dict[str, Any] = {"prompt_tokens": total, "completion_tokens": ANSWERED}
         if self.tells_cached:

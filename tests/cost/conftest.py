@@ -79,9 +79,9 @@ def ask(server: str, token: str, billing: BillingProvider) -> Callable[..., requ
         body = {"model": "gpt-test", "messages": messages}
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        told = {"Authorization": f"Bearer {token}", "X-Upstream-Api-Key": KEY}
-        told |= {f"X-Alchemyst-{name}": value for name, value in headers.items()}
-        return requests.post(url, json=body, headers=told, timeout=20)
+        sent_headers = {"Authorization": f"Bearer {token}", "X-Upstream-Api-Key": KEY}
+        sent_headers |= {f"X-Alchemyst-{name}": value for name, value in headers.items()}
+        return requests.post(url, json=body, headers=sent_headers, timeout=20)
 
     return send
 

@@ -65,7 +65,7 @@ class Bill:
 
     def charge(self, request: list[int], tokens: list[int], now: float) -> float:
         """Bill a request, given as its messages' hashes, and cache it."""
-        found = 0
+        cached = 0
         for seen, at in self._seen:
             if now - at > self.rates.lifetime:
                 continue
@@ -75,8 +75,8 @@ class Bill:
                     break
                 same += 1
             if not self.rates.exact_match_only or same == len(seen):
-                found = max(found, sum(tokens[:same]))
-        hit = found // self.rates.step * self.rates.step if found >= self.rates.min_prefix else 0
+                cached = max(cached, sum(tokens[:same]))
+        hit = cached // self.rates.step * self.rates.step if cached >= self.rates.min_prefix else 0
         total = sum(tokens)
         is_written = self.rates.lifetime and total >= self.rates.min_prefix
         cost = hit * self.rates.read + (total - hit) * (self.rates.write if is_written else 1)

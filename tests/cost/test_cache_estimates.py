@@ -13,10 +13,10 @@ RATES = Rates()
 
 def taught(*answers: tuple[int, int, float]) -> CacheEstimate:
     """The belief after answers, each (expected, found, age of the request)."""
-    belief = CacheEstimate()
-    for expected, found, age in answers:
-        belief = belief.after(expected, found, age, RATES)
-    return belief
+    estimate = CacheEstimate()
+    for expected, cached, age in answers:
+        estimate = estimate.after(expected, cached, age, RATES)
+    return estimate
 
 
 class TestLifetime:
@@ -27,9 +27,9 @@ class TestLifetime:
         assert taught((0, 2048, 900.0)).adjust(RATES).lifetime == 900
 
     def test_is_shorter_once_two_in_a_row_were_not_found(self):
-        belief = taught((4096, 0, 200.0), (4096, 0, 150.0))
+        estimate = taught((4096, 0, 200.0), (4096, 0, 150.0))
 
-        assert belief.adjust(RATES).lifetime == 150
+        assert estimate.adjust(RATES).lifetime == 150
 
     def test_does_not_follow_from_one_miss(self):
         assert taught((4096, 0, 200.0)).adjust(RATES).lifetime == RATES.lifetime
@@ -37,14 +37,14 @@ class TestLifetime:
 
 class TestNoCache:
     def test_is_believed_after_some_answers_without_a_hit(self):
-        belief = taught(*[(4096, 0, 5.0)] * MAX_MISSES)
+        estimate = taught(*[(4096, 0, 5.0)] * MAX_MISSES)
 
-        assert not belief.adjust(RATES).has_cache
+        assert not estimate.adjust(RATES).has_cache
 
     def test_is_over_with_the_next_hit(self):
-        belief = taught(*[(4096, 0, 5.0)] * MAX_MISSES, (0, 1024, 5.0))
+        estimate = taught(*[(4096, 0, 5.0)] * MAX_MISSES, (0, 1024, 5.0))
 
-        assert belief.adjust(RATES).has_cache
+        assert estimate.adjust(RATES).has_cache
 
     def test_does_not_follow_from_answers_of_which_little_was_expected(self):
         assert taught(*[(1024, 0, 5.0)] * 10).adjust(RATES).has_cache

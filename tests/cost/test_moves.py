@@ -62,9 +62,9 @@ def moves(name: str, preset: str, seeds: int = 15, pause: float = 90) -> Iterato
             yield seed, each, made, in_order(made)
 
 
-def in_order(made: Decision) -> list[int]:
-    *stays, question = message_set.listed(made.messages & ~made.moved)
-    return [*stays, *message_set.listed(made.moved), question]
+def in_order(decision: Decision) -> list[int]:
+    *stays, question = message_set.listed(decision.messages & ~decision.moved)
+    return [*stays, *message_set.listed(decision.moved), question]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -198,28 +198,28 @@ def forwarded(
 ) -> Iterator[FilterResult]:
     """Yield what is forwarded of each turn, a minute and a half apart."""
     table = Table([Tariff("h", lifetime=300, least=1024)])
-    gate = CostGateConfig("balanced", "h", 1, "k", table, may_move)
+    config = CostGateConfig("balanced", "h", 1, "k", table, may_move)
     state: State | None = None
     for number, messages in enumerate(turns):
         field = "contents" if dialect is gemini else "messages"
         body = json.dumps({"model": MODEL, field: messages} | fields).encode()
         request = dialect.read(body, ROUTES[dialect], most_messages=2000)
-        found = assess(
-            request, gate, "very_strict", pinned=frozenset(), excluded=frozenset(),
+        assessment = assess(
+            request, config, "very_strict", pinned=frozenset(), excluded=frozenset(),
             deadline=time.monotonic() + 60, is_shadow=False,
         )  # fmt: skip
-        assert found is not None
-        gated, state = found.decide(state, CacheEstimate(), number * 90.0)
-        verdicts, moved = found.verdicts(gated.decision), gated.decision.moved
-        made = result.apply_verdicts(
+        assert assessment is not None
+        gated, state = assessment.decide(state, CacheEstimate(), number * 90.0)
+        verdicts, moved = assessment.verdicts(gated.decision), gated.decision.moved
+        filter_result = result.apply_verdicts(
             request, dialect, FilterOptions("very_strict"), verdicts, 0.0, moved
         )
-        yield replace(made, gated=gated)
+        yield replace(filter_result, gated=gated)
 
 
-def moved(made: FilterResult) -> int:
-    assert made.cost_decision is not None
-    return made.cost_decision.decision.moved
+def moved(filter_result: FilterResult) -> int:
+    assert filter_result.cost_decision is not None
+    return filter_result.cost_decision.decision.moved
 
 
 @pytest.mark.parametrize("dialect", ROUTES, ids=lambda dialect: dialect.NAME)

@@ -19,13 +19,13 @@ def turns() -> Iterator[list[dict[str, Any]]]:
     """Yield the messages of each turn, the question last."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": "You are a patient teacher."}]
     for topic, words in TOPICS.items():
-        told = words.split()
+        nouns = words.split()
         for number in range(EXCHANGES):
-            word = told[number]
+            word = nouns[number]
             question = f"What about the {word} in {topic}, part {number}?"
             yield [*messages, {"role": "user", "content": question}]
             answer = " ".join(
-                f"About {topic}, the {word} and the {told[(number + n) % 10]} belong together {n}."
+                f"About {topic}, the {word} and the {nouns[(number + n) % 10]} belong together {n}."
                 for n in range(12)
             )
             messages.append({"role": "user", "content": question})

@@ -46,10 +46,10 @@ def provider_of(owner: User, name: str = "mine", **fields: Any) -> Provider:
 
 class TestShipped:
     def test_maya_and_the_others_are_there_for_everybody(self, as_alice: APIClient):
-        told = as_alice.get(PERSONAS).json()
+        personas = as_alice.get(PERSONAS).json()
 
-        assert {persona["slug"] for persona in told} == set(SHIPPED)
-        assert all(persona["is_shared"] and persona["is_active"] for persona in told)
+        assert {persona["slug"] for persona in personas} == set(SHIPPED)
+        assert all(persona["is_shared"] and persona["is_active"] for persona in personas)
 
     def test_no_two_of_them_have_the_same_instructions_or_avatar(self):
         assert len({content["system_prompt"] for content in SHIPPED.values()}) == len(SHIPPED)
@@ -67,10 +67,10 @@ class TestMaking:
         response = as_alice.post(PERSONAS, PIRATE | {"temperature": 1.5}, format="json")
 
         assert response.status_code == 201
-        told = response.json()
-        assert told.pop("id")
-        assert told.pop("created")
-        assert told == PIRATE | {
+        persona = response.json()
+        assert persona.pop("id")
+        assert persona.pop("created")
+        assert persona == PIRATE | {
             "description": "",
             "avatar": "",
             "provider": None,
@@ -145,11 +145,11 @@ class TestSharing:
     ):
         as_staff.post(PERSONAS, PIRATE | {"is_shared": True}, format="json")
 
-        told = as_alice.get(f"{PERSONAS}/pirate").json()
+        persona = as_alice.get(f"{PERSONAS}/pirate").json()
 
-        assert told["name"] == "Pirate"
-        assert told["system_prompt"] == ""
-        assert told["is_own"] is False
+        assert persona["name"] == "Pirate"
+        assert persona["system_prompt"] == ""
+        assert persona["is_own"] is False
 
     def test_wants_a_shared_provider(self, as_staff: APIClient):
         provider_of(User.objects.get(username="staff"))
@@ -163,10 +163,10 @@ class TestSharing:
     def test_ones_own_persona_goes_before_a_shared_one(self, as_alice: APIClient, alice: User):
         as_alice.post(PERSONAS, PIRATE | {"slug": "maya"}, format="json")
 
-        meant = Persona.objects.resolve(alice, "maya")
+        persona = Persona.objects.resolve(alice, "maya")
 
-        assert meant is not None
-        assert meant.owner == alice
+        assert persona is not None
+        assert persona.owner == alice
 
 
 class TestChanging:
@@ -254,6 +254,6 @@ def test_the_list_takes_the_same_queries_however_long_it_is(
     as_alice.get(PERSONAS)
 
     with django_assert_num_queries(1):
-        told = as_alice.get(PERSONAS).json()
+        personas = as_alice.get(PERSONAS).json()
 
-    assert len(told) == 30 + len(SHIPPED)
+    assert len(personas) == 30 + len(SHIPPED)

@@ -110,7 +110,7 @@ class TestWithoutWeights:
         with pytest.raises(ModelUnavailable):
             await builtin.endpoint()
 
-        monkeypatch.setattr(builtin, "_spawned", lambda: pytest.fail("started again"))
+        monkeypatch.setattr(builtin, "_spawn", lambda: pytest.fail("started again"))
         with pytest.raises(ModelUnavailable):
             await builtin.endpoint()
 
@@ -124,7 +124,7 @@ class TestWithoutWeights:
             )
 
         monkeypatch.setattr(builtin, "weights", lambda: Path("any.gguf"))
-        monkeypatch.setattr(builtin, "_spawned", hanging)
+        monkeypatch.setattr(builtin, "_spawn", hanging)
         monkeypatch.setattr(builtin, "START_SECONDS", 0.3)
 
         with pytest.raises(ModelUnavailable):
@@ -140,7 +140,7 @@ class TestTheOperatorsServer:
         settings.C1_BASE_URL = "http://models.internal:8000/v1/"
         settings.C1_API_KEY = "sk-operator"
         settings.C1_MODEL = "qwen"
-        monkeypatch.setattr(builtin, "_spawned", lambda: pytest.fail("started our own"))
+        monkeypatch.setattr(builtin, "_spawn", lambda: pytest.fail("started our own"))
 
         own = await builtin.endpoint()
 

@@ -48,13 +48,13 @@ def places(
 ) -> Callable[[list[str]], list[str]]:
     """Looks for the key in what callers were told, and everywhere else; tells where it is."""
 
-    def with_the_key(told: list[str]) -> list[str]:
+    def with_the_key(answers: list[str]) -> list[str]:
         the_server.write_usage()
         logged = log()
         assert "~masked~" in logged
         logged += the_front.log() if the_front else ""
-        looked = {"answer": told, "log": [logged], "table": rows(), "page": admin_pages()}
-        return [place for place, texts in looked.items() if CANARY in "\n".join(texts)]
+        searched = {"answer": answers, "log": [logged], "table": rows(), "page": admin_pages()}
+        return [place for place, texts in searched.items() if CANARY in "\n".join(texts)]
 
     return with_the_key
 
@@ -62,11 +62,11 @@ def places(
 def rows() -> list[str]:
     """Every row of every table, as text."""
     with connection.cursor() as cursor:
-        found = []
+        values = []
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
-            found += [str(row) for row in cursor.fetchall()]
-    return found
+            values += [str(row) for row in cursor.fetchall()]
+    return values
 
 
 def admin_pages() -> list[str]:
@@ -74,7 +74,7 @@ def admin_pages() -> list[str]:
     client = Client()
     client.force_login(User.objects.create_superuser("root", password="correct-horse-battery"))
     # The theme's templates log a traceback for each variable that they lack, thousands a page. What
-    # the requests themselves logged has been looked through by now.
+    # the requests themselves logged has been searched through by now.
     logging.disable(logging.DEBUG)
     try:
         pages = [client.get("/admin/"), *_pages_of_models(client)]
@@ -122,12 +122,12 @@ def test_the_key_is_nowhere_after_every_fault(
     way: str,
     ways_to_fail: list[str],
 ):
-    told = []
+    answers = []
     for place, fault in enumerate(ways_to_fail):
         base, headers = f"{provider.url}/{fault}/v1", {}
         if way == "stored":
-            asked = {"name": f"p{place}", "base_url": base, "key": CANARY}
-            told.append(http.post(f"{server}/api/v1/providers", json=asked).text)
+            fields = {"name": f"p{place}", "base_url": base, "key": CANARY}
+            answers.append(http.post(f"{server}/api/v1/providers", json=fields).text)
             base = f"p{place}"
         elif way == "header":
             headers = {"X-Upstream-Api-Key": CANARY}
@@ -137,13 +137,15 @@ def test_the_key_is_nowhere_after_every_fault(
         url = f"{server}/api/v1/proxy/{base}"
         for is_streamed in (False, True):
             body = completion(HISTORY, stream=is_streamed)
-            told.append(heard(http, "POST", f"{url}/chat/completions", json=body, headers=headers))
-        told.append(heard(http, "GET", f"{url}/models", headers=headers))
+            answers.append(
+                heard(http, "POST", f"{url}/chat/completions", json=body, headers=headers)
+            )
+        answers.append(heard(http, "GET", f"{url}/models", headers=headers))
 
-    shown = [each.headers.get("Authorization") for each in provider.received]
-    assert set(shown) == {f"Bearer {CANARY}"}
-    assert len(shown) >= 3 * len(ways_to_fail)
-    assert places(told) == []
+    headers = [each.headers.get("Authorization") for each in provider.received]
+    assert set(headers) == {f"Bearer {CANARY}"}
+    assert len(headers) >= 3 * len(ways_to_fail)
+    assert places(answers) == []
 
 
 @pytest.mark.parametrize("behaviour", GEMINI)
@@ -159,19 +161,19 @@ def test_the_key_of_a_gemini_call_is_nowhere(
     body = {"contents": [{"role": "user", "parts": [{"text": "How is bread made?"}]}]}
     tasks = ("generateContent", "streamGenerateContent?alt=sse", "streamGenerateContent")
     headers = {"X-Goog-Api-Key": CANARY}
-    told = [
+    answers = [
         heard(http, "GET", models, headers=headers),
         heard(http, "GET", f"{models}?key={CANARY}"),
     ]
     for task in (*tasks, "countTokens", "batchEmbedContents", "unknownTask"):
         url = f"{models}/gemini-test:{task}"
         joined = f"{url}{'&' if '?' in url else '?'}key={CANARY}"
-        told.append(heard(http, "POST", url, json=body, headers=headers))
-        told.append(heard(http, "POST", joined, json=body))
+        answers.append(heard(http, "POST", url, json=body, headers=headers))
+        answers.append(heard(http, "POST", joined, json=body))
 
     assert {each.headers["x-goog-api-key"] for each in provider.received} == {CANARY}
     assert CANARY not in "".join(each.path for each in provider.received)
-    assert places(told) == []
+    assert places(answers) == []
 
 
 @pytest.mark.parametrize("step", FAILING_STEPS)
@@ -189,23 +191,23 @@ def test_the_key_is_nowhere_after_a_fault_of_ours(
     monkeypatch.setattr(step, fail)
     url = f"{server}/api/v1/proxy/{provider.url}/v1/{CANARY}/chat/completions"
 
-    told = [
+    answers = [
         heard(http, "POST", url, json=completion(HISTORY)),
         heard(http, "POST", url, json=completion(HISTORY, stream=True)),
     ]
 
-    assert places(told) == []
+    assert places(answers) == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"])
 def test_the_key_is_nowhere_after_a_request_that_is_refused(
     http: requests.Session, server: str, provider: FakeProvider, places: Places, method: str
 ):
-    told = []
+    answers = []
     for tail in ("chat/completions", "responses", "embeddings", "models/x", "", "x?key=" + CANARY):
         url = f"{server}/api/v1/proxy/{provider.url}/v1/{CANARY}/{tail}"
-        told.append(heard(http, method, url))
-        told.append(heard(requests.Session(), method, url))
+        answers.append(heard(http, method, url))
+        answers.append(heard(requests.Session(), method, url))
 
     assert not provider.received
-    assert places(told) == []
+    assert places(answers) == []

@@ -212,7 +212,7 @@ class TestARecord:
 
         (kept,) = DecisionRecord.objects.all()
 
-        assert b"sourdough" not in msgspec.json.encode(kept.told())
+        assert b"sourdough" not in msgspec.json.encode(kept.to_json())
 
     def test_has_the_texts_where_asked(self, keyed, ask, record):
         client = keyed("texts")
@@ -249,7 +249,7 @@ class TestARecord:
 
         (kept,) = DecisionRecord.objects.all()
 
-        assert KEY.encode() not in msgspec.json.encode(kept.told())
+        assert KEY.encode() not in msgspec.json.encode(kept.to_json())
 
     def test_says_when_the_provider_refused_the_filtered(self, keyed, ask, record):
         client = keyed()

@@ -30,18 +30,18 @@ async def never() -> MutableMapping[str, Any]:
 
 
 async def _ended_well() -> None:
-    with CallDeadline(never, BOUNDS) as watch:
-        watch.extend(60)
+    with CallDeadline(never, BOUNDS) as deadline:
+        deadline.extend(60)
 
 
 async def _ended_late() -> None:
-    with CallDeadline(never, BOUNDS) as watch:
-        watch.extend(0.01)
+    with CallDeadline(never, BOUNDS) as deadline:
+        deadline.extend(0.01)
         try:
             await asyncio.sleep(1)
         except asyncio.CancelledError:
-            assert watch.is_timed_out
-            watch.uncancel()
+            assert deadline.is_timed_out
+            deadline.uncancel()
 
 
 async def _left_by_the_client() -> None:

@@ -244,8 +244,8 @@ class TestTheFilter:
         assert "result=undone" in answer.headers["x-alchemyst-context"]
 
     def test_obeys_pins_and_exclusions(self, ask_gemini: Ask, provider: FakeProvider):
-        wish = {"X-Alchemyst-Pin": "2", "X-Alchemyst-Exclude": "first"}
+        options = {"X-Alchemyst-Pin": "2", "X-Alchemyst-Exclude": "first"}
 
-        ask_gemini({"contents": CONTENTS}, headers={"x-goog-api-key": KEY} | wish)
+        ask_gemini({"contents": CONTENTS}, headers={"x-goog-api-key": KEY} | options)
 
         assert provider.last().json["contents"] == CONTENTS[2:]

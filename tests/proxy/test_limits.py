@@ -177,7 +177,7 @@ class TestAgainAfterTheTimeThatWasTold:
         at_once(1)
         ((_, _, headers),) = at_once(1)
         later = time.time() + int(headers["Retry-After"])
-        monkeypatch.setattr(stores.time, "time", lambda: later)
+        monkeypatch.setattr(time, "time", lambda: later)
 
         assert statuses(at_once(1)) == {200: 1}
 

@@ -20,7 +20,7 @@ from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey, User
 from alchemyst.operations import checks
 from proxy.common import vault
-from proxy.errors import KeyUnreadable
+from proxy.common.errors import KeyUnreadable
 from proxy.models import Provider
 from proxy.providers.cache import StoredProvider, memory
 from proxy.upstream.target import base_of

@@ -24,12 +24,12 @@ class Scripted:
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> ssrf_guard.Found:
-        self.asked.append(host)
-        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return [_entry(port, address) for address in found]
+    async def __call__(self, host: str, port: int) -> ssrf_guard.Addresses:
+        self.lookups.append(host)
+        entries = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [_entry(port, address) for address in entries]
 
 
 def _entry(port: int, address: str) -> tuple[Any, ...]:
@@ -64,7 +64,7 @@ class TestTheResolver:
 
     async def test_says_that_a_name_without_address_is_unreachable(self):
         class Failing(Scripted):
-            async def __call__(self, host: str, port: int) -> ssrf_guard.Found:
+            async def __call__(self, host: str, port: int) -> ssrf_guard.Addresses:
                 raise OSError("Name or service not known")
 
         with pytest.raises(UpstreamUnreachable):
@@ -77,7 +77,7 @@ class TestTheResolver:
         for _ in range(3):
             await remembering.addresses("api.example.com", 443)
 
-        assert look_up.asked == ["api.example.com"]
+        assert look_up.lookups == ["api.example.com"]
 
     async def test_checks_again_what_it_remembers(self, settings: LazySettings):
         settings.PROXY_ALLOWED_TARGETS = ["inner.example:8080"]
@@ -104,7 +104,7 @@ class TestTheResolver:
         with pytest.raises(InvalidTarget):
             await pool.send(origin, HEAD, None, is_safe=True)
 
-        assert len(rebinding.asked) > 1
+        assert len(rebinding.lookups) > 1
         assert not provider.received
 
 
@@ -177,7 +177,7 @@ def ask_by_name(http: requests.Session, server: str, monkeypatch: pytest.MonkeyP
     def ask(name: str, *found: list[str]) -> requests.Response:
         scripted = Scripted(*found)
 
-        async def look_up(_: ssrf_guard.Resolver, host: str, port: int) -> ssrf_guard.Found:
+        async def look_up(_: ssrf_guard.Resolver, host: str, port: int) -> ssrf_guard.Addresses:
             return await scripted(host, port)
 
         monkeypatch.setattr(ssrf_guard.Resolver, "_fresh", look_up)

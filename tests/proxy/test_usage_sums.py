@@ -133,12 +133,12 @@ def test_a_call_through_the_proxy_is_added_up(
         http.post(f"{through()}/chat/completions", json=completion())
     rows()
 
-    told = http.get(f"{server}{URL}").json()
+    usage = http.get(f"{server}{URL}").json()
 
-    assert told["total"]["requests"] == 2
-    assert told["total"]["prompt_tokens"] == 42
-    assert told["total"]["tokens_saved"] > 0
-    assert [row["requests"] for row in told["rows"]] == [2]
+    assert usage["total"]["requests"] == 2
+    assert usage["total"]["prompt_tokens"] == 42
+    assert usage["total"]["tokens_saved"] > 0
+    assert [row["requests"] for row in usage["rows"]] == [2]
 
 
 def test_writers_in_many_threads_lose_nothing(transactional_db, alice):
@@ -167,16 +167,16 @@ class TestTheApi:
     def test_tells_the_callers_own_usage_alone(self, as_alice, alice, bob):
         written(a_call(alice), a_call(bob, model="secret-model"))
 
-        told = as_alice.get(URL, {"from": "2026-11-01", "group_by": "model"})
+        response = as_alice.get(URL, {"from": "2026-11-01", "group_by": "model"})
 
-        assert told.status_code == 200
-        assert [row["model"] for row in told.json()["rows"]] == ["gpt-test"]
+        assert response.status_code == 200
+        assert [row["model"] for row in response.json()["rows"]] == ["gpt-test"]
 
     def test_adds_up_in_the_groups_that_are_asked_for(self, as_alice, alice):
         written(a_call(alice), a_call(alice, model="other"), a_call(alice, persona="maya"))
-        asked = {"from": "2026-11-20", "to": "2026-11-21", "group_by": "time,persona"}
+        query = {"from": "2026-11-20", "to": "2026-11-21", "group_by": "time,persona"}
 
-        rows = as_alice.get(URL, asked).json()["rows"]
+        rows = as_alice.get(URL, query).json()["rows"]
 
         assert [(row["persona"], row["requests"]) for row in rows] == [("", 2), ("maya", 1)]
         assert rows[0]["time"] == "2026-11-20T00:00:00Z"
@@ -184,9 +184,9 @@ class TestTheApi:
 
     def test_leaves_out_what_is_before_or_after(self, as_alice, alice):
         written(a_call(alice), a_call(alice, created=NOON + timedelta(days=1)))
-        asked = {"from": "2026-11-20", "to": "2026-11-21", "period": "hour"}
+        query = {"from": "2026-11-20", "to": "2026-11-21", "period": "hour"}
 
-        assert as_alice.get(URL, asked).json()["total"]["requests"] == 1
+        assert as_alice.get(URL, query).json()["total"]["requests"] == 1
 
     @pytest.mark.parametrize(
         "asked",
@@ -203,9 +203,9 @@ class TestTheApi:
 
     def test_gives_a_sheet_that_holds_no_formula(self, as_alice, alice):
         written(a_call(alice, model='=HYPERLINK("https://evil.example","x")'))
-        asked = {"from": "2026-11-20", "group_by": "model", "format": "csv"}
+        query = {"from": "2026-11-20", "group_by": "model", "format": "csv"}
 
-        answer = as_alice.get(URL, asked)
+        answer = as_alice.get(URL, query)
 
         head, row = csv.reader(io.StringIO(answer.content.decode()))
         assert answer["Content-Type"].startswith("text/csv")

@@ -33,17 +33,17 @@ class Senses:
     width = 32
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.texts: list[str] = []
 
     def vector(self, text: str) -> np.ndarray:
-        self.asked.append(text)
+        self.texts.append(text)
         words = set(text.lower().replace("?", " ").replace(".", " ").split())
-        found = np.zeros(self.width, np.float32)
-        found[: len(SENSES)] = [bool(words & sense) for sense in SENSES]
-        if not found.any():
+        vector = np.zeros(self.width, np.float32)
+        vector[: len(SENSES)] = [bool(words & sense) for sense in SENSES]
+        if not vector.any():
             seed = hashlib.blake2b(text.encode(), digest_size=4).digest()
-            found[len(SENSES) :] = np.random.default_rng(list(seed)).normal(size=self.width - 3)
-        return found / np.linalg.norm(found)
+            vector[len(SENSES) :] = np.random.default_rng(list(seed)).normal(size=self.width - 3)
+        return vector / np.linalg.norm(vector)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_each_text_is_encoded_once(senses: Senses):
     for question in ("How much does a puppy eat?", "And when?"):
         decide([*PAST, user(question)], "very_strict")
 
-    assert len(senses.asked) == len(set(senses.asked))
+    assert len(senses.texts) == len(set(senses.texts))
 
 
 def test_vectors_are_forgotten_when_there_are_too_many(
@@ -84,14 +84,14 @@ def test_vectors_are_forgotten_when_there_are_too_many(
 
     assert len(known) < 10
     known.of(["text 99"], lambda: None)
-    assert senses.asked[-1] == "text 99"
-    assert senses.asked.count("text 99") == 1
+    assert senses.texts[-1] == "text 99"
+    assert senses.texts.count("text 99") == 1
 
 
 def test_what_was_encoded_before_the_deadline_stays_known(
     senses: Senses, monkeypatch: pytest.MonkeyPatch
 ):
-    clock = SimpleNamespace(monotonic=lambda: len(senses.asked))
+    clock = SimpleNamespace(monotonic=lambda: len(senses.texts))
     monkeypatch.setattr(assessment, "time", clock)
     conversation = [*PAST, user("How much exercise does a puppy need?")]
 
@@ -99,7 +99,7 @@ def test_what_was_encoded_before_the_deadline_stays_known(
         decide(conversation, "very_strict", deadline=3)
     decide(conversation, "very_strict", deadline=50)
 
-    assert len(senses.asked) == len(set(senses.asked))
+    assert len(senses.texts) == len(set(senses.texts))
 
 
 many = settings(max_examples=60, deadline=None)

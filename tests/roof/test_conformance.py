@@ -54,9 +54,9 @@ def is_exact(path: str, operation: dict[str, Any]) -> bool:
     On the proxy what isn't checked goes to the provider as it came, and a boolean may be written
     as 0 or "false" all over the API.
     """
-    asked = str([operation.get("parameters"), operation.get("requestBody")])
-    named = [str(schema) for name, schema in COMPONENTS.items() if f"/schemas/{name}'" in asked]
-    return not path.startswith(PROXY_PREFIX) and "'boolean'" not in asked + "".join(named)
+    request = str([operation.get("parameters"), operation.get("requestBody")])
+    named = [str(schema) for name, schema in COMPONENTS.items() if f"/schemas/{name}'" in request]
+    return not path.startswith(PROXY_PREFIX) and "'boolean'" not in request + "".join(named)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import requests
 from django.db import OperationalError
 from django.test import Client
 
-from alchemyst.accounts.auth.token_cache import memory
+from alchemyst.accounts.auth.token_cache import cached_tokens
 
 SHAPE = {"message", "error"}
 
@@ -85,7 +85,7 @@ def test_a_database_that_is_down_is_503_and_worth_another_try(
 
     monkeypatch.setattr("alchemyst.accounts.api.views.KeysView.get", fail)
     monkeypatch.setattr("alchemyst.accounts.auth.authentication.jwt.user_of", fail)
-    memory.forget()
+    cached_tokens.forget()
 
     answers = [
         http.get(f"{server}/api/v1/auth/keys"),

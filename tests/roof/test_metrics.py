@@ -21,7 +21,7 @@ TOKEN = "a-token-for-prometheus"
 
 
 @pytest.fixture
-def told(settings: LazySettings, client: Client):
+def read_metrics(settings: LazySettings, client: Client):
     settings.METRICS_TOKEN = TOKEN
 
     def ask() -> dict[tuple[str, ...], float]:
@@ -49,10 +49,10 @@ class TestWhoMayAsk:
         assert client.get("/metrics", headers={"Authorization": given}).status_code == 401
 
 
-def test_calls_and_their_tokens_are_counted(told, alice):
-    before = told()
+def test_calls_and_their_tokens_are_counted(read_metrics, alice):
+    before = read_metrics()
     written(a_call(alice), a_call(alice, status=502, outcome="refused"))
-    after = told()
+    after = read_metrics()
 
     def grown(*name: str) -> float:
         return after[name] - before.get(name, 0)
@@ -63,19 +63,19 @@ def test_calls_and_their_tokens_are_counted(told, alice):
     assert grown("gen_ai_client_token_usage_sum", "chat", "gpt-test", "input") == 100
 
 
-def test_models_that_callers_invent_are_one(told, alice, monkeypatch: pytest.MonkeyPatch):
+def test_models_that_callers_invent_are_one(read_metrics, alice, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "_models", set())
     written(*(a_call(alice, model=f"invented-{n}") for n in range(120)))
 
-    models = {name for key in told() for name in key if name.startswith("invented-")}
+    models = {name for key in read_metrics() for name in key if name.startswith("invented-")}
 
     assert len(models) == metrics.MOST_MODELS
 
 
-def test_no_number_names_a_user_a_key_or_a_host(told, alice):
+def test_no_number_names_a_user_a_key_or_a_host(read_metrics, alice):
     written(a_call(alice, key_id="k-secret", target="private.example:443"))
 
-    text = str(told())
+    text = str(read_metrics())
 
     assert UsageRecord.objects.exists()
     assert not any(word in text for word in ("alice", "k-secret", "private.example"))

@@ -50,7 +50,7 @@ RETIRED = {
         "is_anaphoric, is_continuation": "points_back goes_on",
         "LENGTH_PENALTY, MIN_SAVING": "THRIFT WORTH",
         "MessageSet, Candidate, PrefixSums": "Places Draft Sums upto",
-        "savings_balance, with_feedback": "bank taught",
+        "savings_balance, with_feedback": "taught",
         "QuotaLimit, Acquire, Release": "Cap Want Gift give_back agive_back askable",
         "ConcurrencyLease, renew_leases": "Stay renew_stays",
         "MemoryStore, RedisStore": "Local InProcess InRedis InDatabase",

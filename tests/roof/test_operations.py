@@ -54,9 +54,9 @@ class TestChecks:
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value)
 
-        found = {each.id: each for each in checks.what_operators_get_wrong(None)}
+        warnings = {each.id: each for each in checks.what_operators_get_wrong(None)}
 
-        assert found[f"alchemyst.{name}"].hint
+        assert warnings[f"alchemyst.{name}"].hint
 
     def test_are_silent_of_a_sound_installation(self, settings: LazySettings):
         settings.REDIS_URL = ""
@@ -84,7 +84,7 @@ class TestChecks:
 @pytest.mark.django_db
 class TestTheDoctor:
     def test_finds_each_part(self):
-        parts = {found.part for found in examine()}
+        parts = {finding.part for finding in examine()}
 
         assert parts >= {"settings", "database", "redis", "worker", "model", "guard", "vault"}
 
@@ -94,33 +94,33 @@ class TestTheDoctor:
         with pytest.raises(SystemExit):
             call_command("doctor")
 
-        told = capsys.readouterr().out
-        assert "amiss  redis" in told
-        assert "-> Look at REDIS_URL" in told
+        text = capsys.readouterr().out
+        assert "amiss  redis" in text
+        assert "-> Look at REDIS_URL" in text
 
     def test_says_what_to_do_about_a_model_that_is_away(self, settings: LazySettings):
         settings.C1_BASE_URL = "http://127.0.0.1:1/v1"
 
-        (found,) = [each for each in examine() if each.part == "model"]
+        (finding,) = [each for each in examine() if each.part == "model"]
 
-        assert (found.state, found.said) == ("amiss", "does not answer: ConnectionError")
-        assert "ALCHEMYST_C1_BASE_URL" in found.advice
+        assert (finding.state, finding.text) == ("amiss", "does not answer: ConnectionError")
+        assert "ALCHEMYST_C1_BASE_URL" in finding.advice
 
     def test_finds_keys_that_nobody_can_read(self, alice):
         Provider.objects.create(
             owner=alice, name="old", base_url="https://a.example", sealed_key="x"
         )
 
-        (found,) = [each for each in examine() if each.part == "vault"]
+        (finding,) = [each for each in examine() if each.part == "vault"]
 
-        assert found.state == "amiss"
+        assert finding.state == "amiss"
 
     def test_notes_a_target_that_opens_the_metadata_address(self, settings: LazySettings):
         settings.PROXY_ALLOWED_TARGETS = ["169.254.169.254:80"]
 
-        (found,) = [each for each in examine() if each.part == "guard"]
+        (finding,) = [each for each in examine() if each.part == "guard"]
 
-        assert found.state == "note"
+        assert finding.state == "note"
 
 
 class TestJSONLogs:
@@ -128,10 +128,10 @@ class TestJSONLogs:
         record = logging.LogRecord("proxy", logging.ERROR, "", 1, "with %s", (KEY,), None)
         record.request_id = "req_1"
 
-        told = json.loads(JSONFormatter().format(record))
+        entry = json.loads(JSONFormatter().format(record))
 
-        assert (told["level"], told["logger"], told["request_id"]) == ("ERROR", "proxy", "req_1")
-        assert KEY not in str(told)
+        assert (entry["level"], entry["logger"], entry["request_id"]) == ("ERROR", "proxy", "req_1")
+        assert KEY not in str(entry)
 
     def test_have_tracebacks_without_secrets(self):
         try:
@@ -139,10 +139,10 @@ class TestJSONLogs:
         except ValueError:
             record = logging.LogRecord("x", logging.ERROR, "", 1, "failed", (), sys.exc_info())
 
-        told = json.loads(JSONFormatter().format(record))
+        entry = json.loads(JSONFormatter().format(record))
 
-        assert "ValueError" in told["exception"]
-        assert KEY not in told["exception"]
+        assert "ValueError" in entry["exception"]
+        assert KEY not in entry["exception"]
 
 
 def test_reports_leave_without_bodies_headers_variables_or_keys():
@@ -158,11 +158,11 @@ def test_reports_leave_without_bodies_headers_variables_or_keys():
         "exception": {"values": [{"value": f"key {KEY}", "stacktrace": {"frames": [{"vars": 1}]}}]},
     }
 
-    told = str(scrubbed(event))
+    text = str(scrubbed(event))
 
     for word in (KEY, "the conversation", "sessionid", "alice@example.com", "vars"):
-        assert word not in told
-    assert "a.example" in told
+        assert word not in text
+    assert "a.example" in text
 
 
 @pytest.mark.django_db

@@ -63,9 +63,9 @@ def _routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Itera
 
 
 def test_off_the_proxy_the_schema_has_what_is_served_and_nothing_else(schema: set[Operation]):
-    told = {(method, nameless(path)) for method, path in schema if not path.startswith(PROXY)}
+    described = {(method, nameless(path)) for method, path in schema if not path.startswith(PROXY)}
 
-    assert told == of_chats() | of_django()
+    assert described == of_chats() | of_django()
 
 
 def test_the_streaming_endpoints_take_no_path_from_django():
@@ -89,12 +89,14 @@ def test_each_operation_on_the_proxy_is_served(schema: set[Operation]):
     for method, path in schema:
         if not path.startswith(PROXY):
             continue
-        asked = path.removeprefix(PROXY).format(**EXAMPLES)
-        if asked.startswith(records.PREFIX):
+        path_on_proxy = path.removeprefix(PROXY).format(**EXAMPLES)
+        if path_on_proxy.startswith(records.PREFIX):
             assert method == "GET"
             continue
         scope = {"query_string": b"", "headers": []}
-        route = wire.spoken_at(asked, scope).route(preview.spelled_out(asked), scope)
+        route = wire.spoken_at(path_on_proxy, scope).route(
+            preview.spelled_out(path_on_proxy), scope
+        )
         assert route is not None, path
         assert route.method == method
 
@@ -110,9 +112,9 @@ def test_each_route_of_the_proxy_stands_in_the_schema(schema: set[Operation]):
         ("GET", f"{records.PREFIX}{{id}}"),
     }
 
-    told = {(method, path.removeprefix(PROXY)) for method, path in schema if PROXY in path}
+    described = {(method, path.removeprefix(PROXY)) for method, path in schema if PROXY in path}
 
-    assert told == routes
+    assert described == routes
 
 
 def test_the_schema_names_the_tasks_whose_history_is_filtered():

@@ -75,7 +75,7 @@ class Installation:
         with closing(sqlite3.connect(self.database)) as database:
             return int(database.execute("SELECT count(*) FROM proxy_usagerecord").fetchone()[0])
 
-    def written(self) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes]:
         """Every file that it has written but its secrets, the database and the log among them."""
         files = [file for file in self.log.parent.rglob("*") if file.is_file()]
         return {file.name: file.read_bytes() for file in files if file.name != "secrets.json"}
@@ -167,42 +167,42 @@ def test_a_key_that_went_through_every_fault_and_endpoint_is_nowhere(
     served: Callable[..., requests.Response], installation: Installation, provider: FakeProvider
 ):
     provider.received.clear()
-    before, asked, told = installation.rows(), 0, []
+    before, calls, answers = installation.rows(), 0, []
 
-    def hear(path: str, **options: object) -> None:
-        nonlocal asked
-        asked += 1
+    def call(path: str, **options: object) -> None:
+        nonlocal calls
+        calls += 1
         with contextlib.suppress(requests.RequestException):
             answer = served(path, **options)
-            told.append(f"{answer.headers} {answer.text}")
+            answers.append(f"{answer.headers} {answer.text}")
 
-    shown = {"X-Upstream-Api-Key": CANARY}
-    for place, fault in enumerate(FAULTS):
+    headers = {"X-Upstream-Api-Key": CANARY}
+    for number, fault in enumerate(FAULTS):
         base = f"{provider.url}/{fault}/v1"
-        stored = {"name": f"p{place}", "base_url": base, "key": CANARY}
-        made = served("providers", api="", json=stored)
-        hear(f"{base}/models", method="GET", headers=shown)
+        stored = {"name": f"p{number}", "base_url": base, "key": CANARY}
+        provider_row = served("providers", api="", json=stored)
+        call(f"{base}/models", method="GET", headers=headers)
         for is_streamed in (False, True):
             body = completion(HISTORY, stream=is_streamed)
-            hear(f"{base}/{CANARY}/chat/completions", json=body)
-            hear(f"p{place}/chat/completions", json=body)
-        served(f"providers/{made.json()['id']}", api="", method="DELETE")
+            call(f"{base}/{CANARY}/chat/completions", json=body)
+            call(f"p{number}/chat/completions", json=body)
+        served(f"providers/{provider_row.json()['id']}", api="", method="DELETE")
     contents = {"contents": [{"parts": [{"text": "Hello"}]}]}
     for behaviour in GEMINI:
         models = f"{provider.url}/{behaviour}/v1beta/models"
-        hear(f"{models}?key={CANARY}", method="GET")
+        call(f"{models}?key={CANARY}", method="GET")
         for task in ("generateContent", "streamGenerateContent", "countTokens"):
-            hear(f"{models}/m:{task}?key={CANARY}", json=contents)
-            hear(f"{models}/m:{task}", json=contents, headers={"x-goog-api-key": CANARY})
+            call(f"{models}/m:{task}?key={CANARY}", json=contents)
+            call(f"{models}/m:{task}", json=contents, headers={"x-goog-api-key": CANARY})
 
     assert len(provider.received) >= 5 * len(FAULTS) + 7 * len(GEMINI)
     for each in provider.received:
         assert CANARY in each.headers.get("Authorization", each.headers.get("x-goog-api-key"))
-    installation.wait_for_rows(before + asked)
-    written = installation.written()
-    assert {"log", "db.sqlite3"} <= written.keys()
-    assert [name for name, text in written.items() if CANARY.encode() in text] == []
-    assert CANARY not in "\n".join(told)
+    installation.wait_for_rows(before + calls)
+    files = installation.files()
+    assert {"log", "db.sqlite3"} <= files.keys()
+    assert [name for name, text in files.items() if CANARY.encode() in text] == []
+    assert CANARY not in "\n".join(answers)
 
 
 def test_a_whole_answer_that_breaks_is_cut(
@@ -211,12 +211,12 @@ def test_a_whole_answer_that_breaks_is_cut(
     """With a length and in chunks; none leaves its client waiting for the rest."""
     contents = {"contents": [{"parts": [{"text": "Hello"}]}]}
     in_chunks = base_of("", provider, "gemini-cut/inside").removeprefix("/api/v1/proxy/")
-    asked = {
+    bodies = {
         f"{provider.url}/cut/v1/sk-1/chat/completions": completion(HISTORY[-1:]),
         f"{in_chunks}/v1beta/models/m:streamGenerateContent?key=k": contents,
     }
 
-    for path, body in asked.items():
+    for path, body in bodies.items():
         with pytest.raises(requests.RequestException) as raised:
             served(path, json=body)
         assert "timed out" not in str(raised.value)

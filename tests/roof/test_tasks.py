@@ -26,7 +26,7 @@ gate = threading.Event()
 
 
 @shared_task
-def noted(word: str) -> None:
+def record_word(word: str) -> None:
     gate.wait(10)
     done.append((threading.get_ident(), word))
 
@@ -64,7 +64,7 @@ class TestWithoutABroker:
     def test_a_task_runs_in_this_process_while_its_caller_goes_on(self):
         gate.clear()
 
-        noted.delay("tea")
+        record_word.delay("tea")
 
         assert not done
         gate.set()
@@ -76,7 +76,7 @@ class TestWithoutABroker:
     def test_a_task_that_waits_already_is_not_taken_twice(self):
         gate.clear()
         for word in ("first", "second", "same", "same", "same"):
-            noted.delay(word)
+            record_word.delay(word)
 
         gate.set()
 
@@ -88,7 +88,7 @@ class TestWithoutABroker:
     ):
         monkeypatch.setattr(celery.logger, "propagate", True)
         broken.delay()
-        noted.delay("after")
+        record_word.delay("after")
 
         assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["after"]
@@ -97,7 +97,7 @@ class TestWithoutABroker:
     @pytest.mark.django_db(transaction=True)
     def test_a_task_called_on_commit_waits_for_the_commit(self):
         with transaction.atomic():
-            noted.delay_on_commit("kept")
+            record_word.delay_on_commit("kept")
             assert in_process_runner.settle(10)
             assert not done
 
@@ -107,7 +107,7 @@ class TestWithoutABroker:
     @pytest.mark.django_db(transaction=True)
     def test_a_task_called_on_commit_is_dropped_with_the_transaction(self):
         with transaction.atomic():
-            noted.delay_on_commit("lost")
+            record_word.delay_on_commit("lost")
             transaction.set_rollback(True)
 
         assert in_process_runner.settle(10)
@@ -119,7 +119,7 @@ class TestWithABroker:
         settings.REDIS_URL = "redis://127.0.0.1:1/0"
         celery.worker_presence._client = None
 
-        noted.delay("anyway")
+        record_word.delay("anyway")
 
         assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["anyway"]
@@ -128,7 +128,7 @@ class TestWithABroker:
     def test_that_has_no_worker_a_task_runs_here(self, broker: redis.Redis):
         broker.delete(celery.WORKERS)
 
-        noted.delay("nobody else")
+        record_word.delay("nobody else")
 
         assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["nobody else"]
@@ -137,7 +137,7 @@ class TestWithABroker:
         broker.set(celery.WORKERS, 1, ex=30)
         dead = celery.app.connection_for_write("redis://127.0.0.1:1/0")
 
-        noted.apply_async(["all the same"], connection=dead)
+        record_word.apply_async(["all the same"], connection=dead)
 
         assert in_process_runner.settle(10)
         assert [word for _, word in done] == ["all the same"]
@@ -151,7 +151,7 @@ class TestWithABroker:
             assert _comes_true(lambda: bool(broker.exists(celery.WORKERS)))
             celery.worker_presence._until = 0.0
 
-            told.delay("tea")
+            send_word.delay("tea")
 
             assert _comes_true(lambda: broker.get("worked") == b"tea")
             assert not done
@@ -205,7 +205,7 @@ def periodic() -> None:
 
 
 @shared_task
-def told(word: str) -> None:
+def send_word(word: str) -> None:
     """Leave a word in Redis, where a test can read it."""
     celery.worker_presence.client.set("worked", word)
 

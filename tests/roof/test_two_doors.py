@@ -117,8 +117,8 @@ class Pages:
             assert response.status_code in (400, 403, 409)
             return REFUSED
         form = response.context and response.context.get("form")
-        said = [message.level for message in get_messages(response.wsgi_request)]
-        return REFUSED if (form and form.errors) or ERROR in said else DONE
+        levels = [message.level for message in get_messages(response.wsgi_request)]
+        return REFUSED if (form and form.errors) or ERROR in levels else DONE
 
     def rename(self, chat: Chat, title: str) -> Answer:
         return self.send(f"/chat/{chat.pk}/rename", title=title)

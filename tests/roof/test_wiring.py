@@ -17,6 +17,7 @@ from alchemyst.accounts import broadcast
 from alchemyst.accounts.signals import access_changed, access_ended
 from chats.answers import admission
 from proxy.accounting import conversation_capture, usage_writer
+from proxy.models.provider import providers_updated
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("alchemyst", "chats", "personas", "proxy")
@@ -34,8 +35,8 @@ REGISTERING = ("connect", "register", "register_lookup", "append", "subscribe", 
 
 
 def modules() -> list[Path]:
-    found = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    return [path for path in found if "migrations" not in path.parts]
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return [path for path in paths if "migrations" not in path.parts]
 
 
 def name(path: Path) -> str:
@@ -69,6 +70,7 @@ def connected() -> tuple[object, ...]:
         post_migrate,
         access_changed,
         access_ended,
+        providers_updated,
     )
     return (
         [len(signal.receivers) for signal in signals],

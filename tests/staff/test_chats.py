@@ -56,9 +56,9 @@ class TestChats:
 
     @pytest.mark.parametrize("query", ["{chat}", "slack", "alice"])
     def test_are_found_by_id_source_or_owner(self, staff, chat, query):
-        asked = query.format(chat=chat.pk)
+        search = query.format(chat=chat.pk)
 
-        assert str(chat.pk) in staff("support").get(reverse(CHATS), {"q": asked}).content.decode()
+        assert str(chat.pk) in staff("support").get(reverse(CHATS), {"q": search}).content.decode()
 
     def test_show_no_word_on_their_own_page(self, staff, chat):
         url = reverse("admin:chats_chat_change", args=[chat.pk])
@@ -78,11 +78,11 @@ class TestChats:
     def test_are_taken_along_as_a_file_for_a_reason(self, staff, chat):
         url = reverse("admin:chats_chat_read", args=[chat.pk])
 
-        sent = staff("admin").post(url, {"reason": "a court's order", "as_file": "1"})
+        download = staff("admin").post(url, {"reason": "a court's order", "as_file": "1"})
 
-        assert sent["Content-Disposition"].startswith("attachment")
-        told = json.loads(sent.content)
-        assert [each["role"] for each in told["messages"]] == ["user", "assistant"]
+        assert download["Content-Disposition"].startswith("attachment")
+        exported = json.loads(download.content)
+        assert [each["role"] for each in exported["messages"]] == ["user", "assistant"]
         assert AuditEntry.objects.get().reason == "a court's order"
 
     def test_are_not_read_without_the_permission(self, staff, chat):

@@ -72,8 +72,8 @@ class TestUsers:
 
         alice.refresh_from_db()
         assert alice.is_active
-        told = [(entry.action, entry.about) for entry in AuditEntry.objects.order_by("pk")]
-        assert told == [("blocked", alice), ("unblocked", alice)]
+        entries = [(entry.action, entry.about) for entry in AuditEntry.objects.order_by("pk")]
+        assert entries == [("blocked", alice), ("unblocked", alice)]
 
     def test_are_not_blocked_by_who_may_only_look(self, staff, alice: User):
         act(staff("analyst"), USERS, "block", alice)
@@ -102,8 +102,10 @@ class TestTheAuditLog:
         admin_client.post(url, body | {"requests_per_minute": 6})
         admin_client.post(reverse("admin:accounts_limit_delete", args=[limit.pk]), {"post": "yes"})
 
-        told = AuditEntry.objects.order_by("pk").values_list("action", "about__username", "reason")
-        assert list(told) == [
+        entries = AuditEntry.objects.order_by("pk").values_list(
+            "action", "about__username", "reason"
+        )
+        assert list(entries) == [
             ("added", "alice", ""),
             ("changed", "alice", "fields: Requests per minute"),
             ("deleted", "alice", ""),
@@ -231,10 +233,12 @@ class TestWithAHundredThousandRows:
         client = staff("analyst")
 
         for query in ("", "?outcome=refused", "?q=alice", "?p=40"):
-            with django_assert_max_num_queries(10) as asked:
+            with django_assert_max_num_queries(10) as queries:
                 url = reverse("admin:proxy_usagerecord_changelist") + query
                 assert client.get(url).status_code == 200
-            on_calls = [each["sql"] for each in asked if UsageRecord._meta.db_table in each["sql"]]
+            on_calls = [
+                each["sql"] for each in queries if UsageRecord._meta.db_table in each["sql"]
+            ]
             assert on_calls
             assert not any("COUNT(" in sql or "DISTINCT" in sql for sql in on_calls)
 
@@ -242,11 +246,11 @@ class TestWithAHundredThousandRows:
         User.objects.bulk_create(User(username=f"user{n:06}") for n in range(100_000))
         client = staff("support")
 
-        with django_assert_max_num_queries(10) as asked:
+        with django_assert_max_num_queries(10) as queries:
             page = client.get(reverse(USERS) + "?q=user0500")
 
         assert "user050000" in page.content.decode()
-        assert not any('COUNT(*) AS "__count"' in each["sql"] for each in asked)
+        assert not any('COUNT(*) AS "__count"' in each["sql"] for each in queries)
 
 
 def _double(model: Any, unique: str, *, times: int) -> None:

@@ -35,14 +35,22 @@ class ApiKeyAdmin(ModelAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     list_per_page = 50
-    list_display = ["name", "shown", "owner", "scope_names", "last_used", "expires_at", "created"]
+    list_display = [
+        "name",
+        "masked_key",
+        "owner",
+        "scope_names",
+        "last_used",
+        "expires_at",
+        "created",
+    ]
     list_select_related = ["owner"]
     list_filter = [AliveFilter, "created", "last_used"]
     list_filter_submit = True
     search_fields = ["name", "prefix", "owner__username", "owner__email"]
     fields = [
         "name",
-        "shown",
+        "masked_key",
         "owner",
         "scope_names",
         "relevance",
@@ -63,7 +71,7 @@ class ApiKeyAdmin(ModelAdmin):
         return False
 
     @admin.display(description="Key", ordering="prefix")
-    def shown(self, key: ApiKey) -> str:
+    def masked_key(self, key: ApiKey) -> str:
         return f"{key.prefix}…"
 
     @admin.display(description="Scopes")

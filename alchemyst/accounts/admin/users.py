@@ -1,4 +1,4 @@
-"""People: found, blocked and let in again, signed out, limited. Nobody acts in another's name."""
+"""Users: blocked and unblocked, signed out, limited. Nobody acts in another's name."""
 
 from __future__ import annotations
 
@@ -128,15 +128,15 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     def reset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         self._act(request, queryset, "counted anew", persistence.reset)
 
-    def _act(self, request: HttpRequest, users: QuerySet[User], said: str, act: Any) -> None:
+    def _act(self, request: HttpRequest, users: QuerySet[User], action: str, act: Any) -> None:
         if not _is_superuser(request):
             users = users.filter(is_superuser=False)
-        done = 0
+        count = 0
         for user in users:
             act(user)
-            self.admin_site.note(request, said, user)  # type: ignore[attr-defined]
-            done += 1
-        messages.success(request, f"{done} {'user' if done == 1 else 'users'} {said}.")
+            self.admin_site.note(request, action, user)  # type: ignore[attr-defined]
+            count += 1
+        messages.success(request, f"{count} {'user' if count == 1 else 'users'} {action}.")
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -10,9 +10,10 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from alchemyst.accounts.auth.jwt import LONGEST
-from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, cost_presets, relevance_modes
+from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, cost_presets
 from proxy.common import host_patterns
 from proxy.common.web.drf import KnownFields
+from proxy.relevance.modes import relevance_modes
 
 LONGEST_PASSWORD = 1024
 LONGEST_ENTRY = 200

@@ -41,7 +41,7 @@ from proxy.common.web.drf import Conflict
 WRONG_CREDENTIALS = "Username or password is wrong, or the account is switched off."
 
 
-def answers(*errors: int, **success: Any) -> dict[int, Any]:
+def responses(*errors: int, **success: Any) -> dict[int, Any]:
     """Return what an endpoint may answer, for the schema."""
     return {int(name[1:]): body for name, body in success.items()} | dict.fromkeys(
         (*errors, 429), ErrorSerializer
@@ -49,7 +49,7 @@ def answers(*errors: int, **success: Any) -> dict[int, Any]:
 
 
 class OpenView(GenericAPIView[Any]):
-    """A view for strangers. An Authorization header that they happen to send is not looked at."""
+    """A view for strangers. An Authorization header that they happen to send is ignored."""
 
     authentication_classes: Sequence[type[BaseAuthentication]] = ()
     permission_classes: Sequence[type[BasePermission]] = ()
@@ -58,8 +58,8 @@ class OpenView(GenericAPIView[Any]):
         # Without it DRF turns each of our 401 into a 403.
         return "Bearer"
 
-    def asked(self, request: Request) -> dict[str, Any]:
-        """Return the request's sound fields, or raise ValidationError."""
+    def valid_fields(self, request: Request) -> dict[str, Any]:
+        """Return the request's validated fields, or raise ValidationError."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         return cast("dict[str, Any]", serializer.validated_data)
@@ -72,13 +72,13 @@ class RegisterView(OpenView):
     permission_classes = (RegistrationIsOpen,)
 
     @extend_schema(
-        operation_id="register", responses=answers(400, 403, 409, _201=RegisterSerializer)
+        operation_id="register", responses=responses(400, 403, 409, _201=RegisterSerializer)
     )
     def post(self, request: Request) -> Response:
-        asked = self.asked(request)
+        fields = self.valid_fields(request)
         try:
             with transaction.atomic():
-                user = User.objects.create_user(**asked)
+                user = User.objects.create_user(**fields)
         except IntegrityError:
             raise Conflict({"username": ["This username is taken."]})
         return Response(RegisterSerializer(user).data, status=status.HTTP_201_CREATED)
@@ -89,11 +89,11 @@ class TokenView(OpenView):
 
     serializer_class = CredentialsSerializer
 
-    @extend_schema(operation_id="token", responses=answers(400, 401, _200=PairSerializer))
+    @extend_schema(operation_id="token", responses=responses(400, 401, _200=PairSerializer))
     def post(self, request: Request) -> Response:
-        asked = self.asked(request)
-        with sign_in(request, asked["username"]):
-            user = authenticate(request, **asked)
+        fields = self.valid_fields(request)
+        with sign_in(request, fields["username"]):
+            user = authenticate(request, **fields)
             if not isinstance(user, User):
                 raise AuthenticationFailed(WRONG_CREDENTIALS)
         return Response(PairSerializer(jwt.issue(user)).data)
@@ -104,9 +104,9 @@ class RefreshView(OpenView):
 
     serializer_class = RefreshSerializer
 
-    @extend_schema(operation_id="token_refresh", responses=answers(400, 401, _200=PairSerializer))
+    @extend_schema(operation_id="token_refresh", responses=responses(400, 401, _200=PairSerializer))
     def post(self, request: Request) -> Response:
-        return Response(PairSerializer(jwt.rotate(self.asked(request)["refresh"])).data)
+        return Response(PairSerializer(jwt.rotate(self.valid_fields(request)["refresh"])).data)
 
 
 class VerifyView(OpenView):
@@ -114,9 +114,9 @@ class VerifyView(OpenView):
 
     serializer_class = VerifySerializer
 
-    @extend_schema(operation_id="token_verify", responses=answers(400, 401, _200=EmptySerializer))
+    @extend_schema(operation_id="token_verify", responses=responses(400, 401, _200=EmptySerializer))
     def post(self, request: Request) -> Response:
-        token: str = self.asked(request)["token"]
+        token: str = self.valid_fields(request)["token"]
         try:
             authenticate_token(token.encode())
         except AuthenticationFailed:
@@ -129,9 +129,9 @@ class LogoutView(OpenView):
 
     serializer_class = RefreshSerializer
 
-    @extend_schema(operation_id="logout", responses=answers(400, 401, _204=None))
+    @extend_schema(operation_id="logout", responses=responses(400, 401, _204=None))
     def post(self, request: Request) -> Response:
-        jwt.end_session(self.asked(request)["refresh"])
+        jwt.end_session(self.valid_fields(request)["refresh"])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -141,24 +141,24 @@ class KeysView(GenericAPIView[ApiKey]):
     serializer_class = ApiKeySerializer
     pagination_class = None
 
-    @extend_schema(operation_id="keys", responses=answers(401, _200=ApiKeySerializer(many=True)))
+    @extend_schema(operation_id="keys", responses=responses(401, _200=ApiKeySerializer(many=True)))
     def get(self, request: Request) -> Response:
         """List the keys, newest first, without their texts."""
         return Response(ApiKeySerializer(ApiKey.objects.of(caller(request).user), many=True).data)
 
     @extend_schema(
-        operation_id="new_key", responses=answers(400, 401, 403, 409, _201=NewApiKeySerializer)
+        operation_id="new_key", responses=responses(400, 401, 403, 409, _201=NewApiKeySerializer)
     )
     def post(self, request: Request) -> Response:
         """Make a key. Its text is in this answer, and never shown again."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        asked = serializer.validated_data
-        refuse_more_than(caller(request), {"expires_at": None} | asked)
+        fields = serializer.validated_data
+        refuse_more_than(caller(request), {"expires_at": None} | fields)
         if not ApiKey.objects.has_room_for(caller(request).user):
             raise Conflict({"errors": [f"You have {MOST_KEYS} keys. Delete one first."]})
 
-        key, text = ApiKey.make(caller(request).user, **asked)
+        key, text = ApiKey.make(caller(request).user, **fields)
         body = {"key": text} | ApiKeySerializer(key).data
         return Response(body, status=status.HTTP_201_CREATED)
 
@@ -169,7 +169,7 @@ class KeyView(GenericAPIView[ApiKey]):
     serializer_class = ApiKeySerializer
 
     @extend_schema(
-        operation_id="change_key", responses=answers(400, 401, 403, 404, _200=ApiKeySerializer)
+        operation_id="change_key", responses=responses(400, 401, 403, 404, _200=ApiKeySerializer)
     )
     def patch(self, request: Request, key_id: str) -> Response:
         """Change what is given: its text stays, scopes may only become fewer."""
@@ -182,36 +182,36 @@ class KeyView(GenericAPIView[ApiKey]):
             serializer.save()
         return Response(serializer.data)
 
-    @extend_schema(operation_id="delete_key", responses=answers(401, 404, _204=None))
+    @extend_schema(operation_id="delete_key", responses=responses(401, 404, _204=None))
     def delete(self, request: Request, key_id: str) -> Response:
         """Revoke a key: it is refused from now on."""
         get_object_or_404(ApiKey.objects.of(caller(request).user), pk=key_id).delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def refuse_more_than(access: Access, asked: dict[str, Any]) -> None:
+def refuse_more_than(access: Access, fields: dict[str, Any]) -> None:
     """Raise PermissionDenied if a key made or changed so could do more, or live longer."""
-    if beyond := sorted(set(asked.get("scopes", ())) - access.scopes):
+    if beyond := sorted(set(fields.get("scopes", ())) - access.scopes):
         raise PermissionDenied(f"This key lacks {', '.join(beyond)}, so it can't hand that on.")
     if access.key_id is None:
         return
     for name, covers in (("allowed_models", covers_model), ("allowed_hosts", host_patterns.covers)):
         own = getattr(access, name)
-        if name in asked and own is not None and not is_within(asked[name], own, covers):
+        if name in fields and own is not None and not is_within(fields[name], own, covers):
             raise PermissionDenied(f"This key has a list of {name}; name some of them, no others.")
-    if "expires_at" in asked:
-        ends = asked["expires_at"]
+    if "expires_at" in fields:
+        ends = fields["expires_at"]
         if (ends.timestamp() if ends else float("inf")) > access.expires:
             raise PermissionDenied("This key expires, so it can't let one live longer.")
 
 
 def is_within(
-    asked: Sequence[str] | None, own: Sequence[str], covers: Callable[[str, str], bool]
+    entries: Sequence[str] | None, own: Sequence[str], covers: Callable[[str, str], bool]
 ) -> bool:
-    """Whether the list `asked` permits nothing that the list `own` does not."""
-    return asked is not None and all(any(covers(mine, each) for mine in own) for each in asked)
+    """Whether the list `entries` permits nothing that the list `own` does not."""
+    return entries is not None and all(any(covers(mine, each) for mine in own) for each in entries)
 
 
-def covers_model(own: str, asked: str) -> bool:
-    """Whether the entry `own` permits all that the entry `asked` does."""
-    return asked == own or (own.endswith("*") and asked.startswith(own[:-1]))
+def covers_model(own: str, entry: str) -> bool:
+    """Whether the entry `own` permits all that the entry `entry` does."""
+    return entry == own or (own.endswith("*") and entry.startswith(own[:-1]))

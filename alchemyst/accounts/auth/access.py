@@ -27,7 +27,7 @@ class Access:
     # What is kept of the filter's decisions: "" for nothing, "scores", or "texts" for all.
     records: str = ""
     # The limits that staff have set on this user, their groups and this key.
-    caps: tuple[QuotaLimit, ...] = ()
+    limits: tuple[QuotaLimit, ...] = ()
     # The cost preset that the key, or else its user, has chosen; "" if neither has.
     cost: str = ""
     # Whether the key's conversations through the proxy are kept as chats.

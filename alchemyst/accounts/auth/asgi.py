@@ -1,7 +1,7 @@
-"""The same questions in front of an ASGI application: who is calling, may they, how often.
+"""Authentication and rate limits in front of an ASGI application.
 
-What they raise becomes an answer in `alchemyst.errors.Answered`, outside. Nothing of the body has
-been read by then.
+What they raise becomes a response in `alchemyst.errors.ErrorMiddleware`, outside. Nothing of the
+body has been read by then.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from alchemyst.accounts.auth.access import Access
 from alchemyst.accounts.auth.authentication import NO_CREDENTIAL, authenticate_uncached, token_in
 from alchemyst.accounts.auth.permissions import refuse_without
 from alchemyst.accounts.auth.sessions import of_session
-from alchemyst.accounts.auth.token_cache import memory
+from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.limits import rate
 from alchemyst.accounts.limits.quota import QuotaReservation
 from proxy.common.access import grant
 from proxy.common.runtime.threads import on_database_thread
 from proxy.common.web.asgi import App, Receive, Scope, Send
 
-# A flood of unknown tokens waits for itself alone.
-checked_aside = on_database_thread(authenticate_uncached, at_most=2)
-session_aside = on_database_thread(of_session, at_most=2)
+# A flood of unknown tokens occupies two threads, and delays nobody else's queries.
+authenticate_on_thread = on_database_thread(authenticate_uncached, at_most=2)
+of_session_on_thread = on_database_thread(of_session, at_most=2)
 
 
 class Bearer:
     """Lets through whoever has a token with the scope: `scope["user"]` and `scope["access"]`.
 
-    A token that is remembered costs no thread and no database.
+    A token that is cached costs no thread and no database.
     """
 
     def __init__(self, app: App, *, scope: str) -> None:
@@ -35,11 +35,11 @@ class Bearer:
         self.required_scope = scope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) != 1:
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(values) != 1:
             raise NotAuthenticated(NO_CREDENTIAL)
-        token = token_in(given[0])
-        access = memory.recall(token) or await checked_aside(token)
+        token = token_in(values[0])
+        access = cached_tokens.get(token) or await authenticate_on_thread(token)
         refuse_without(self.required_scope, access)
         grant(scope, access)
         await self.app(scope, receive, send)
@@ -53,7 +53,7 @@ class BearerOrSession(Bearer):
         if b"authorization" in names or b"cookie" not in names:
             await super().__call__(scope, receive, send)
             return
-        grant(scope, await session_aside(scope))
+        grant(scope, await of_session_on_thread(scope))
         await self.app(scope, receive, send)
 
 
@@ -61,25 +61,25 @@ class RateLimited:
     """Lets a user through as often as the operator's limit of that name and staff's limits say.
 
     It stands behind `Bearer`. Where staff have set limits, `scope["allowance"]` takes what the
-    request uses of them, and gives it back at its end.
+    request uses of them, and releases it at its end.
     """
 
-    def __init__(self, app: App, *, limit: str, takes_allowance: bool = True) -> None:
+    def __init__(self, app: App, *, limit: str, reserves_quota: bool = True) -> None:
         self.app = app
         self.limit = limit
-        self.takes_allowance = takes_allowance
+        self.reserves_quota = reserves_quota
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wait = await rate.acheck(self.limit, str(scope["user"].id))
         if wait:
             raise Throttled(wait)
         access: Access = scope["access"]
-        if not (access.caps and self.takes_allowance):
+        if not (access.limits and self.reserves_quota):
             await self.app(scope, receive, send)
             return
-        scope["allowance"] = allowance = QuotaReservation(access.caps)
-        await allowance.acquire()
+        scope["allowance"] = reservation = QuotaReservation(access.limits)
+        await reservation.acquire()
         try:
             await self.app(scope, receive, send)
         finally:
-            await allowance.release()
+            await reservation.release()

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from alchemyst.accounts.auth import jwt
 from alchemyst.accounts.auth.access import Access
-from alchemyst.accounts.auth.token_cache import memory
+from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.models import KEY_PREFIX, SCOPES, ApiKey, Limit, User
 
 NO_CREDENTIAL = "Give one token, and nothing else: Authorization: Bearer <token>"
@@ -25,18 +25,18 @@ ALL_SCOPES = frozenset(SCOPES)
 
 def authenticate(token: bytes) -> Access:
     """Return what `token` allows; raise AuthenticationFailed if that is nothing."""
-    return memory.recall(token) or authenticate_uncached(token)
+    return cached_tokens.get(token) or authenticate_uncached(token)
 
 
 def authenticate_uncached(token: bytes) -> Access:
-    """Do the same with a look into the database, and remember the answer."""
-    age = memory.age
+    """Do the same by a query of the database, and cache the result."""
+    generation = cached_tokens.generation
     try:
         text = token.decode("ascii")
     except UnicodeDecodeError:
         raise AuthenticationFailed(jwt.REFUSED)
     access = _of_key(text) if text.startswith(KEY_PREFIX) else _of_jwt(text)
-    memory.remember(token, access, age=age)
+    cached_tokens.put(token, access, generation=generation)
     return access
 
 
@@ -52,9 +52,15 @@ def token_in(header: bytes) -> bytes:
 def _of_jwt(text: str) -> Access:
     token = jwt.access_in(text)
     user = jwt.user_of(token)
-    caps = Limit.objects.caps_on(user.pk, None)
+    limits = Limit.objects.limits_on(user.pk, None)
     return Access(
-        user, _scopes(user), user.relevance, None, float(token["exp"]), caps=caps, cost=user.cost
+        user,
+        _scopes(user),
+        user.relevance,
+        None,
+        float(token["exp"]),
+        limits=limits,
+        cost=user.cost,
     )
 
 
@@ -75,7 +81,7 @@ def _of_key(text: str) -> Access:
         records=key.records,
         keeps_chats=key.keeps_chats,
         cost=key.cost or key.owner.cost,
-        caps=Limit.objects.caps_on(key.owner_id, key.pk),
+        limits=Limit.objects.limits_on(key.owner_id, key.pk),
     )
 
 

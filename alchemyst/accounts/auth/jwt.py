@@ -54,7 +54,7 @@ class TokenPair:
     refresh: str
 
     def __repr__(self) -> str:
-        return "<Pair>"
+        return "<TokenPair>"
 
 
 def issue(user: User) -> TokenPair:
@@ -91,12 +91,12 @@ def end_session(text: str) -> None:
 
 def access_in(text: str | bytes) -> AccessToken:
     """Return the sound access token in `text`; who holds it is another question."""
-    return _checked(AccessToken, text)
+    return _parse(AccessToken, text)
 
 
 def refresh_in(text: str) -> RefreshToken:
     """Return the sound refresh token in `text`, if it was not used or revoked before."""
-    return _checked(RefreshToken, text)
+    return _parse(RefreshToken, text)
 
 
 def user_of(token: Token) -> User:
@@ -110,7 +110,7 @@ def user_of(token: Token) -> User:
     raise AuthenticationFailed(REFUSED)
 
 
-def _checked(kind: type[Kind], text: str | bytes) -> Kind:
+def _parse(kind: type[Kind], text: str | bytes) -> Kind:
     if len(text) > LONGEST:
         raise AuthenticationFailed(REFUSED)
     try:

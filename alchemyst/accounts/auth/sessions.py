@@ -23,7 +23,7 @@ NO_CSRF_TOKEN = "Send the CSRF token of this site's cookie in the header X-CSRFT
 
 
 def of_session(scope: Scope) -> Access:
-    """Return what a session allows, with a look into the database.
+    """Return what a session allows, by a query of the database.
 
     Raises NotAuthenticated; PermissionDenied for a change without the CSRF token; and
     DisallowedHost.
@@ -42,11 +42,11 @@ class SessionAuthentication(BaseAuthentication):
     """For DRF: lets a page's visitor in who shows no token, by the session."""
 
     def authenticate(self, request: Request) -> tuple[User, Access] | None:
-        asked: HttpRequest = request._request
-        user = getattr(asked, "user", None)
+        http_request: HttpRequest = request._request
+        user = getattr(http_request, "user", None)
         if "HTTP_AUTHORIZATION" in request.META or not isinstance(user, User):
             return None
-        return user, _access_of(user, asked)
+        return user, _access_of(user, http_request)
 
 
 def _access_of(user: User, request: HttpRequest) -> Access:

@@ -1,4 +1,4 @@
-"""Who is calling on a WebSocket: by a token or a page's session, asked again while it is open."""
+"""Who is calling on a WebSocket: by a token or a page's session, checked again while it is open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Throttled
 
 from alchemyst.accounts.auth.access import Access
-from alchemyst.accounts.auth.asgi import checked_aside, session_aside
+from alchemyst.accounts.auth.asgi import authenticate_on_thread, of_session_on_thread
 from alchemyst.accounts.auth.authentication import NO_CREDENTIAL
 from alchemyst.accounts.auth.jwt import LONGEST
 from alchemyst.accounts.auth.permissions import refuse_without
@@ -19,7 +19,7 @@ from proxy.common.web.asgi import App, Receive, Scope, Send
 
 
 class Identity:
-    """The caller of one socket. Each look asks the database: a socket may outlive its token."""
+    """The caller of one socket. Each check queries the database: a socket may outlive its token."""
 
     def __init__(self, scope: Scope, *, required_scope: str) -> None:
         self._scope = scope
@@ -39,13 +39,13 @@ class Identity:
     async def again(self) -> Access:
         """Return what the caller may do now; raises as soon as that is nothing."""
         if self._token is not None:
-            allowed = await checked_aside(self._token)
+            current = await authenticate_on_thread(self._token)
         elif self.may_have_session:
-            allowed = await session_aside({**self._scope, "type": "http", "method": "GET"})
+            current = await of_session_on_thread({**self._scope, "type": "http", "method": "GET"})
         else:
             raise NotAuthenticated(NO_CREDENTIAL)
-        refuse_without(self._required_scope, allowed)
-        return allowed
+        refuse_without(self._required_scope, current)
+        return current
 
     async def count(self, limit: str, user_id: int) -> None:
         """Count an action; raises Throttled."""

@@ -1,7 +1,7 @@
-"""Counts of limits beyond a process's life, written down and gone on with; or begun anew by staff.
+"""Counts of limits beyond a process's life: saved, resumed, and reset by staff.
 
-Redis and PostgreSQL keep theirs. Where a single process counts (SQLite), it writes down every
-second what it has counted: one that is killed forgets a second at most.
+Redis and PostgreSQL keep theirs. Where a single process counts (SQLite), it saves them every
+second: one that is killed loses a second at most.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from redis import RedisError
 
 from alchemyst.accounts.limits import rate, stores
 from alchemyst.accounts.limits.quota import DAY, MINUTE, SECONDS
-from alchemyst.accounts.limits.stores import MOST_COUNTERS, RedisCounters, Release
+from alchemyst.accounts.limits.stores import RedisCounters, Release
+from alchemyst.accounts.limits.stores.memory import MOST_COUNTERS
 from alchemyst.accounts.models import ApiKey, Limit, LimitCount, User
 
 
 def save() -> None:
-    """Write down what this process has counted since the last time."""
+    """Save what this process has counted since the last time."""
     if not (changed := stores.memory_counters.changes()):
         return
     LimitCount.objects.bulk_create(
@@ -46,18 +47,18 @@ def reset(user: User) -> None:
     """
     keys = [None, *ApiKey.objects.filter(owner=user).values_list("pk", flat=True)]
     shared = {f"group:{group_id}" for group_id in user.groups.values_list("pk", flat=True)}
-    caps = {cap for key_id in keys for cap in Limit.objects.caps_on(user.pk, key_id)}
-    gifts = [
-        Release(cap.key, SECONDS[cap.kind])
-        for cap in caps
-        if cap.kind != "streams" and cap.subject not in shared
+    limits = {limit for key_id in keys for limit in Limit.objects.limits_on(user.pk, key_id)}
+    releases = [
+        Release(limit.key, SECONDS[limit.kind])
+        for limit in limits
+        if limit.kind != "streams" and limit.subject not in shared
     ]
-    transaction.on_commit(lambda: _reset(gifts))
+    transaction.on_commit(lambda: _reset(releases))
 
 
-def _reset(gifts: list[Release]) -> None:
-    if there := rate.redis_store():
+def _reset(releases: list[Release]) -> None:
+    if store := rate.redis_store():
         with suppress(RedisError):
-            RedisCounters(there).reset(gifts)
-    stores.without_redis().reset(gifts)
+            RedisCounters(store).reset(releases)
+    stores.without_redis().reset(releases)
     save()

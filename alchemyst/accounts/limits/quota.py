@@ -1,8 +1,8 @@
-"""What one request takes of the limits that staff set, and gives back when it has ended.
+"""What one request takes of the limits that staff set, and releases when it has ended.
 
-At the door it takes a request from each counter of its minute and day, and a place; once it is
-known what is sent, it holds so many tokens; in the end the place is free and the tokens that were
-used are counted. Where the limits are counted: `counters`.
+When it is admitted it takes a request from each counter of its minute and day, and one of the
+requests at once; once it is known what is sent, it holds so many tokens; in the end it releases its
+holds, and the tokens that were used are counted. Where the limits are counted: `stores`.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ SECONDS = {
     "tokens_per_day": DAY,
     "streams": DAY,
 }
-# Calls of the proxy's own path have an allowance of their own; their ids begin so.
+# Calls of the proxy's own path have reserved for themselves; their ids begin so.
 OF_THE_PROXY = "req_"
-# Who has just got the end of an answer may come back before its place is free.
+# A client that has just got the end of an answer may come back before its hold is released.
 GRACE_SECONDS = 0.1
-# When a place will be free nobody knows; an answer of usual length has ended by then.
+# When a hold will be released nobody knows; an answer of usual length has ended by then.
 HELD_RETRY_SECONDS = 2
 
 Result = TypeVar("Result")
@@ -64,8 +64,8 @@ class TooFast(Throttled):
 
     default_code = "rate_limit_exceeded"
 
-    def __init__(self, wait: float | None, said: str) -> None:
-        APIException.__init__(self, said)
+    def __init__(self, wait: float | None, message: str) -> None:
+        APIException.__init__(self, message)
         self.wait = wait
 
 
@@ -76,137 +76,143 @@ class QuotaExhausted(TooFast):
 
 
 @lru_cache(maxsize=1024)
-def _admission_requests(caps: tuple[QuotaLimit, ...]) -> tuple[list[QuotaLimit], list[Acquire]]:
-    """Return what a request takes before its body is read, and of which caps."""
-    met = [cap for cap in caps if cap.kind != "tokens_per_day"]
-    wants = [
-        Acquire(cap.key, SECONDS[cap.kind], cap.most, *((0, 1) if cap.kind == "streams" else (1,)))
-        for cap in met
+def _admission_requests(limits: tuple[QuotaLimit, ...]) -> tuple[list[QuotaLimit], list[Acquire]]:
+    """Return what a request takes before its body is read, and of which limits."""
+    admitting = [limit for limit in limits if limit.kind != "tokens_per_day"]
+    acquires = [
+        Acquire(
+            limit.key,
+            SECONDS[limit.kind],
+            limit.most,
+            *((0, 1) if limit.kind == "streams" else (1,)),
+        )
+        for limit in admitting
     ]
-    return met, wants
+    return admitting, acquires
 
 
 @lru_cache(maxsize=1024)
-def _releases(caps: tuple[QuotaLimit, ...], used: int) -> list[Release]:
-    """Return what a request gives back at its end."""
+def _releases(limits: tuple[QuotaLimit, ...], used: int) -> list[Release]:
+    """Return what a request releases at its end."""
     return [
-        Release(cap.key, SECONDS[cap.kind], used if cap.kind == "tokens_per_day" else 0)
-        for cap in caps
-        if cap.kind in ("tokens_per_day", "streams")
+        Release(limit.key, SECONDS[limit.kind], used if limit.kind == "tokens_per_day" else 0)
+        for limit in limits
+        if limit.kind in ("tokens_per_day", "streams")
     ]
 
 
 @contextmanager
 def _ignore_store_errors() -> Iterator[None]:
-    """Swallow that whoever counts could not be told that a place is free."""
+    """Log, and do not raise, that a store could not record a release."""
     try:
         yield
     except (RedisError, DatabaseError) as error:
-        logger.warning("A limit's place stays taken for a while: %s", type(error).__name__)
+        logger.warning("A limit's hold stays for a while: %s", type(error).__name__)
 
 
 class QuotaReservation:
-    """One request's share of the limits that it meets. Leave what was entered."""
+    """One request's share of the limits that it meets. Release what was acquired."""
 
-    def __init__(self, caps: tuple[QuotaLimit, ...]) -> None:
-        self._caps = caps
-        self._of_tokens = [cap for cap in caps if cap.kind == "tokens_per_day"]
+    def __init__(self, limits: tuple[QuotaLimit, ...]) -> None:
+        self._limits = limits
+        self._of_tokens = [limit for limit in limits if limit.kind == "tokens_per_day"]
         self._holder = f"{_PROCESS}{next(_numbers):x}"
         self._counters: Counters | None = None
         self._used = 0
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether anybody wants to know how many tokens this request takes."""
+        """Whether any limit asks how many tokens this request takes."""
         return bool(self._of_tokens)
 
     async def acquire(self) -> None:
-        """Take a request and a place; raises TooFast or QuotaExhausted, and then took nothing."""
-        await self._acquire(*_admission_requests(self._caps))
+        """Take a request; raises TooFast or QuotaExhausted, and takes nothing then."""
+        await self._acquire(*_admission_requests(self._limits))
 
     async def reserve(self, tokens: int) -> None:
         """Hold so many tokens until the end; raises TooFast or QuotaExhausted."""
         hold = max(tokens, 1)
-        wants = [Acquire(cap.key, DAY, cap.most, hold=hold) for cap in self._of_tokens]
-        await self._acquire(self._of_tokens, wants)
+        acquires = [Acquire(limit.key, DAY, limit.most, hold=hold) for limit in self._of_tokens]
+        await self._acquire(self._of_tokens, acquires)
 
     def settle(self, tokens: int) -> None:
         """Say how many tokens the request took in the end."""
         self._used = tokens
 
     async def release(self) -> None:
-        """Free the place, give back what was held, count what was used. Never raises."""
+        """Release what was held, count what was used. Never raises."""
         if self._counters is None:
             return
-        _held.discard(self)
-        gifts = _releases(self._caps, self._used)
+        _holding.discard(self)
+        releases = _releases(self._limits, self._used)
         if self._counters is stores.memory_counters:
-            await self._release(self._counters, gifts)
-        elif gifts:
-            # Whoever cancels the request does not keep the place along with it.
-            giving = asyncio.create_task(self._release(self._counters, gifts))
-            _releasing.add(giving)
-            giving.add_done_callback(_releasing.discard)
-            await asyncio.shield(giving)
+            await self._release(self._counters, releases)
+        elif releases:
+            # Where the request is cancelled, the release goes on.
+            task = asyncio.create_task(self._release(self._counters, releases))
+            _releasing.add(task)
+            task.add_done_callback(_releasing.discard)
+            await asyncio.shield(task)
 
-    async def _release(self, store: Counters, gifts: list[Release]) -> None:
+    async def _release(self, store: Counters, releases: list[Release]) -> None:
         with _ignore_store_errors():
-            await store.arelease(self._holder, gifts)
+            await store.arelease(self._holder, releases)
 
-    async def _acquire(self, caps: Sequence[QuotaLimit], wants: list[Acquire]) -> None:
-        if not wants:
+    async def _acquire(self, limits: Sequence[QuotaLimit], acquires: list[Acquire]) -> None:
+        if not acquires:
             return
-        refused = await self._requests(wants)
+        refused = await self._try_acquire(acquires)
         if refused and refused.is_held:
             await asyncio.sleep(GRACE_SECONDS)
-            refused = await self._requests(wants)
+            refused = await self._try_acquire(acquires)
         if refused:
-            raise _error(caps[refused.place], wants[refused.place], refused)
-        if self._counters is not stores.memory_counters and any(want.hold for want in wants):
+            raise _error(limits[refused.position], acquires[refused.position], refused)
+        if self._counters is not stores.memory_counters and any(each.hold for each in acquires):
             _hold(self)
 
-    async def _requests(self, wants: list[Acquire]) -> Refusal | None:
-        """Ask Redis if it answers, and stay with whoever answered first."""
+    async def _try_acquire(self, acquires: list[Acquire]) -> Refusal | None:
+        """Ask Redis if it answers, and stay with the store that answered first."""
         if self._counters is None and (shared := rate.redis_store()):
             with suppress(RedisError):
                 store = RedisCounters(shared)
-                refused = await store.aacquire(self._holder, wants)
+                refused = await store.aacquire(self._holder, acquires)
                 self._counters = store
                 return refused
         if self._counters is None:
             self._counters = stores.without_redis()
         try:
-            return await self._counters.aacquire(self._holder, wants)
+            return await self._counters.aacquire(self._holder, acquires)
         except RedisError:
-            # It answered at the door. What is held there ends by itself.
+            # It answered when the request was admitted. What is held there ends by itself.
             self._counters = stores.without_redis()
-            return await self._counters.aacquire(self._holder, wants)
+            return await self._counters.aacquire(self._holder, acquires)
 
 
 class ConcurrencyLease:
-    """The place of an answer that goes on by itself, whoever asked for it. It is left once.
+    """The hold of an answer that goes on by itself, whoever asked for it. It is released once.
 
-    Forgotten, it is given back too: at once in this process, elsewhere when nobody renews it.
+    An object that is lost releases it too: at once in this process, elsewhere when it is no longer
+    renewed.
     """
 
-    def __init__(self, store: Counters | None = None, gifts: Sequence[Release] = ()) -> None:
+    def __init__(self, store: Counters | None = None, releases: Sequence[Release] = ()) -> None:
         self._store = store
-        self._releases = list(gifts)
+        self._releases = list(releases)
         self.holder = f"{_PROCESS}{next(_numbers):x}"
 
     def release(self) -> None:
-        """Give the place back. Never raises."""
-        gifts, self._releases = self._releases, []
-        if self._store and gifts:
+        """Release the hold. Never raises."""
+        releases, self._releases = self._releases, []
+        if self._store and releases:
             with _ignore_store_errors():
-                self._store.release(self.holder, gifts)
+                self._store.release(self.holder, releases)
 
     async def arelease(self) -> None:
         """Do the same without blocking the loop."""
-        gifts, self._releases = self._releases, []
-        if self._store and gifts:
+        releases, self._releases = self._releases, []
+        if self._store and releases:
             with _ignore_store_errors():
-                await self._store.arelease(self.holder, gifts)
+                await self._store.arelease(self.holder, releases)
 
     def __del__(self) -> None:
         if self._store is stores.memory_counters:
@@ -214,45 +220,47 @@ class ConcurrencyLease:
 
 
 def admit(user_id: int, key_id: str) -> ConcurrencyLease:
-    """Take a request and a place for an answer, if the day has tokens left for it.
+    """Take a request for an answer, if the day has tokens left for it.
 
     Raises TooFast or QuotaExhausted. Its tokens are charged when they are known (`charge`).
     """
-    caps = Limit.objects.caps_on(user_id, _key(key_id))
-    if not caps:
+    limits = Limit.objects.limits_on(user_id, _key(key_id))
+    if not limits:
         return ConcurrencyLease()
-    met, wants = _admission_requests(caps)
-    of_tokens = [cap for cap in caps if cap.kind == "tokens_per_day"]
+    admitting, acquires = _admission_requests(limits)
+    of_tokens = [limit for limit in limits if limit.kind == "tokens_per_day"]
     # Of tokens one must be left, and none is taken yet.
-    wants = [*wants, *(Acquire(cap.key, DAY, cap.most - 1) for cap in of_tokens)]
-    stay = _ask_now(lambda store: _taken(store, [*met, *of_tokens], wants))
-    _leases[stay.holder] = stay
-    return stay
+    acquires = [*acquires, *(Acquire(limit.key, DAY, limit.most - 1) for limit in of_tokens)]
+    lease = _call_store(lambda store: _lease(store, [*admitting, *of_tokens], acquires))
+    _leases[lease.holder] = lease
+    return lease
 
 
-def _taken(store: Counters, caps: list[QuotaLimit], wants: list[Acquire]) -> ConcurrencyLease:
-    stay = ConcurrencyLease(store, [Release(want.key, want.seconds) for want in wants if want.hold])
-    if refused := store.acquire(stay.holder, wants):
-        raise _error(caps[refused.place], wants[refused.place], refused)
-    return stay
+def _lease(store: Counters, limits: list[QuotaLimit], acquires: list[Acquire]) -> ConcurrencyLease:
+    lease = ConcurrencyLease(
+        store, [Release(each.key, each.seconds) for each in acquires if each.hold]
+    )
+    if refused := store.acquire(lease.holder, acquires):
+        raise _error(limits[refused.position], acquires[refused.position], refused)
+    return lease
 
 
-# Answers of this process that hold something say so every now and then.
+# The leases of answers that run here, to be renewed.
 _leases: WeakValueDictionary[str, ConcurrencyLease] = WeakValueDictionary()
 _renewed_at = 0.0
 
 
 def renew_leases() -> None:
-    """Say of the answers of this process that they go on, if that is due."""
+    """Renew the leases of answers that run here, if that is due."""
     global _renewed_at
     if time.monotonic() - _renewed_at < HOLD_SECONDS / 3:
         return
     _renewed_at = time.monotonic()
     by_store: dict[Counters, list[str]] = {}
     for ref in _leases.valuerefs():
-        stay = ref()
-        if stay and stay._store and stay._releases:
-            by_store.setdefault(stay._store, []).append(stay.holder)
+        lease = ref()
+        if lease and lease._store and lease._releases:
+            by_store.setdefault(lease._store, []).append(lease.holder)
     for store, holders in by_store.items():
         with suppress(RedisError, DatabaseError):
             store.renew(holders)
@@ -283,52 +291,54 @@ def charge(rows: Iterable[Usage]) -> None:
         tokens = (row.prompt_tokens or 0) + (row.completion_tokens or 0)
         if row.request_id.startswith(OF_THE_PROXY) or not tokens or not row.caller_id:
             continue
-        caps = Limit.objects.caps_on(row.caller_id, _key(row.key_id))
-        gifts = [Release(cap.key, DAY, tokens) for cap in caps if cap.kind == "tokens_per_day"]
-        if gifts:
-            _ask_now(partial(_release, gifts))
+        limits = Limit.objects.limits_on(row.caller_id, _key(row.key_id))
+        releases = [
+            Release(limit.key, DAY, tokens) for limit in limits if limit.kind == "tokens_per_day"
+        ]
+        if releases:
+            _call_store(partial(_release, releases))
 
 
-def _release(gifts: list[Release], store: Counters) -> None:
-    store.release(_PROCESS, gifts)
+def _release(releases: list[Release], store: Counters) -> None:
+    store.release(_PROCESS, releases)
 
 
-def _ask_now(ask: Callable[[Counters], Result]) -> Result:
-    """Ask Redis if it answers, else where limits are counted without it."""
+def _call_store(call: Callable[[Counters], Result]) -> Result:
+    """Call Redis if it answers, else the store that counts without it."""
     if shared := rate.redis_store():
         with suppress(RedisError):
-            return ask(RedisCounters(shared))
-    return ask(stores.without_redis())
+            return call(RedisCounters(shared))
+    return call(stores.without_redis())
 
 
 def _key(key_id: str) -> UUID | None:
     return UUID(key_id) if key_id else None
 
 
-def _error(cap: QuotaLimit, want: Acquire, refused: Refusal) -> TooFast:
+def _error(limit: QuotaLimit, acquire: Acquire, refused: Refusal) -> TooFast:
     whose = {"user": "Your", "group": "Your group's", "key": "This API key's"}
-    named = f"{whose[cap.subject.partition(':')[0]]} limit of {cap.most:,} {KINDS[cap.kind]}"
+    name = f"{whose[limit.subject.partition(':')[0]]} limit of {limit.most:,} {KINDS[limit.kind]}"
     if refused.is_held:
-        return TooFast(HELD_RETRY_SECONDS, f"{named} is taken by requests under way.")
-    seconds = SECONDS[cap.kind]
+        return TooFast(HELD_RETRY_SECONDS, f"{name} is taken by requests under way.")
+    seconds = SECONDS[limit.kind]
     wait = seconds - time.time() % seconds
-    if cap.kind == "requests_per_minute":
-        return TooFast(wait, f"{named} is reached.")
-    if cap.most < want.hold:
+    if limit.kind == "requests_per_minute":
+        return TooFast(wait, f"{name} is reached.")
+    if limit.most < acquire.hold:
         # No day will have room for it.
-        return QuotaExhausted(None, f"{named} is less than this request may take.")
-    return QuotaExhausted(wait, f"{named} is used up.")
+        return QuotaExhausted(None, f"{name} is less than this request may take.")
+    return QuotaExhausted(wait, f"{name} is used up.")
 
 
-# Who holds something elsewhere than in this process says so every now and then.
-_held: set[QuotaReservation] = set()
+# Requests of this process that hold something in a shared store, to be renewed.
+_holding: set[QuotaReservation] = set()
 _releasing: set[asyncio.Task[None]] = set()
 _renewing: asyncio.Task[None] | None = None
 
 
-def _hold(allowance: QuotaReservation) -> None:
+def _hold(reservation: QuotaReservation) -> None:
     global _renewing
-    _held.add(allowance)
+    _holding.add(reservation)
     loop = asyncio.get_running_loop()
     if _renewing is None or _renewing.done() or _renewing.get_loop() is not loop:
         _renewing = loop.create_task(_renew())
@@ -338,19 +348,19 @@ async def _renew() -> None:
     task = asyncio.current_task()
     assert task is not None
     # A cancellation may come back from Redis's client as a fault of its own.
-    while _held and not task.cancelling():
+    while _holding and not task.cancelling():
         await asyncio.sleep(HOLD_SECONDS / 3)
         by_store: dict[Counters, list[str]] = {}
-        for allowance in _held:
-            if allowance._counters is not None:
-                by_store.setdefault(allowance._counters, []).append(allowance._holder)
+        for reservation in _holding:
+            if reservation._counters is not None:
+                by_store.setdefault(reservation._counters, []).append(reservation._holder)
         for store, holders in by_store.items():
             with suppress(RedisError, DatabaseError):
                 await store.arenew(holders)
 
 
 async def aclose() -> None:
-    """Give back what is being given back, and end the task that renews."""
+    """Finish the releases under way, and end the task that renews."""
     global _renewing
     await asyncio.gather(*_releasing)
     renewing, _renewing = _renewing, None

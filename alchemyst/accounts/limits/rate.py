@@ -1,4 +1,4 @@
-"""How often somebody may ask: one table, `settings.RATE_LIMITS`, for DRF and for the proxy.
+"""Rate limits: one table, `settings.RATE_LIMITS`, for DRF and for the proxy.
 
 A limit of `count` in `seconds` is kept over a sliding window, by two counters: that of this
 window of the clock, and that of the last one, weighed by how much of it the sliding window still
@@ -66,8 +66,8 @@ class MemoryStore:
     def undo(self, subject: str) -> None:
         """Take back one count."""
         with self._lock:
-            if found := self._counts.get(subject):
-                self._counts[subject] = found._replace(now=max(0, found.now - 1))
+            if count := self._counts.get(subject):
+                self._counts[subject] = count._replace(now=max(0, count.now - 1))
 
 
 def _wait(now: int, before: int, elapsed: float, count: int, seconds: int) -> float:
@@ -84,8 +84,8 @@ local clock = redis.call('TIME')
 local time = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 local window = math.floor(time / seconds)
 local elapsed = time - window * seconds
-local kept = redis.call('HMGET', KEYS[1], 'window', 'now', 'before')
-local at, now, before = tonumber(kept[1]) or window, tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
+local row = redis.call('HMGET', KEYS[1], 'window', 'now', 'before')
+local at, now, before = tonumber(row[1]) or window, tonumber(row[2]) or 0, tonumber(row[3]) or 0
 if at ~= window then
   before = at == window - 1 and now or 0
   now = 0
@@ -109,7 +109,7 @@ return '0'
 
 
 class RedisStore:
-    """The counts in Redis. Every question may raise RedisError or take REDIS_TIMEOUT."""
+    """The counts in Redis. Every call may raise RedisError or take REDIS_TIMEOUT."""
 
     def __init__(self, url: str) -> None:
         self.breaker = CircuitBreaker()
@@ -140,12 +140,12 @@ class RedisStore:
             logger.warning("Redis does not answer: each process counts rate limits for itself.")
 
     async def aclose(self) -> None:
-        if asked := self._clients.pop():
-            await asked.aclose()
+        if client := self._clients.pop():
+            await client.aclose()
 
 
-_locals: defaultdict[str, MemoryStore] = defaultdict(MemoryStore)
-_shared: dict[str, RedisStore] = {}
+_memory_stores: defaultdict[str, MemoryStore] = defaultdict(MemoryStore)
+_redis_stores: dict[str, RedisStore] = {}
 
 
 def check(limit: str, subject: str, *, times: int = 1) -> float:
@@ -156,10 +156,10 @@ def check(limit: str, subject: str, *, times: int = 1) -> float:
     count, seconds = settings.RATE_LIMITS[limit]
     if not count:
         return 0.0
-    if shared := redis_store():
+    if store := redis_store():
         with suppress(redis.RedisError):
-            return shared.call(_CHECK, _key(limit, subject), count * times, seconds)
-    return _locals[limit].check(subject, count * times, seconds)
+            return store.call(_CHECK, _key(limit, subject), count * times, seconds)
+    return _memory_stores[limit].check(subject, count * times, seconds)
 
 
 async def acheck(limit: str, subject: str) -> float:
@@ -167,38 +167,38 @@ async def acheck(limit: str, subject: str) -> float:
     count, seconds = settings.RATE_LIMITS[limit]
     if not count:
         return 0.0
-    if shared := redis_store():
+    if store := redis_store():
         with suppress(redis.RedisError):
-            return await shared.acall(_CHECK, _key(limit, subject), count, seconds)
-    return _locals[limit].check(subject, count, seconds)
+            return await store.acall(_CHECK, _key(limit, subject), count, seconds)
+    return _memory_stores[limit].check(subject, count, seconds)
 
 
 def undo(limit: str, subject: str) -> None:
     """Take back one count: it was not what the limit is for."""
-    _locals[limit].undo(subject)
-    if shared := redis_store():
+    _memory_stores[limit].undo(subject)
+    if store := redis_store():
         with suppress(redis.RedisError):
-            shared.call(_UNDO, _key(limit, subject))
+            store.call(_UNDO, _key(limit, subject))
 
 
 async def aclose() -> None:
     """Close what this loop holds open."""
-    for shared in _shared.values():
-        await shared.aclose()
+    for store in _redis_stores.values():
+        await store.aclose()
 
 
 def clear() -> None:
     """Forget this process's counts."""
-    _locals.clear()
+    _memory_stores.clear()
 
 
 def redis_store() -> RedisStore | None:
-    """Return the shared counts, if there are any and they answer."""
+    """Return the store in Redis, if there is one and it answers."""
     if not (url := settings.REDIS_URL):
         return None
-    if (shared := _shared.get(url)) is None:
-        shared = _shared[url] = RedisStore(url)
-    return None if shared.breaker.is_open else shared
+    if (store := _redis_stores.get(url)) is None:
+        store = _redis_stores[url] = RedisStore(url)
+    return None if store.breaker.is_open else store
 
 
 def _key(limit: str, subject: str) -> str:

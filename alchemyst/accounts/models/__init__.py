@@ -11,7 +11,6 @@ from alchemyst.accounts.models.account import (
     InvalidatingQuerySet,
     User,
     cost_presets,
-    relevance_modes,
 )
 from alchemyst.accounts.models.audit import AuditEntry
 from alchemyst.accounts.models.broadcast import BroadcastEvent
@@ -31,5 +30,4 @@ __all__ = [
     "LimitHold",
     "User",
     "cost_presets",
-    "relevance_modes",
 ]

@@ -1,7 +1,7 @@
 """Who may call: users, and the personal API keys that programs use in their place.
 
 Whatever ends a token (a new password, an account switched off, a key revoked) is a change of one
-of these rows, and each change is told by a signal.
+of these rows, and each change sends a signal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from django.utils.crypto import salted_hmac
 
 from alchemyst.accounts.signals import access_changed, access_ended
 from proxy.cost import policy
-from proxy.relevance import modes
+from proxy.relevance.modes import relevance_modes
 
 SCOPES = ("proxy", "chat", "internal", "external")
 RECORDS = [("scores", "digests and scores"), ("texts", "digests, scores and texts")]
@@ -35,18 +35,13 @@ SHOWN = len(KEY_PREFIX) + 6
 # The last use is a hint for the owner, not worth a write for each request.
 NOTED_EVERY = timedelta(minutes=1)
 SIGNED_OUT = "alchemyst.accounts.sign_outs"
-# What is written in passing; no token depends on it.
+# Fields on which no token depends.
 PASSIVE_FIELDS = frozenset({"last_login", "last_used"})
-
-Row = TypeVar("Row", bound=models.Model)
-
-
-def relevance_modes() -> list[tuple[str, str]]:
-    return [(name, name.replace("_", " ")) for name in modes.NAMES]
-
 
 # How many keys one user may have.
 MOST_KEYS = 100
+
+Row = TypeVar("Row", bound=models.Model)
 
 
 def all_scopes() -> list[str]:
@@ -162,10 +157,12 @@ class User(auth.AbstractUser):
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Django's, which changes with the password, changed with each sign-out as well."""
-        made = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        session_hash = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
         if not self.sign_outs:
-            return str(made)
-        return salted_hmac(SIGNED_OUT, f"{made}{self.sign_outs}", algorithm="sha256").hexdigest()
+            return str(session_hash)
+        return salted_hmac(
+            SIGNED_OUT, f"{session_hash}{self.sign_outs}", algorithm="sha256"
+        ).hexdigest()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         user_id = self.pk
@@ -296,10 +293,10 @@ class ApiKey(models.Model):
         return key, text
 
     def note_use(self, now: datetime) -> None:
-        """Write down that the key was used, unless that was done within the last minute."""
+        """Record that the key was used, unless that was done within the last minute."""
         if self.last_used and now - self.last_used < NOTED_EVERY:
             return
-        # A database too busy to take a note is no reason to turn the caller away.
+        # A database too busy to record it is no reason to refuse the caller.
         with suppress(OperationalError):
             ApiKey.objects.filter(pk=self.pk).update(last_used=now)
 

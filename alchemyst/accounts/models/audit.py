@@ -82,7 +82,7 @@ class AuditEntry(models.Model):
         reason: str = "",
         is_shown: bool = False,
     ) -> AuditEntry:
-        """Write down that `actor` (None: a command) did `action` to `thing`, which is `about`'s."""
+        """Record that `actor` (None: a command) did `action` to `thing`, which is `about`'s."""
         return cls.objects.create(
             actor_id=getattr(actor, "pk", None),
             actor_name=str(actor or "command line")[:150],

@@ -1,4 +1,4 @@
-"""What every process must hear of soon: a row for each, read by all of them once a second."""
+"""Events for every process: a row for each, read by all of them once a second."""
 
 from __future__ import annotations
 

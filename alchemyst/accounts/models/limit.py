@@ -26,12 +26,12 @@ KINDS = {
 class LimitQuerySet(InvalidatingQuerySet["Limit"]):
     def on(self, user_id: int, key_id: UUID | None = None) -> models.QuerySet[Limit]:
         """The limits that this user meets with this API key, if it is one: all must allow."""
-        met = Q(user=user_id) | Q(group__user=user_id)
+        own = Q(user=user_id) | Q(group__user=user_id)
         if key_id:
-            met |= Q(key=key_id)
-        return self.filter(met).order_by("pk")
+            own |= Q(key=key_id)
+        return self.filter(own).order_by("pk")
 
-    def caps_on(self, user_id: int, key_id: UUID | None) -> tuple[QuotaLimit, ...]:
+    def limits_on(self, user_id: int, key_id: UUID | None) -> tuple[QuotaLimit, ...]:
         """Return what limits this user with this API key; all of it must allow a request."""
         return tuple(
             QuotaLimit(kind, limit.subject_for(user_id), most)
@@ -120,7 +120,7 @@ class LimitCount(models.Model):
 
 
 class LimitHold(models.Model):
-    """What a request that is under way holds of a limit, until it ends or is not heard of."""
+    """What a request under way holds of a limit, until it ends or the hold is not renewed."""
 
     key = models.CharField(max_length=120)
     holder = models.CharField(max_length=40)

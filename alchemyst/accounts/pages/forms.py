@@ -1,4 +1,4 @@
-"""What people type about their account, with the same limits and rules as the API has."""
+"""Forms of an account, with the same limits and rules as the API has."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from unfold.forms import AuthenticationForm as StaffAuthenticationForm
 
 from alchemyst.accounts.api.serializers import LONGEST_PASSWORD
 from alchemyst.accounts.limits.throttles import sign_in
-from alchemyst.accounts.models import User, cost_presets, relevance_modes
+from alchemyst.accounts.models import User, cost_presets
+from proxy.relevance.modes import relevance_modes
 
 
-def sent(request: HttpRequest) -> QueryDict | None:
+def post_data(request: HttpRequest) -> QueryDict | None:
     """Return what a form was sent with, if it was."""
     return request.POST if request.method == "POST" else None
 
@@ -91,13 +92,13 @@ class SignUpForm(forms.ModelForm):
             raise ValidationError(gettext("This username is taken."))
         return username
 
-    def registered(self) -> User | None:
+    def register(self) -> User | None:
         """Make the account; None, with an error on the form, if its name is taken."""
-        asked = self.cleaned_data
+        fields = self.cleaned_data
         try:
             with transaction.atomic():
                 return User.objects.create_user(
-                    asked["username"], asked["email"], asked["password"]
+                    fields["username"], fields["email"], fields["password"]
                 )
         except IntegrityError:
             self.add_error("username", gettext("This username is taken."))
@@ -175,8 +176,8 @@ class EraseForm(forms.Form):
         self._check_password(self.cleaned_data.get("password", ""))
         others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=self.user.pk)
         if self.user.is_superuser and not others.exists():
-            said = gettext("You are the only administrator. Make another one first.")
-            raise ValidationError(said, code="last")
+            message = gettext("You are the only administrator. Make another one first.")
+            raise ValidationError(message, code="last")
         return self.cleaned_data
 
     def _check_password(self, password: str) -> None:
@@ -197,5 +198,5 @@ def _until() -> str:
 
 def _too_many(error: Throttled) -> ValidationError:
     seconds = max(1, round(getattr(error, "wait", None) or 0))
-    said = gettext("Too many attempts. Try again in %(seconds)d seconds.")
-    return ValidationError(said % {"seconds": seconds}, code="throttled")
+    message = gettext("Too many attempts. Try again in %(seconds)d seconds.")
+    return ValidationError(message % {"seconds": seconds}, code="throttled")

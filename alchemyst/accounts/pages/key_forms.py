@@ -1,4 +1,4 @@
-"""What people type about their API keys; what is allowed in it, the API decides."""
+"""Forms of API keys; what is allowed in them, the API's serializer decides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from alchemyst.accounts.api.serializers import ApiKeySerializer
-from alchemyst.accounts.models import ApiKey, cost_presets, relevance_modes
+from alchemyst.accounts.models import ApiKey, cost_presets
+from proxy.relevance.modes import relevance_modes
 
 SCOPES = [
     ("proxy", _("proxy: send requests through the context proxy")),
@@ -95,25 +96,25 @@ class ApiKeyForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        asked = {name: value for name, value in self.cleaned_data.items() if name != "expires"}
+        fields = {name: value for name, value in self.cleaned_data.items() if name != "expires"}
         days = self.cleaned_data.get("expires", UNCHANGED)
         if days != UNCHANGED:
-            asked["expires_at"] = timezone.now() + timedelta(days=days) if days else None
-        self.serializer = self.checked(asked)
+            fields["expires_at"] = timezone.now() + timedelta(days=days) if days else None
+        self.serializer = self.get_serializer(fields)
         if not self.serializer.is_valid():
             for name, errors in self.serializer.errors.items():
                 if name not in self.errors:
                     self.add_error(name if name in self.fields else None, _sentences(errors))
         return self.cleaned_data
 
-    def checked(self, asked: dict[str, Any]) -> ApiKeySerializer:
-        return ApiKeySerializer(data=asked)
+    def get_serializer(self, fields: dict[str, Any]) -> ApiKeySerializer:
+        return ApiKeySerializer(data=fields)
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def fields_of_key(self) -> dict[str, Any]:
         """What a key is to have, once the form is valid."""
-        asked: dict[str, Any] = self.serializer.validated_data
-        return asked
+        fields: dict[str, Any] = self.serializer.validated_data
+        return fields
 
 
 class ApiKeyChangeForm(ApiKeyForm):
@@ -133,8 +134,8 @@ class ApiKeyChangeForm(ApiKeyForm):
         ends: Any = self.fields["expires"]
         ends.choices = [(UNCHANGED, _("As it is")), *ends.choices]
 
-    def checked(self, asked: dict[str, Any]) -> ApiKeySerializer:
-        return ApiKeySerializer(self.key, data=asked, partial=True)
+    def get_serializer(self, fields: dict[str, Any]) -> ApiKeySerializer:
+        return ApiKeySerializer(self.key, data=fields, partial=True)
 
 
 def _sentences(errors: Any) -> list[str]:
@@ -142,5 +143,5 @@ def _sentences(errors: Any) -> list[str]:
     if isinstance(errors, dict):
         errors = list(errors.values())
     if isinstance(errors, list):
-        return list(dict.fromkeys(said for each in errors for said in _sentences(each)))
+        return list(dict.fromkeys(text for each in errors for text in _sentences(each)))
     return [str(errors)]

@@ -1,4 +1,4 @@
-"""A person's API keys: made, shown once, revoked, and given back if that was a slip."""
+"""A person's API keys: made, shown once, revoked, and restored if that was a slip."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core import serializers
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
@@ -18,9 +16,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from alchemyst.accounts.auth.authentication import signed_in
 from alchemyst.accounts.models import ApiKey
-from alchemyst.accounts.pages.forms import sent
+from alchemyst.accounts.pages.forms import post_data
 from alchemyst.accounts.pages.key_forms import ApiKeyChangeForm, ApiKeyForm
 from alchemyst.accounts.pages.snippets import snippets
+from proxy.common.web.undo import delete_with_undo, pop_deleted
 
 # The row of the key revoked last, in the session of who revoked it.
 REVOKED = "revoked_key"
@@ -31,8 +30,8 @@ MADE_BY = "key_made_by"
 @require_safe
 @login_required
 def keys(request: HttpRequest) -> HttpResponse:
-    listed = {"keys": ApiKey.objects.of(signed_in(request)), "now": timezone.now()}
-    return render(request, "accounts/keys.html", listed)
+    context = {"keys": ApiKey.objects.of(signed_in(request)), "now": timezone.now()}
+    return render(request, "accounts/keys.html", context)
 
 
 @never_cache
@@ -41,7 +40,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 def new_key(request: HttpRequest) -> HttpResponse:
     """Make a key. The answer to the form is the one page that ever shows it."""
     user = signed_in(request)
-    form = ApiKeyForm(sent(request))
+    form = ApiKeyForm(post_data(request))
     if not ApiKey.objects.has_room_for(user):
         messages.error(request, gettext("You have as many keys as one may. Revoke one first."))
         return redirect("keys")
@@ -50,11 +49,11 @@ def new_key(request: HttpRequest) -> HttpResponse:
         return redirect("keys")
     if not form.is_valid():
         return render(request, "accounts/key_new.html", {"form": form, "sheet": uuid4()})
-    key, text = ApiKey.make(user, **form.asked)
+    key, text = ApiKey.make(user, **form.fields_of_key)
     request.session[MADE_BY] = sheet
     server = request.build_absolute_uri("/api/v1/proxy")
-    shown = {"key": key, "text": text, "snippets": snippets(server, text)}
-    return render(request, "accounts/key_made.html", shown)
+    context = {"key": key, "text": text, "snippets": snippets(server, text)}
+    return render(request, "accounts/key_made.html", context)
 
 
 @login_required
@@ -63,7 +62,7 @@ def change_key(request: HttpRequest, key_id: str) -> HttpResponse:
     with transaction.atomic():
         own = ApiKey.objects.of(signed_in(request)).select_for_update()
         key = get_object_or_404(own, pk=key_id)
-        form = ApiKeyChangeForm(key, sent(request))
+        form = ApiKeyChangeForm(key, post_data(request))
         if not form.is_valid():
             return render(request, "accounts/key_new.html", {"form": form, "key": key})
         form.serializer.save()
@@ -75,10 +74,8 @@ def change_key(request: HttpRequest, key_id: str) -> HttpResponse:
 @login_required
 def revoke_key(request: HttpRequest, key_id: str) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.of(signed_in(request)), pk=key_id)
-    request.session[REVOKED] = serializers.serialize("json", [key])
-    key.delete()
-    said = gettext("%(name)s is revoked.") % {"name": key.name}
-    messages.success(request, said, extra_tags=reverse("keys-restore"))
+    message = gettext("%(name)s is revoked.") % {"name": key.name}
+    delete_with_undo(request, key, session_key=REVOKED, message=message, restore="keys-restore")
     return redirect("keys")
 
 
@@ -86,10 +83,6 @@ def revoke_key(request: HttpRequest, key_id: str) -> HttpResponse:
 @login_required
 def restore_key(request: HttpRequest) -> HttpResponse:
     """Accept the key again that was revoked last in this session."""
-    row = request.session.pop(REVOKED, None)
-    if row is None:
-        raise Http404
-    for key in serializers.deserialize("json", row):
-        key.save()
+    pop_deleted(request, REVOKED).save()
     messages.success(request, gettext("The key is accepted again."))
     return redirect("keys")

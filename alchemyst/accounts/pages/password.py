@@ -22,8 +22,8 @@ class Change(views.PasswordChangeView):
     success_url = reverse_lazy("settings")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        said = gettext("Your password is changed, and you are signed out everywhere else.")
-        messages.success(self.request, said)
+        message = gettext("Your password is changed, and you are signed out everywhere else.")
+        messages.success(self.request, message)
         return super().form_valid(form)
 
 

@@ -1,4 +1,4 @@
-"""What a person has chosen, and the end of an account."""
+"""What a person has choices, and the end of an account."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from django.views.decorators.http import require_http_methods
 
 from alchemyst.accounts.auth.authentication import signed_in
 from alchemyst.accounts.models import AuditEntry
-from alchemyst.accounts.pages.forms import EraseForm, PreferencesForm, sent
+from alchemyst.accounts.pages.forms import EraseForm, PreferencesForm, post_data
 
-MOST_DEEDS = 20
+MOST_ENTRIES = 20
 YEAR = 365 * 24 * 60 * 60
 
 
@@ -25,23 +25,23 @@ YEAR = 365 * 24 * 60 * 60
 @require_http_methods(["GET", "HEAD", "POST"])
 def preferences(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
-    form = PreferencesForm(sent(request), instance=user)
+    form = PreferencesForm(post_data(request), instance=user)
     if not form.is_valid():
-        deeds = AuditEntry.objects.shown_to(user.pk).order_by("-created")[:MOST_DEEDS]
-        return render(request, "accounts/settings.html", {"form": form, "deeds": deeds})
+        entries = AuditEntry.objects.shown_to(user.pk).order_by("-created")[:MOST_ENTRIES]
+        return render(request, "accounts/settings.html", {"form": form, "entries": entries})
     form.save()
     with translation.override(user.language or translation.get_language()):
         messages.success(request, gettext("Saved."))
-    return remembered(redirect("settings"), {"theme": user.theme, "language": user.language})
+    return set_cookies(redirect("settings"), {"theme": user.theme, "language": user.language})
 
 
-def remembered(response: HttpResponse, chosen: dict[str, str]) -> HttpResponse:
-    """Let this browser keep the look after its user has signed out."""
+def set_cookies(response: HttpResponse, choices: dict[str, str]) -> HttpResponse:
+    """Let this browser keep theme and language after its user has signed out."""
     names = {"theme": "theme", "language": settings.LANGUAGE_COOKIE_NAME}
     for key, name in names.items():
-        if chosen[key]:
+        if choices[key]:
             response.set_cookie(
-                name, chosen[key], max_age=YEAR, secure=settings.HTTPS, samesite="Lax"
+                name, choices[key], max_age=YEAR, secure=settings.HTTPS, samesite="Lax"
             )
         else:
             response.delete_cookie(name, samesite="Lax")
@@ -54,7 +54,7 @@ def remembered(response: HttpResponse, chosen: dict[str, str]) -> HttpResponse:
 def erase(request: HttpRequest) -> HttpResponse:
     """Erase the account with all that it owns, for whoever knows its password."""
     user = signed_in(request)
-    form = EraseForm(user, sent(request), request=request)
+    form = EraseForm(user, post_data(request), request=request)
     if not form.is_valid():
         return render(request, "accounts/erase.html", {"form": form})
     user.delete()

@@ -48,17 +48,17 @@ class SignUp(View):
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return self.shown(request, SignUpForm())
+        return self.render_form(request, SignUpForm())
 
     def post(self, request: HttpRequest) -> HttpResponse:
         form = SignUpForm(request.POST)
         if rate.check("anonymous", address_of(request)):
             form.add_error(None, gettext("Too many attempts. Wait a minute, then try again."))
-        user = form.registered() if form.is_valid() else None
+        user = form.register() if form.is_valid() else None
         if user is None:
-            return self.shown(request, form)
+            return self.render_form(request, form)
         login(request, user)
         return redirect("home")
 
-    def shown(self, request: HttpRequest, form: SignUpForm) -> HttpResponse:
+    def render_form(self, request: HttpRequest, form: SignUpForm) -> HttpResponse:
         return render(request, "accounts/sign_up.html", {"form": form})

@@ -18,10 +18,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         is_amiss = False
-        for found in examine():
-            is_amiss |= found.state == "amiss"
-            self.stdout.write(f"{MARKS[found.state]} {found.part:<13} {found.said}")
-            if found.advice:
-                self.stdout.write(f"{'':21}-> {found.advice}")
+        for finding in examine():
+            is_amiss |= finding.state == "amiss"
+            self.stdout.write(f"{MARKS[finding.state]} {finding.part:<13} {finding.text}")
+            if finding.advice:
+                self.stdout.write(f"{'':21}-> {finding.advice}")
         if is_amiss:
             sys.exit(1)

@@ -73,7 +73,7 @@ class BatchWriter(Generic[Row]):
         weight = self._weight(row)
         if self._held + weight > self.limit:
             self.dropped += 1
-            # At 1, 2, 4, 8, ...: who loses many need not read of each.
+            # Logged at the 1st, 2nd, 4th, 8th ... loss: an outage does not flood the log.
             if self.dropped.bit_count() == 1:
                 logger.error(
                     "%d %s were lost: too many wait to be written", self.dropped, self.name

@@ -1,4 +1,4 @@
-"""What belongs to one event loop: made where it is first asked for, dropped when the loop ended."""
+"""What belongs to one event loop: made on first use, dropped when the loop ended."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 async def run_periodically(
     work: Callable[[], Awaitable[object]], *, seconds: float, on_error: Callable[[Exception], None]
 ) -> None:
-    """Do `work` until cancelled, with a pause in between. What fails is told, and done again.
+    """Do `work` until cancelled, with a pause in between; a failure is reported.
 
     A library may make a fault of its own of a cancellation, but the task has counted it.
     """
@@ -18,7 +18,7 @@ async def run_periodically(
     while True:
         try:
             await work()
-        # Whatever it is: the next time may be better, and nobody else would begin it again.
+        # Any failure: the next run may succeed, and nothing else would restart the loop.
         except Exception as error:
             on_error(error)
         if task.cancelling():

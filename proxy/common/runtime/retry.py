@@ -19,7 +19,7 @@ async def with_retries(
 ) -> Result:
     """Do work, `tries` times at most while it fails with `on`, with a pause of seconds between.
 
-    Each such failure is told to `failed`; the last one is raised, as is any other at once.
+    Each such failure is passed to `failed`; the last one is raised, as is any other at once.
     """
     for left in reversed(range(tries)):
         try:

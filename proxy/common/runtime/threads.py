@@ -11,7 +11,7 @@ With fewer than LEAST_CONNECTIONS they wait for one another's. The other threads
     heartbeat  leases, blocks, switches           1
     tasks      imports, exports, cleaning         2
     cpu        reading and filtering of bodies    2
-    network    Redis, asked in blocking calls     4
+    network    blocking calls to Redis            4
     processes  starts and ends of a child         1
 """
 
@@ -27,13 +27,13 @@ from django.conf import settings
 
 from proxy.common.runtime.per_loop import PerLoop
 
-Given = ParamSpec("Given")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 WRITER_THREADS: Final = 1
 HEARTBEAT_THREADS: Final = 1
 TASK_THREADS: Final = 2
-# What is shared out by halves, at least and at most for each: more share one interpreter in vain.
+# Bounds of each half of the database's connections; more threads only wait for the interpreter.
 LEAST_SHARED: Final = 2
 MOST_SHARED: Final = 8
 
@@ -86,8 +86,8 @@ PROCESSES = _threads("processes", PROCESS_THREADS)
 
 
 def on_database_thread(
-    call: Callable[Given, Result], *, at_most: int | None = None
-) -> Callable[Given, Coroutine[Any, Any, Result]]:
+    call: Callable[Params, Result], *, at_most: int | None = None
+) -> Callable[Params, Coroutine[Any, Any, Result]]:
     """Return `call`, a short question to the database, for use on an event loop.
 
     It takes `at_most` of these threads at once, where given, so that a flood of such questions, or
@@ -98,7 +98,7 @@ def on_database_thread(
         return ask
     turns = PerLoop(lambda: asyncio.Semaphore(at_most))
 
-    async def ask_in_turn(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+    async def ask_in_turn(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         async with turns.get():
             return await ask(*args, **kwargs)
 
@@ -106,23 +106,23 @@ def on_database_thread(
 
 
 def on_writer_thread(
-    call: Callable[Given, Result],
-) -> Callable[Given, Coroutine[Any, Any, Result]]:
+    call: Callable[Params, Result],
+) -> Callable[Params, Coroutine[Any, Any, Result]]:
     """Do the same on the one thread that no reader may keep waiting."""
     return _on(WRITER, call)
 
 
 def on_heartbeat_thread(
-    call: Callable[Given, Result],
-) -> Callable[Given, Coroutine[Any, Any, Result]]:
+    call: Callable[Params, Result],
+) -> Callable[Params, Coroutine[Any, Any, Result]]:
     """Do the same on the one thread of what must happen each second, whoever else is slow."""
     return _on(HEARTBEAT, call)
 
 
 def _on(
-    executor: ThreadPoolExecutor, call: Callable[Given, Result]
-) -> Callable[Given, Coroutine[Any, Any, Result]]:
-    made: Callable[Given, Coroutine[Any, Any, Result]] = database_sync_to_async(
+    executor: ThreadPoolExecutor, call: Callable[Params, Result]
+) -> Callable[Params, Coroutine[Any, Any, Result]]:
+    run: Callable[Params, Coroutine[Any, Any, Result]] = database_sync_to_async(
         call, thread_sensitive=False, executor=executor
     )
-    return made
+    return run

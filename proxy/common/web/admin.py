@@ -19,7 +19,7 @@ from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 
-class StaffAdmin(ModelAdmin):
+class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # The library has no types.
     """A list of any length opens at once: nothing is counted, the newest come first."""
 
     paginator = InfinitePaginator
@@ -38,16 +38,19 @@ class StaffAdmin(ModelAdmin):
         A join with an "or" across it would read the whole table.
         """
         if not search_term or not self.owner_field:
-            return super().get_search_results(request, queryset, search_term)
+            result: tuple[QuerySet[Any], bool]
+            result = super().get_search_results(request, queryset, search_term)
+            return result
         owners = self.model._meta.get_field(self.owner_field).related_model._default_manager
-        named = Q(username__iexact=search_term) | Q(email__iexact=search_term)
-        found = Q(**{f"{self.owner_field}__in": list(owners.filter(named).values_list("pk")[:20])})
+        is_owner = Q(username__iexact=search_term) | Q(email__iexact=search_term)
+        owner_ids = list(owners.filter(is_owner).values_list("pk")[:20])
+        condition = Q(**{f"{self.owner_field}__in": owner_ids})
         for name in self.get_search_fields(request):
             field = name.removeprefix("=")
-            # What is no id is not compared with one.
+            # A search term that is no valid id is not compared with ids.
             with suppress(ValidationError):
-                found |= Q(**{field: self.model._meta.get_field(field).to_python(search_term)})
-        return queryset.filter(found), False
+                condition |= Q(**{field: self.model._meta.get_field(field).to_python(search_term)})
+        return queryset.filter(condition), False
 
 
 class LedgerAdmin(StaffAdmin):

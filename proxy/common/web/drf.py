@@ -36,7 +36,7 @@ class KnownFields(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and data.keys() - self.fields.keys():
             writable = [name for name, field in self.fields.items() if not field.read_only]
-            said = f"Unknown field. There are: {', '.join(writable)}."
-            raise serializers.ValidationError({"non_field_errors": [said]})
+            message = f"Unknown field. There are: {', '.join(writable)}."
+            raise serializers.ValidationError({"non_field_errors": [message]})
         known: dict[str, Any] = super().to_internal_value(data)
         return known

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proxy.errors import InvalidMessages, InvalidRequest
+from proxy.common.errors import InvalidRequest
+from proxy.errors import InvalidMessages
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Dialect, Request, Route
 
@@ -33,12 +34,12 @@ def read(text: bytes, *, most_messages: int = MOST_MESSAGES) -> list[Conversatio
     InvalidRequest, saying what is wrong, for what holds none.
     """
     try:
-        found = values_in(text.removeprefix(codecs.BOM_UTF8))
-        if not found:
+        values = values_in(text.removeprefix(codecs.BOM_UTF8))
+        if not values:
             raise InvalidRequest("It is neither JSON nor JSON lines.")
-        if all(_is_message(each) for each in found):
-            found = [msgspec.Raw(b"[" + b",".join(map(bytes, found)) + b"]")]
-        return [_conversation(bytes(each), most_messages) for each in found]
+        if all(_is_message(each) for each in values):
+            values = [msgspec.Raw(b"[" + b",".join(map(bytes, values)) + b"]")]
+        return [_conversation(bytes(each), most_messages) for each in values]
     except RecursionError:
         raise InvalidRequest("It is nested too deeply.") from None
 
@@ -46,7 +47,7 @@ def read(text: bytes, *, most_messages: int = MOST_MESSAGES) -> list[Conversatio
 def values_in(text: bytes) -> list[msgspec.Raw]:
     """Return the one JSON value that a text is, or that of each of its lines; none if neither."""
     for read in (lambda: [_any.decode(text)], lambda: _any.decode_lines(text)):
-        # What is not the one may be the other.
+        # A text that is not one JSON value may be JSON lines.
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return read()
     return []

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from proxy.filtering.decisions import Decision
 from proxy.filtering.result import FilterResult
 
-# Of a long text, no more than could ever be shown is looked at.
+# More of a text than any terminal is wide is not measured.
 _LOOKED_AT = 2000
 _LEAST_TEXT = 20
 
 
-def table(context: FilterResult, decided: Sequence[Decision]) -> Iterator[str]:
+def table(result: FilterResult, decided: Sequence[Decision]) -> Iterator[str]:
     """Yield a line for each decision: its place, role, fate, score, tokens, reason and text."""
     columns = [_columns(decision) for decision in decided]
     widths = [max(map(_width, column)) for column in zip(*columns, strict=True)]
@@ -22,7 +22,7 @@ def table(context: FilterResult, decided: Sequence[Decision]) -> Iterator[str]:
         cells = (_padded(text, width) for text, width in zip(texts, widths, strict=True))
         begun = "  ".join(cells)
         room = max(shutil.get_terminal_size().columns - _width(begun) - 2, _LEAST_TEXT)
-        yield f"{begun}  {truncate(context.request.messages[decision.index].text, room)}".rstrip()
+        yield f"{begun}  {truncate(result.request.messages[decision.index].text, room)}".rstrip()
 
 
 def truncate(text: str, width: int) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from proxy.errors import ApiError
+from proxy.common.errors import ApiError
 from proxy.filtering import decisions, pins, result
 from proxy.filtering.cli import conversation_files
 from proxy.filtering.cli.conversation_files import Conversation
@@ -54,8 +54,8 @@ class Command(BaseCommand):
                 self._progress("")
             for label, account in done:
                 if options["json"]:
-                    told = {"file": label} | decisions.to_json(account)
-                    self.stdout.write(msgspec.json.encode(told).decode())
+                    fields = {"file": label} | decisions.to_json(account)
+                    self.stdout.write(msgspec.json.encode(fields).decode())
                     continue
                 if len(files) + len(done) > 2:
                     self.stdout.write(label)
@@ -73,16 +73,16 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{name} can't be read: {error.strerror}.") from None
         try:
-            found = conversation_files.read(text)
+            conversations = conversation_files.read(text)
         except ApiError as error:
             raise CommandError(f"{name} is no conversation: {error.message}") from None
-        for place, conversation in enumerate(found, 1):
-            yield (f"{name}:{place}" if len(found) > 1 else name), conversation
+        for place, conversation in enumerate(conversations, 1):
+            yield (f"{name}:{place}" if len(conversations) > 1 else name), conversation
 
     def _filtered(self, read: Conversation, options: dict[str, Any]) -> FilterResult:
         count = len(read.request.messages)
         try:
-            wish = FilterOptions(
+            filter_options = FilterOptions(
                 options["mode"],
                 pins.places(options["pin"], count, header="--pin"),
                 pins.places(options["exclude"], count, header="--exclude"),
@@ -90,7 +90,7 @@ class Command(BaseCommand):
             )
         except ApiError as error:
             raise CommandError(error.message) from None
-        return result.filtered(read.request, read.dialect, wish)
+        return result.filtered(read.request, read.dialect, filter_options)
 
     def _show(self, done: FilterResult, options: dict[str, Any]) -> None:
         coloured = options["force_color"] or (

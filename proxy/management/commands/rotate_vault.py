@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from proxy.common import vault
-from proxy.errors import KeyUnreadable
+from proxy.common.errors import KeyUnreadable
 from proxy.models import Provider
 
 

@@ -88,18 +88,18 @@ class Vectors:
     def _of(self, text: str, check: Callable[[], None]) -> NDArray[np.float32]:
         name = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         with self._lock:
-            found = self._known.get(name)
-            if found is not None:
+            vector = self._known.get(name)
+            if vector is not None:
                 self._known.move_to_end(name)
-                return found
+                return vector
         check()
         # Alone, not in a batch: what else is in a batch changes the last digits.
-        found = self._encoder.vector(text)
+        vector = self._encoder.vector(text)
         with self._lock:
-            self._known[name] = found
+            self._known[name] = vector
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
-        return found
+        return vector
 
 
 _vectors: Vectors | None = None

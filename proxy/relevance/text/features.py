@@ -98,30 +98,30 @@ class Memory:
 
         `check` is called before each new message; what it raises ends the work.
         """
-        asked = list(messages)
-        known = self._features.get_many([message.digest for message in asked])
+        listed = list(messages)
+        known = self._features.get_many([message.digest for message in listed])
         return [
-            self._added(message, check) if features is None else features
-            for message, features in zip(asked, known, strict=True)
+            self._add(message, check) if features is None else features
+            for message, features in zip(listed, known, strict=True)
         ]
 
-    def _added(self, message: Message, check: Callable[[], None]) -> Features:
+    def _add(self, message: Message, check: Callable[[], None]) -> Features:
         check()
         with self._lock:
             # Another thread may have met it meanwhile, and a conversation may say a thing twice.
             features = self._features.get(message.digest)
             if features is None:
-                features = self._worked_out(message)
+                features = self._extract(message)
                 self._features.put(message.digest, features, cost=features.size)
         return features
 
-    def _worked_out(self, message: Message) -> Features:
+    def _extract(self, message: Message) -> Features:
         text = message.text
         read = text if len(text) <= 2 * READ else f"{text[:READ]}\n{text[-READ:]}"
-        count = self._counted(f"{message.name} {read}" if message.name else read)
+        count = self._count_terms(f"{message.name} {read}" if message.name else read)
         weights = [VAGUE_WEIGHT if i in self._vague else 1.0 for i in count]
         plain = " ".join(text.split()).casefold()
-        seen = phrases.Phrases(text)
+        found_phrases = phrases.Phrases(text)
         is_users = message.role == "user"
         return Features(
             ids=np.fromiter(count, np.int32, len(count)),
@@ -132,16 +132,16 @@ class Memory:
                 plain.encode("utf-8", "surrogatepass"), digest_size=16
             ).digest(),
             is_short=_breadth(plain) < SHORTEST,
-            is_anaphoric=is_users and seen.is_anaphoric(),
-            is_continuation=is_users and seen.is_continuation(),
-            sets_a_rule=is_users and seen.sets_a_rule(),
-            asks_back=not is_users and seen.asks_back(),
-            corrects=is_users and seen.corrects(),
+            is_anaphoric=is_users and found_phrases.is_anaphoric(),
+            is_continuation=is_users and found_phrases.is_continuation(),
+            sets_a_rule=is_users and found_phrases.sets_a_rule(),
+            asks_back=not is_users and found_phrases.asks_back(),
+            corrects=is_users and found_phrases.corrects(),
             is_question="?" in read or "？" in read or "؟" in read,
             length=len(text),
         )
 
-    def _counted(self, text: str) -> dict[int, int]:
+    def _count_terms(self, text: str) -> dict[int, int]:
         count: dict[int, int] = {}
         known = self._words.get
         for chunk in words.CHUNK.findall(text):

@@ -1,4 +1,4 @@
-"""What a message does, told by its turns of phrase: points back, sets a rule, asks for more."""
+"""What a message does, by its turns of phrase: points back, sets a rule, asks for more."""
 
 from __future__ import annotations
 

@@ -34,17 +34,19 @@ class History:
         self.starts = _ends([len(f.ids) for f in self.messages])
         read = np.concatenate([*(f.ids for f in self.messages), question.ids])
         ids, self.width = _renumbered(read, terms)
-        self.ids, self.asked = ids[: self.starts[-1]], ids[self.starts[-1] :]
+        self.ids, self.question_ids = ids[: self.starts[-1]], ids[self.starts[-1] :]
         count = len(self.messages)
-        seen = np.bincount(self.ids, minlength=self.width)
-        self.idf = np.log((1 + count) / (1 + seen)) + 1
+        frequencies = np.bincount(self.ids, minlength=self.width)
+        self.idf = np.log((1 + count) / (1 + frequencies)) + 1
         counts = np.concatenate([f.counts for f in self.messages])
         self.weights = _unit(counts * self.idf[self.ids], self.starts)
 
     def vector(self) -> Floats:
         """Return the question's weights, of length one; its words of asking weigh little."""
         vector = np.zeros(self.width)
-        vector[self.asked] = self.question.counts * self.question.weights * self.idf[self.asked]
+        vector[self.question_ids] = (
+            self.question.counts * self.question.weights * self.idf[self.question_ids]
+        )
         length = np.sqrt(vector @ vector)
         return vector / length if length > 0 else vector
 
@@ -72,11 +74,11 @@ class History:
     def asking(self) -> tuple[Ints, Floats, Ints]:
         """Return terms and weights of what each exchange asks, as shares of 1, and the starts."""
         firsts = self.bounds[:-1]
-        asked = [self.messages[first] for first in firsts]
+        questions: list[Features] = [self.messages[first] for first in firsts]
         places = [slice(self.starts[first], self.starts[first + 1]) for first in firsts]
         ids = np.concatenate([self.ids[place] for place in places])
-        starts = _ends([len(f.ids) for f in asked])
-        weights = np.concatenate([f.weights for f in asked]) * self.idf[ids]
+        starts = _ends([len(f.ids) for f in questions])
+        weights = np.concatenate([f.weights for f in questions]) * self.idf[ids]
         total = sums(weights, starts)
         weights /= np.repeat(np.where(total > 0, total, 1), np.diff(starts))
         return ids, weights, starts
@@ -85,7 +87,7 @@ class History:
 def products(rows: csr_matrix) -> Floats:
     """Return the product of each row with each other one; of a row with itself, zero."""
     count, width = rows.shape
-    # A term of one row alone matters to no product, and most terms are.
+    # Most terms occur in one row only, and then add to no product.
     shared = np.bincount(rows.indices, minlength=width) > 1
     place = np.cumsum(shared) - 1
     matters = shared[rows.indices]
@@ -119,7 +121,7 @@ def _renumbered(ids: Ints, terms: int) -> tuple[Ints, int]:
 
     So nothing that follows depends on the order in which a process happened to meet them.
     """
-    # Written where a term occurs and read nowhere else, so it needs no clearing.
+    # Only read where it was written, so it needs no clearing.
     last = np.empty(terms, np.int32)
     places = np.arange(len(ids), dtype=np.int32)
     last[ids] = places

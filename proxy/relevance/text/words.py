@@ -78,8 +78,8 @@ def folded(text: str) -> str:
 def _without_clitic(chunk: str) -> str:
     """Cut "it's" and "don't" where the apostrophe stands."""
     for mark in "'’":
-        head, found, tail = chunk.partition(mark)
-        if found and len(tail) <= 2:
+        head, separator, tail = chunk.partition(mark)
+        if separator and len(tail) <= 2:
             return head
     return chunk
 

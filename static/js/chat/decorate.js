@@ -4,7 +4,7 @@ const template = document.getElementById("code-copy");
 
 export function decorate(root) {
   for (const code of root.querySelectorAll(".prose .code")) {
-    if (code.querySelector(".copies")) continue;
+    if (code.querySelector(".copy-button")) continue;
     code.append(template.content.cloneNode(true));
   }
 }

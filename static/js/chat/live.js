@@ -16,8 +16,8 @@ export function connect(chat, refresh) {
 
   function open() {
     clearTimeout(timer);
-    const { look } = document.getElementById("thread").dataset;
-    socket = new WebSocket(`${scheme}//${location.host}/ws/chat/${chat}/page?look=${look}`);
+    const { version } = document.getElementById("thread").dataset;
+    socket = new WebSocket(`${scheme}//${location.host}/ws/chat/${chat}/page?look=${version}`);
     socket.addEventListener("open", () => {
       pause = 500;
       tell(true);

@@ -15,7 +15,7 @@ export async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   following(() => {
     merge(fresh.getElementById("thread"));
-    thread.dataset.look = fresh.getElementById("thread").dataset.look;
+    thread.dataset.version = fresh.getElementById("thread").dataset.version;
     for (const id of ["context-line", "inspector", "chat-head"]) swap(fresh, id);
   });
   listed(fresh.querySelector("h1").textContent);

@@ -59,11 +59,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, host: str, port: str, **options: Any) -> None:
         url = f"http://{reachable(host)}:{port}"
         try:
-            made = first_administrator()
+            credentials = create_first_administrator()
         except IntegrityError:
             # Another process that started at the same time has greeted the operator.
-            made = None
-        if made is None:
+            credentials = None
+        if credentials is None:
             admin = User.objects.filter(is_superuser=True, is_active=True).first()
             username = admin.username if admin else "USERNAME"
             self.stdout.write(
@@ -71,17 +71,17 @@ class Command(BaseCommand):
             )
             key, quoted = "$ALCHEMYST_KEY", 'os.environ["ALCHEMYST_KEY"]'
         else:
-            username, password, key = made
+            username, password, key = credentials
             self.stdout.write(FIRST_START.format(username=username, password=password, key=key))
             quoted = f'"{key}"'
         python = PYTHON.format(url=url, key=quoted)
-        if made is None:
+        if credentials is None:
             python = f"import os\n{python}"
         self.stdout.write(EXAMPLES.format(url=url, key=key, python=python))
 
 
 @transaction.atomic
-def first_administrator() -> tuple[str, str, str] | None:
+def create_first_administrator() -> tuple[str, str, str] | None:
     """Make an administrator with a key, and return name, password and key; None if anyone exists.
 
     A password that the operator gave is not repeated.
@@ -89,11 +89,11 @@ def first_administrator() -> tuple[str, str, str] | None:
     if User.objects.exists():
         return None
     username = env.text("ALCHEMYST_ADMIN_USERNAME", "admin")
-    given = env.secret("ALCHEMYST_ADMIN_PASSWORD")
-    password = given or secrets.token_urlsafe(15)
+    configured = env.secret("ALCHEMYST_ADMIN_PASSWORD")
+    password = configured or secrets.token_urlsafe(15)
     admin = User.objects.create_superuser(username, password=password)
     _, key = ApiKey.make(admin, name="first key", scopes=SCOPES)
-    return username, "the one in ALCHEMYST_ADMIN_PASSWORD" if given else password, key
+    return username, "the one in ALCHEMYST_ADMIN_PASSWORD" if configured else password, key
 
 
 def interpreter() -> str:
