@@ -214,7 +214,7 @@ def forwarded(
         filter_result = result.apply_verdicts(
             request, dialect, FilterOptions("very_strict"), verdicts, 0.0, moved
         )
-        yield replace(filter_result, gated=gated)
+        yield replace(filter_result, cost_decision=gated)
 
 
 def moved(filter_result: FilterResult) -> int:
