@@ -36,7 +36,7 @@ class CallCost(NamedTuple):
 def price(call: CallFinished) -> PricedCall:
     """Read a call's usage, if that has not been done, and add what it cost."""
     counts = call.counts or call.parse_usage(b"".join(call.tail))
-    gated = call.cost_decision
+    cost_decision = call.cost_decision
     cost = _cost(call, counts)
     # In the columns' order: by their names it would take three times as long.
     row = UsageRow(
@@ -58,10 +58,10 @@ def price(call: CallFinished) -> PricedCall:
         counts["cached_tokens"],
         counts["completion_tokens"],
         counts["written_tokens"],
-        gated.preset if gated else "",
-        gated.decision.mode if gated else "",
-        gated.decision.reason if gated else "",
-        gated.decision.hit if gated else None,
+        cost_decision.preset if cost_decision else "",
+        cost_decision.decision.mode if cost_decision else "",
+        cost_decision.decision.reason if cost_decision else "",
+        cost_decision.decision.hit if cost_decision else None,
         cost.price_id,
         cost.cost,
         cost.estimated,
@@ -72,15 +72,17 @@ def price(call: CallFinished) -> PricedCall:
         call.milliseconds,
         call.first_byte_milliseconds,
     )
-    return PricedCall(row, gated)
+    return PricedCall(row, cost_decision)
 
 
 _UNKNOWN = CallCost()
 
 
 def _cost(call: CallFinished, counts: Counts) -> CallCost:
-    gated = call.cost_decision
-    tariff = gated.tariff if gated else price_table.get().of(call.target, call.model)
+    cost_decision = call.cost_decision
+    tariff = (
+        cost_decision.tariff if cost_decision else price_table.get().of(call.target, call.model)
+    )
     if tariff is None or not counts["prompt_tokens"]:
         return _UNKNOWN
     used = Used(
@@ -90,11 +92,11 @@ def _cost(call: CallFinished, counts: Counts) -> CallCost:
         written=counts["written_tokens"] or 0,
     )
     cost = tariff.cost(used)
-    if gated is None or cost is None:
+    if cost_decision is None or cost is None:
         return CallCost(tariff.id, cost)
-    decision, is_shadow = gated.decision, call.filtering == "shadow"
+    decision, is_shadow = cost_decision.decision, call.filtering == "shadow"
     # Tokenizers differ: the estimates are told in the provider's tokens.
-    scale = used.prompt / (gated.whole if is_shadow else decision.tokens)
+    scale = used.prompt / (cost_decision.whole if is_shadow else decision.tokens)
     estimated = tariff.of_input(decision.price * scale)
     estimated_whole = tariff.of_input(decision.price_of_everything * scale)
     paid = tariff.cost(Used(used.prompt, 0, used.cached, used.written))
@@ -104,8 +106,8 @@ def _cost(call: CallFinished, counts: Counts) -> CallCost:
     return CallCost(tariff.id, cost, estimated, estimated_whole, saved)
 
 
-def cached_tokens(row: UsageRow, gated: CostDecision) -> int | None:
+def cached_tokens(row: UsageRow, cost_decision: CostDecision) -> int | None:
     """Return how much of the request was cached, in the gate's tokens; None if that is unknown."""
     if row.cached_tokens is None or not row.prompt_tokens:
         return None
-    return round(row.cached_tokens * gated.decision.tokens / row.prompt_tokens)
+    return round(row.cached_tokens * cost_decision.decision.tokens / row.prompt_tokens)

@@ -90,12 +90,12 @@ def _unwritten(calls: list[PricedCall]) -> list[PricedCall]:
 
 def update_cache_estimates(calls: list[PricedCall]) -> None:
     """Let what providers had cached correct what is estimated of them: a sink."""
-    for row, gated in calls:
+    for row, cost_decision in calls:
         cache_estimates.record_hit(row.target, row.model, row.cached_tokens or 0)
-        if gated and row.filtering in ("filtered", "unchanged"):
-            cached = call_cost.cached_tokens(row, gated)
+        if cost_decision and row.filtering in ("filtered", "unchanged"):
+            cached = call_cost.cached_tokens(row, cost_decision)
             if cached is not None:
-                conversation_state.record_cache_result(gated, cached)
+                conversation_state.record_cache_result(cost_decision, cached)
 
 
 def expire_now_and_then(calls: list[PricedCall]) -> None:

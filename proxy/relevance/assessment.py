@@ -97,19 +97,19 @@ class Assessment:
         known = memory.of((self.messages[index] for index in needed), self._check)
         features = dict(zip(needed, known, strict=True))
         self.copies = repeated(self.messages, features, self.conversation)
-        judged = [number for number in range(len(past)) if number not in self.copies]
-        exchanges = [[features[i] for i in past[number]] for number in judged]
+        compared = [number for number in range(len(past)) if number not in self.copies]
+        exchanges = [[features[i] for i in past[number]] for number in compared]
         history = History(exchanges, features[query], memory.terms)
-        places = [i for number in judged for i in past[number]]
+        places = [i for number in compared for i in past[number]]
         meaning = self._meaning(places, query)
         topics = Topics(history, meaning)
         self._check()
         scores = scored(history, topics, self._named(places, query), meaning)
         self._check()
         shares = apply_keep_rules(scores.exchanges, exchanges, topics)
-        self.shares = dict(zip(judged, shares.tolist(), strict=True))
+        self.shares = dict(zip(compared, shares.tolist(), strict=True))
         self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
-        standing = {judged[n]: why for n, why in reasons(exchanges, topics).items()}
+        standing = {compared[n]: why for n, why in reasons(exchanges, topics).items()}
         self._stays = self._wordless(features) | standing | self._stays
 
     def _meaning(self, places: Sequence[int], query: int) -> Meaning | None:

@@ -48,7 +48,7 @@ def with_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
     """Return the request's body of `most` bytes at most.
 
-    Raises RequestTooLarge as soon as it is known to be larger, and ClientGone.
+    Raises RequestTooLarge as soon as it is known to be larger, and ClientDisconnected.
     """
     length = header(scope, b"content-length")
     if length and length.isdecimal() and int(length) > most:
