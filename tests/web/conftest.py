@@ -9,7 +9,15 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    expect,
+)
 
 from alchemyst.accounts.models import User
 from tests.clients.node import FOLDER
@@ -21,6 +29,10 @@ _STATUS = re.compile(r"Failed to load resource: the server responded with a stat
 OFFLINE = "net::ERR_INTERNET_DISCONNECTED"
 AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 THEMES = ("light", "dark")
+# How long a page may take to become what a test expects, in ms: a bound for one that never does,
+# and far more than it needs on a machine that runs other tests beside.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="package")
@@ -73,7 +85,7 @@ def new_context(browser: Browser, server: str) -> Iterator[Callable[..., Browser
 
     def make(**options: Any) -> BrowserContext:
         context = browser.new_context(base_url=server, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         context.on("page", watched.watch)
         made.append(context)
         return context
