@@ -27,7 +27,7 @@ OTHER_POOLS = (threads.CPU, threads.NETWORK, threads.PROCESSES)
 
 
 def test_there_are_no_pools_but_these():
-    own = ROOT / "proxy" / "common" / "threads.py"
+    own = ROOT / "proxy" / "common" / "runtime" / "threads.py"
     files = {path for app in APPS for path in (ROOT / app).rglob("*.py")} - {own}
 
     assert [path for path in files if POOL.search(path.read_text())] == []

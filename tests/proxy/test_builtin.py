@@ -32,7 +32,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 PARENT = """
 import asyncio, os, time
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-from proxy import builtin
+from proxy.upstream import builtin
 asyncio.run(builtin.endpoint())
 print(builtin._own._process.pid, flush=True)
 time.sleep(120)
