@@ -93,7 +93,7 @@ class Prompt:
     context_texts: list[ContextText]
     is_voice: bool
     is_research: bool
-    kept: str
+    answer_so_far: str
     """What there is already of an answer that is continued."""
     key_id: str
     selected_texts: list[SelectedText] = field(default_factory=list)
@@ -119,8 +119,8 @@ class Prompt:
     def completion_request(self) -> CompletionRequest:
         """Return the request for the answer."""
         messages = [(turn.role, turn.text) for turn in self.turns]
-        if self.kept:
-            messages += [(Role.ASSISTANT, self.kept), (Role.USER, CONTINUE_PROMPT)]
+        if self.answer_so_far:
+            messages += [(Role.ASSISTANT, self.answer_so_far), (Role.USER, CONTINUE_PROMPT)]
         most = self.max_tokens
         if self.is_voice:
             most = min(most or VOICE_TOKENS, VOICE_TOKENS)
@@ -230,7 +230,7 @@ def prompt_of(generation_id: UUID) -> Prompt:
         context_texts=[ContextText(**text) for text in parameters.get("given", ())],
         is_voice=bool(parameters.get("voice")),
         is_research=bool(parameters.get("research")),
-        kept=parameters.get("kept", ""),
+        answer_so_far=parameters.get("kept", ""),
         key_id=parameters.get("key_id", ""),
     )
 

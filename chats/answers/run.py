@@ -115,8 +115,8 @@ class Run:
         """Go the whole way: the prompt, its sources, the filter, the model."""
         prompt = self._prompt = await _prompt_of(self.generation_id)
         log = self.log
-        if prompt.kept:
-            log.delta(prompt.kept)
+        if prompt.answer_so_far:
+            log.delta(prompt.answer_so_far)
         model = prompt.model
         log.thinking("model", f"{prompt.persona or 'The model'} answers with {model}.")
         await self._choose_sources(prompt)

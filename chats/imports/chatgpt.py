@@ -48,7 +48,7 @@ def read(data: dict[str, Any]) -> Conversation:
         origin=f"chatgpt:{own_id}" if own_id else "",
         title=text(data.get("title")),
         messages=messages,
-        shown=key(data.get("current_node")),
+        shown_key=key(data.get("current_node")),
         created=time(data.get("create_time")),
         updated=time(data.get("update_time")),
         pinned=data.get("is_starred") is True or data.get("pinned_time") is not None,

@@ -44,7 +44,7 @@ class Conversation:
 
     title: str
     messages: list[ImportedMessage]
-    shown: str | None = None
+    shown_key: str | None = None
     """The key of the last message of what is shown; else the newest."""
 
     created: datetime | None = None

@@ -41,7 +41,7 @@ def read(data: dict[str, Any]) -> Conversation:
         origin=f"openwebui:{own_id}" if own_id else "",
         title=text(data.get("title")) or text(chat.get("title")),
         messages=messages,
-        shown=key(history.get("currentId")),
+        shown_key=key(history.get("currentId")),
         created=time(data.get("created_at")) or time(chat.get("timestamp")),
         updated=time(data.get("updated_at")),
         pinned=data.get("pinned") is True,

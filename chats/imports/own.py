@@ -42,7 +42,7 @@ def read(data: dict[str, Any]) -> Conversation:
         own_id=own_id or "",
         title=text(data.get("title")),
         messages=messages,
-        shown=key(data.get("shownMessageId")),
+        shown_key=key(data.get("shownMessageId")),
         created=time(data.get("createdAt")),
         updated=time(data.get("updatedAt")),
         pinned=data.get("pinned") is True,

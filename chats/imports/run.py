@@ -122,7 +122,7 @@ class Import:
         chat.save(force_insert=True)
         Branch.objects.bulk_create(rows.branches)
         Message.objects.bulk_create(rows.messages, batch_size=AT_ONCE)
-        chat.show(rows.shown)
+        chat.show(rows.shown_branch)
         self.job.imported += 1
         self.job.messages += len(rows.messages)
         for note in conversation.notes:

@@ -18,7 +18,7 @@ class Rows(NamedTuple):
 
     branches: list[Branch]
     messages: list[Message]
-    shown: Branch
+    shown_branch: Branch
 
 
 def rows(
@@ -98,7 +98,7 @@ def _children_of(conversation: Conversation) -> tuple[Children, str | None]:
     for message in by_key.values():
         if message.role:
             children[answered.by(message)].append(message)
-    last = by_key.get(conversation.shown or "")
+    last = by_key.get(conversation.shown_key or "")
     if last and not last.role:
         last = by_key.get(answered.by(last) or "")
     if last is None:

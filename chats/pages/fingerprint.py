@@ -16,7 +16,7 @@ class ChatFingerprint:
 
     answer: tuple[UUID, UUID, str] | None
     """The newest answer, its message and its state."""
-    shown: tuple[Any, ...]
+    page_state: tuple[Any, ...]
 
     @property
     def running(self) -> tuple[UUID, UUID] | None:

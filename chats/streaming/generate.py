@@ -112,7 +112,7 @@ def _unsaved(
         context_texts=[context_texts.ContextText(**text) for text in answer_options.context_texts],
         is_voice=answer_options.voice,
         is_research=False,
-        kept="",
+        answer_so_far="",
         key_id=answer_options.key_id,
     )
     return version.persona.slug, prompt, admit(user.pk, answer_options.key_id)

@@ -34,17 +34,17 @@ class Candidates:
         request and all since; those that are cached still; and each of these cut where an exchange
         begins.
         """
-        turn, kept = self.turn, self._kept()
+        turn, remainder = self.turn, self._remainder()
         yield turn.everything, "full"
-        yield kept, "fresh"
-        yield self._grown(kept), "fresh"
+        yield remainder, "fresh"
+        yield self._grown(remainder), "fresh"
         if last:
             yield turn.continued(last) | turn.need, "recall"
         for each in reversed(alive):
             yield turn.completed(each) | turn.need, "back"
         for each in reversed(alive):
-            for start in self._cuts(each, kept):
-                yield turn.completed(each) & message_set.below(start) | kept, "cut"
+            for start in self._cuts(each, remainder):
+                yield turn.completed(each) & message_set.below(start) | remainder, "cut"
 
     def with_moved(self, last: Sent) -> Candidate | None:
         """Return the last request gone on with, what the question needs besides right before it.
@@ -61,35 +61,38 @@ class Candidates:
         messages = here | missing
         return None if newer or messages == turn.everything else Candidate(messages, missing)
 
-    def _cuts(self, sent: Sent, kept: MessageSet) -> list[int]:
+    def _cuts(self, sent: Sent, remainder: MessageSet) -> list[int]:
         """Return where a request is tried to be cut.
 
         Behind the first message that it lacks, nothing of it would be read from the cache.
         """
-        missing = kept & ~sent.messages
+        missing = remainder & ~sent.messages
         end = message_set.first(missing) if missing else len(self.turn.tokens)
         cuts = [start for start in self.turn.starts if start <= end]
         return cuts[:: 1 + len(cuts) // MOST_CUTS]
 
-    def _kept(self) -> MessageSet:
+    def _remainder(self) -> MessageSet:
         """Return what a cut leaves: what the question needs or may need, and what was said last."""
         turn = self.turn
         start = turn.starts[-1 - self.keep_latest :][0] if turn.starts else 0
         latest = turn.everything & ~message_set.below(start) & ~turn.copies
         return turn.need | turn.keep | latest
 
-    def _grown(self, kept: MessageSet) -> MessageSet:
-        """Return `kept` with older messages, the newest first, until it is long enough to cache."""
+    def _grown(self, remainder: MessageSet) -> MessageSet:
+        """Return `remainder` with older messages, the newest first, until it is long enough.
+
+        A provider caches no shorter one.
+        """
         turn, rates = self.turn, self.rates
         if not rates.has_cache:
-            return kept
-        total = turn.front + turn.size(kept)
+            return remainder
+        total = turn.front + turn.size(remainder)
         for start, end in zip(turn.starts[-2::-1], turn.starts[:0:-1], strict=True):
             if total >= rates.min_prefix + rates.step:
                 break
             exchange = (
                 turn.everything & message_set.below(end) & ~message_set.below(start) & ~turn.copies
             )
-            total += turn.size(exchange & ~kept)
-            kept |= exchange
-        return kept
+            total += turn.size(exchange & ~remainder)
+            remainder |= exchange
+        return remainder

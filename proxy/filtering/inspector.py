@@ -120,7 +120,7 @@ class InspectorView:
         return self.tokens_before - self.tokens_sent
 
     @property
-    def kept(self) -> int:
+    def kept_count(self) -> int:
         return sum(not message.is_dropped for message in self.messages)
 
     @property
@@ -154,15 +154,15 @@ def recorded_view(record: DecisionRecord, *, with_texts: bool = True) -> Inspect
     """Return what became of a recorded request, with its texts as far as they were kept."""
     messages = [
         Message(
-            index=kept["index"],
-            role=kept["role"],
-            text=kept.get("text", "") if with_texts else f"({kept['role']})",
-            tokens=kept["tokens"],
-            fate=kept["fate"],
-            reason=kept["reason"],
-            score=kept["score"],
+            index=message["index"],
+            role=message["role"],
+            text=message.get("text", "") if with_texts else f"({message['role']})",
+            tokens=message["tokens"],
+            fate=message["fate"],
+            reason=message["reason"],
+            score=message["score"],
         )
-        for kept in record.decisions()
+        for message in record.decisions()
     ]
     return InspectorView(messages, record.tokens_before, record.tokens_after)
 

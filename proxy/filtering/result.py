@@ -110,10 +110,10 @@ def apply_verdicts(
 ) -> FilterResult:
     """Return what is forwarded by these verdicts; without them where no body could be written."""
     shadow = "shadow" if options.is_shadow else ""
-    kept = ordered(request, verdicts, moved)
-    if len(kept) == len(request.messages):
+    indices = ordered(request, verdicts, moved)
+    if len(indices) == len(request.messages):
         return unfiltered(request, options.mode, shadow or "unchanged", began, verdicts)
-    body = dialect.written(request, relevance.joins(request.messages, kept))
+    body = dialect.written(request, relevance.joins(request.messages, indices))
     if body is None:
         return unfiltered(request, options.mode, shadow or "unchanged", began)
     return FilterResult(
@@ -121,9 +121,9 @@ def apply_verdicts(
         mode=options.mode,
         filtering=shadow or "filtered",
         messages_before=len(request.messages),
-        messages_after=len(kept),
+        messages_after=len(indices),
         tokens_before=_tokens(request, range(len(request.messages))),
-        tokens_after=_tokens(request, kept),
+        tokens_after=_tokens(request, indices),
         milliseconds=since(began),
         request=request,
         verdicts=verdicts,
@@ -132,12 +132,12 @@ def apply_verdicts(
 
 def ordered(request: Request, verdicts: list[Verdict], moved: MessageSet = 0) -> list[int]:
     """Return the places that go out, in their order: what is moved, right before the question."""
-    kept = relevance.kept(verdicts)
+    indices = relevance.indices_to_send(verdicts)
     if not moved:
-        return kept
-    question = max(place for place in kept if request.messages[place].role == "user")
-    stays = [place for place in kept if place < question and not moved >> place & 1]
-    return [*stays, *message_set.listed(moved), *(place for place in kept if place >= question)]
+        return indices
+    question = max(place for place in indices if request.messages[place].role == "user")
+    stays = [place for place in indices if place < question and not moved >> place & 1]
+    return [*stays, *message_set.listed(moved), *(place for place in indices if place >= question)]
 
 
 def unfiltered(

@@ -75,7 +75,7 @@ def completed(result: FilterResult | None, relayed: RelayState, reported: Counts
     if counts["prompt_tokens"] is None:
         counts["prompt_tokens"] = sent(result) if result else 0
     if counts["completion_tokens"] is None:
-        is_stream = any(b"data:" in piece for piece in relayed._tail)
+        is_stream = any(b"data:" in piece for piece in relayed.pieces)
         each = BYTES_PER_STREAMED_TOKEN if is_stream else BYTES_PER_TOKEN
         counts["completion_tokens"] = -(-relayed.size // each) if result else 0
     return counts

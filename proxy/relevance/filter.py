@@ -70,7 +70,7 @@ def _with_one_question(roles: list[str]) -> list[Verdict]:
     ]
 
 
-def kept(verdicts: Iterable[Verdict]) -> list[int]:
+def indices_to_send(verdicts: Iterable[Verdict]) -> list[int]:
     """Return the places of the messages that stay."""
     return [v.index for v in verdicts if v.fate != "dropped"]
 
@@ -101,21 +101,21 @@ class _Narrowing:
         self._excluded: dict[int, Verdict] = {}
         unwanted = self._whole.assessment.excluded(frozenset(excluded)) if excluded else {}
         if unwanted:
-            gone = self._gone(self._whole, unwanted)
+            gone = self._verdicts_on(self._whole, unwanted)
             unwanted_verdicts = {
                 i: Verdict(i, "dropped", "excluded") for i in gone if i in excluded
             }
             self._excluded = gone | unwanted_verdicts
-            self._whole = self._assess(sorted(self._whole.kept - gone.keys()))
+            self._whole = self._assess(sorted(self._whole.indices - gone.keys()))
 
     def at_thresholds(self, shares: Sequence[float]) -> Iterator[dict[int, Verdict]]:
         """Yield what is dropped at each of the descending `shares`."""
         stricter: frozenset[int] = frozenset()
         for share in shares:
-            dropped = self._dropped(share)
+            dropped = self._drop_below(share)
             if not stricter.isdisjoint(dropped):
                 dropped = {}
-            stricter = self._whole.kept - dropped.keys()
+            stricter = self._whole.indices - dropped.keys()
             yield dropped | self._excluded
 
     def verdicts(self, dropped: dict[int, Verdict]) -> list[Verdict]:
@@ -129,13 +129,13 @@ class _Narrowing:
                 verdicts.setdefault(index, Verdict(index, fate, why, score))
         return [verdicts[index] for index in range(len(self._messages))]
 
-    def _dropped(self, share: float) -> dict[int, Verdict]:
+    def _drop_below(self, share: float) -> dict[int, Verdict]:
         """Drop what scores below `share` until nothing more does."""
         step = self._whole
         dropped: dict[int, Verdict] = {}
         while gone := step.assessment.dropped(share):
-            dropped |= self._gone(step, gone)
-            step = self._assess(sorted(self._whole.kept - dropped.keys()))
+            dropped |= self._verdicts_on(step, gone)
+            step = self._assess(sorted(self._whole.indices - dropped.keys()))
         return dropped
 
     def _assess(self, stays: Sequence[int]) -> _Step:
@@ -146,7 +146,7 @@ class _Narrowing:
         ]
         return _Step(runs, frozenset(stays), Assessment(messages, self._memory, self._deadline))
 
-    def _gone(self, step: _Step, numbers: dict[int, str]) -> dict[int, Verdict]:
+    def _verdicts_on(self, step: _Step, numbers: dict[int, str]) -> dict[int, Verdict]:
         """Return the verdicts on the messages of the exchanges `numbers`."""
         gone = {}
         exchanges = step.assessment.conversation.exchanges
@@ -167,5 +167,5 @@ class _Step:
     """One assessment: the messages that are left, as the runs that they are joined to."""
 
     runs: list[list[int]]
-    kept: frozenset[int]
+    indices: frozenset[int]
     assessment: Assessment

@@ -29,11 +29,11 @@ class Provider:
 def permitted_provider(base: target.Base, key: str, *, own_host: str = "") -> Provider:
     """Return the provider at `base`; raises InvalidTarget where no request may go."""
     ssrf_guard.check(base, own_host)
-    return Provider(pool.guarded(), base.authority, key, base)
+    return Provider(pool.guarded_pool(), base.authority, key, base)
 
 
 async def builtin_provider() -> Provider:
     """Return the built-in model's server, started if need be; raises ModelUnavailable."""
     own = await builtin.endpoint()
     base = target.base_of(own.base_url)
-    return Provider(pool.trusted(), DEFAULT, own.api_key, base, own.model)
+    return Provider(pool.trusted_pool(), DEFAULT, own.api_key, base, own.model)

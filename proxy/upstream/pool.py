@@ -88,17 +88,17 @@ class Pool:
         if self._sweeping:
             self._sweeping.cancel()
             self._sweeping = None
-        for kept in self._idle.values():
-            for connection in kept:
+        for connections in self._idle.values():
+            for connection in connections:
                 connection.close()
         self._idle.clear()
         self._count = 0
 
     def _checkout(self, origin: Origin) -> Connection | None:
         """Return the connection that was used last, if one is alive."""
-        kept = self._idle.get(origin)
-        while kept:
-            connection = kept.pop()
+        connections = self._idle.get(origin)
+        while connections:
+            connection = connections.pop()
             self._count -= 1
             if connection.is_open and connection.kept_until > self._loop.time():
                 return connection
@@ -108,11 +108,11 @@ class Pool:
     def _sweep(self) -> None:
         """Hang up what was not used for too long."""
         self._sweeping, now = None, self._loop.time()
-        for origin, kept in list(self._idle.items()):
-            alive = [each for each in kept if each.is_open and each.kept_until > now]
-            for connection in set(kept).difference(alive):
+        for origin, connections in list(self._idle.items()):
+            alive = [each for each in connections if each.is_open and each.kept_until > now]
+            for connection in set(connections).difference(alive):
                 connection.close()
-            self._count -= len(kept) - len(alive)
+            self._count -= len(connections) - len(alive)
             if alive:
                 self._idle[origin] = alive
             else:
@@ -172,22 +172,22 @@ def tls() -> ssl.SSLContext:
     return context
 
 
-_guarded = PerLoop(lambda: Pool(Resolver(is_guarded=True)))
-_trusted = PerLoop(lambda: Pool(Resolver(is_guarded=False)))
+_guarded_pools = PerLoop(lambda: Pool(Resolver(is_guarded=True)))
+_trusted_pools = PerLoop(lambda: Pool(Resolver(is_guarded=False)))
 
 
-def guarded() -> Pool:
+def guarded_pool() -> Pool:
     """Return the pool for targets that callers name: it connects to what the guard permits."""
-    return _guarded.get()
+    return _guarded_pools.get()
 
 
-def trusted() -> Pool:
+def trusted_pool() -> Pool:
     """Return the pool for the address that the operator configured, or that we listen on."""
-    return _trusted.get()
+    return _trusted_pools.get()
 
 
 def close() -> None:
     """Hang up what this loop keeps."""
-    for pools in (_guarded, _trusted):
+    for pools in (_guarded_pools, _trusted_pools):
         if pool := pools.pop():
             pool.close()

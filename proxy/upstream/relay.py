@@ -44,7 +44,7 @@ class RelayState:
 
     broke: ApiError | None = None
     """Why it broke off."""
-    _tail: deque[bytes] = field(default_factory=deque)
+    pieces: deque[bytes] = field(default_factory=deque)
     """The last pieces of the answer, as many as hold TAIL_BYTES."""
     size: int = 0
     """Of all pieces, in bytes."""
@@ -54,7 +54,7 @@ class RelayState:
 
     def append(self, piece: bytes) -> None:
         """Remember a piece, and forget those that are no longer of the end."""
-        tail = self._tail
+        tail = self.pieces
         tail.append(piece)
         self.size += len(piece)
         self._held += len(piece)
@@ -67,7 +67,7 @@ class RelayState:
 
     def tail(self) -> list[bytes]:
         """The last bytes of the answer, in pieces, bounded."""
-        return [piece[-TAIL_BYTES:] for piece in self._tail]
+        return [piece[-TAIL_BYTES:] for piece in self.pieces]
 
 
 async def send(

@@ -33,4 +33,4 @@ class Transport(Protocol):
         """Send a request and return its answer; the caller gives it to `release` in the end."""
 
     def release(self, origin: Origin, answer: Answer) -> None:
-        """Be done with an answer that `ask` returned, wherever it stands."""
+        """Be done with an answer that `send` returned, wherever it stands."""

@@ -61,7 +61,9 @@ class Filter:
     def select(self, messages: list[dict[str, Any]], query: str, mode: str) -> list[int]:
         """Return the places of the messages that stay."""
         asked = read([*messages, {"role": "user", "content": query}])
-        return [i for i in relevance.kept(relevance.decide(asked, mode)) if i < len(messages)]
+        return [
+            i for i in relevance.indices_to_send(relevance.decide(asked, mode)) if i < len(messages)
+        ]
 
     def score(self, messages: list[dict[str, Any]], query: str) -> list[float]:
         """Return a number for each message, the larger the more it matters."""

@@ -359,7 +359,7 @@ class TestTheFilter:
         if failure == "too slow":
             settings.PROXY_FILTER_SECONDS = 0
         else:
-            monkeypatch.setattr("proxy.relevance.filter.kept", _raising(failure))
+            monkeypatch.setattr("proxy.relevance.filter.indices_to_send", _raising(failure))
 
         response = http.post(f"{through()}/chat/completions", json=completion())
 

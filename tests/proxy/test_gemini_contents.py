@@ -220,7 +220,7 @@ class TestTheResult:
         asked = request([*PAST, QUESTION])
 
         assert gemini.written(asked, [[1], [6]]) is None
-        monkeypatch.setattr("proxy.relevance.filter.kept", lambda verdicts: [1, 6])
+        monkeypatch.setattr("proxy.relevance.filter.indices_to_send", lambda verdicts: [1, 6])
         result = filtering_result.filtered(asked, gemini, FilterOptions("strict"))
         assert (result.body, result.filtering) == (asked.body, "unchanged")
 

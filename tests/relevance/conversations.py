@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxy.relevance.filter import decide, kept
+from proxy.relevance.filter import decide, indices_to_send
 from proxy.relevance.messages import Message
 
 
@@ -44,7 +44,7 @@ def chat(*texts: str) -> list[Message]:
 def stays(conversation: Sequence[Message], question: str, mode: str = "very_strict") -> set[int]:
     """Return the places that the filter keeps, without that of the question."""
     verdicts = decide([*conversation, user(question)], mode)
-    return set(kept(verdicts)) - {len(conversation)}
+    return set(indices_to_send(verdicts)) - {len(conversation)}
 
 
 def reasons(conversation: Sequence[Message], question: str, mode: str = "very_strict") -> list[str]:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from proxy.filtering import encoder
 from proxy.relevance import assessment
 from proxy.relevance.assessment import TooSlow
-from proxy.relevance.filter import decide, kept
+from proxy.relevance.filter import decide, indices_to_send
 from proxy.relevance.modes import NAMES
 from proxy.relevance.text import embeddings
 from tests.relevance.conversations import CAPITAL, CHESS, chat, stays, user
@@ -110,7 +110,7 @@ many = settings(max_examples=60, deadline=None)
 def test_the_structure_holds_with_an_encoder(conversation):
     embeddings.use(Senses())
     try:
-        results = [set(kept(decide(conversation, mode))) for mode in NAMES]
+        results = [set(indices_to_send(decide(conversation, mode))) for mode in NAMES]
         once = filtered(conversation, "very_strict")
         again = filtered(once, "very_strict")
     finally:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.relevance.filter import decide, kept
+from proxy.relevance.filter import decide, indices_to_send
 from proxy.relevance.merge_turns import BETWEEN, joins
 from proxy.relevance.messages import Message
 from proxy.relevance.modes import NAMES
@@ -56,7 +56,7 @@ CONVERSATIONS = st.lists(messages(), max_size=40)
 
 def filtered(conversation: Sequence[Message], mode: str) -> list[Message]:
     """What the provider gets, as the wire would read it again."""
-    runs = joins(conversation, kept(decide(conversation, mode)))
+    runs = joins(conversation, indices_to_send(decide(conversation, mode)))
     return [
         conversation[run[0]]
         if len(run) == 1
@@ -87,7 +87,7 @@ def test_the_same_conversation_gets_the_same_verdicts(conversation, mode):
 @many
 @given(CONVERSATIONS)
 def test_a_stricter_mode_keeps_nothing_that_a_milder_one_drops(conversation):
-    results = [set(kept(decide(conversation, mode))) for mode in NAMES]
+    results = [set(indices_to_send(decide(conversation, mode))) for mode in NAMES]
 
     assert all(a <= b for a, b in pairwise(results))
     assert results[-1] == set(range(len(conversation)))
@@ -98,14 +98,14 @@ def test_a_stricter_mode_keeps_nothing_that_a_milder_one_drops(conversation):
 def test_filtering_the_result_again_changes_nothing(conversation, mode):
     once = filtered(conversation, mode)
 
-    assert kept(decide(once, mode)) == list(range(len(once)))
+    assert indices_to_send(decide(once, mode)) == list(range(len(once)))
     assert filtered(once, mode) == once
 
 
 @many
 @given(CONVERSATIONS, st.sampled_from(MODES))
 def test_system_messages_and_the_current_turn_stay(conversation, mode):
-    stays = set(kept(decide(conversation, mode)))
+    stays = set(indices_to_send(decide(conversation, mode)))
 
     users = [i for i, m in enumerate(conversation) if m.role == "user"]
     now = users[-1] if users else 0
@@ -117,7 +117,7 @@ def test_system_messages_and_the_current_turn_stay(conversation, mode):
 @many
 @given(CONVERSATIONS, st.sampled_from(MODES))
 def test_the_last_exchange_before_the_question_stays(conversation, mode):
-    stays = set(kept(decide(conversation, mode)))
+    stays = set(indices_to_send(decide(conversation, mode)))
 
     users = [i for i, m in enumerate(conversation) if m.role == "user"]
     if len(users) > 1:
@@ -127,7 +127,7 @@ def test_the_last_exchange_before_the_question_stays(conversation, mode):
 @many
 @given(CONVERSATIONS, st.sampled_from(MODES))
 def test_calls_and_results_stay_or_go_together(conversation, mode):
-    stays = set(kept(decide(conversation, mode)))
+    stays = set(indices_to_send(decide(conversation, mode)))
 
     made_by: dict[str, int] = {}
     for index, message in enumerate(conversation):
@@ -140,7 +140,7 @@ def test_calls_and_results_stay_or_go_together(conversation, mode):
 @many
 @given(CONVERSATIONS, st.sampled_from(MODES))
 def test_a_question_and_its_answers_stay_or_go_together(conversation, mode):
-    stays = set(kept(decide(conversation, mode)))
+    stays = set(indices_to_send(decide(conversation, mode)))
 
     question: int | None = None
     for index, message in enumerate(conversation):
@@ -153,7 +153,7 @@ def test_a_question_and_its_answers_stay_or_go_together(conversation, mode):
 @many
 @given(CONVERSATIONS, st.sampled_from(MODES))
 def test_joins_hold_each_kept_message_once_and_in_order(conversation, mode):
-    stays = kept(decide(conversation, mode))
+    stays = indices_to_send(decide(conversation, mode))
 
     runs = joins(conversation, stays)
 
@@ -174,7 +174,7 @@ def test_pinned_messages_stay_and_excluded_ones_go(conversation, data, mode):
 
     verdicts = decide(conversation, mode, pinned=pinned, excluded=excluded)
 
-    stays = set(kept(verdicts))
+    stays = set(indices_to_send(verdicts))
     assert stays >= pinned
     assert all(verdicts[i].fate == "protected" for i in excluded & stays)
 
@@ -195,4 +195,4 @@ def test_an_empty_conversation_has_no_verdicts():
 def test_a_conversation_without_a_user_is_left_alone(mode):
     conversation = [made("system", "Be brief."), made("assistant", "Hello, how can I help?")]
 
-    assert kept(decide(conversation, mode)) == [0, 1]
+    assert indices_to_send(decide(conversation, mode)) == [0, 1]

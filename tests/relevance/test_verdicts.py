@@ -7,7 +7,7 @@ import time
 import pytest
 
 from proxy.relevance.assessment import MOST_EXCHANGES, TooSlow
-from proxy.relevance.filter import decide, kept, ranked
+from proxy.relevance.filter import decide, indices_to_send, ranked
 from proxy.relevance.thresholds import at_widths
 
 from .conversations import BREAD, CAPITAL, CHESS, JAZZ, assistant, chat, message, system, user
@@ -64,7 +64,7 @@ def test_an_excluded_message_goes_with_its_exchange():
 def test_what_every_conversation_needs_cannot_be_excluded():
     conversation = [system("Be brief."), *chat(*BREAD, *CAPITAL), QUESTION]
 
-    assert kept(decide(conversation, "lax", excluded={0, 3, 5})) == [0, 1, 2, 3, 4, 5]
+    assert indices_to_send(decide(conversation, "lax", excluded={0, 3, 5})) == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_pin_wins_over_an_exclusion():
@@ -77,7 +77,7 @@ def test_little_to_drop_is_not_dropped():
     long = "The rye bread dough needs flour, water, starter and salt. " * 40
     conversation = [*chat(BREAD[0], long, "Fine day.", "Yes!", *CAPITAL), QUESTION]
 
-    assert kept(decide(conversation, "very_strict")) == list(range(7))
+    assert indices_to_send(decide(conversation, "very_strict")) == list(range(7))
 
 
 def test_several_widths_come_in_one_go():
