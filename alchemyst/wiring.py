@@ -22,7 +22,7 @@ from rest_framework.exceptions import APIException
 from alchemyst import celery
 from alchemyst.accounts import broadcast
 from alchemyst.accounts.auth import token_cache
-from alchemyst.accounts.limits import quota
+from alchemyst.accounts.limits import lease
 from alchemyst.accounts.signals import access_changed, access_ended
 from alchemyst.errors import to_api_error
 from alchemyst.operations import checks, metrics
@@ -97,14 +97,14 @@ def _connect_revocation() -> None:
 def admit(user_id: int, key_id: str) -> Lease:
     """Let an answer of the chats be asked for, if the limits allow; raises ApiError."""
     try:
-        return quota.admit(user_id, key_id)
+        return lease.admit(user_id, key_id)
     except APIException as error:
         raise to_api_error(error) from None
 
 
 def charge_quotas(calls: list[PricedCall]) -> None:
     """Count the tokens of answers that were admitted."""
-    quota.charge(call.row for call in calls)
+    lease.charge(call.row for call in calls)
 
 
 def ship_prices(using: str, apps: Any = registry, **kwargs: Any) -> None:

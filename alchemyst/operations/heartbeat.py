@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from alchemyst.accounts import broadcast
-from alchemyst.accounts.limits import persistence, quota
+from alchemyst.accounts.limits import lease, persistence
 from proxy.common.runtime.periodic import run_periodically
 from proxy.common.runtime.threads import on_heartbeat_thread
 from proxy.filtering import kill_switch
@@ -21,7 +21,7 @@ POLL_FAILED = "Other processes' events could not be read"
 def tick() -> None:
     kill_switch.refresh()
     broadcast.poll()
-    quota.renew_leases()
+    lease.renew_leases()
     persistence.save()
 
 

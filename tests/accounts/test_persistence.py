@@ -11,7 +11,9 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
 from alchemyst.accounts.limits import persistence, stores
-from alchemyst.accounts.limits.quota import QuotaExhausted, QuotaReservation, admit
+from alchemyst.accounts.limits.admission import QuotaExhausted
+from alchemyst.accounts.limits.lease import admit
+from alchemyst.accounts.limits.quota import QuotaReservation
 from alchemyst.accounts.models import SCOPES, ApiKey, AuditEntry, Limit, LimitCount, User
 
 pytestmark = pytest.mark.django_db(transaction=True)

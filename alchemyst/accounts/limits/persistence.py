@@ -13,7 +13,7 @@ from django.db import transaction
 from redis import RedisError
 
 from alchemyst.accounts.limits import rate, stores
-from alchemyst.accounts.limits.quota import DAY, MINUTE, SECONDS
+from alchemyst.accounts.limits.admission import DAY, MINUTE, SECONDS
 from alchemyst.accounts.limits.stores import RedisCounters, Release
 from alchemyst.accounts.limits.stores.memory import MOST_COUNTERS
 from alchemyst.accounts.models import ApiKey, Limit, LimitCount, User
