@@ -47,21 +47,19 @@ class BudgetIndex:
 
 
 def _read() -> BudgetIndex:
-    from proxy.models import Budget
-
-    who = BudgetIndex(defaultdict(set), defaultdict(set))
+    index = BudgetIndex(defaultdict(set), defaultdict(set))
     groups = defaultdict(set)
     for budget in Budget.objects.only("pk", "user_id", "group_id", "key_id"):
         if budget.user_id:
-            who.users[budget.user_id].add(budget.pk)
+            index.users[budget.user_id].add(budget.pk)
         elif budget.group_id:
             groups[budget.group_id].add(budget.pk)
         else:
-            who.keys[budget.key_id].add(budget.pk)
+            index.keys[budget.key_id].add(budget.pk)
     members = get_user_model().objects.filter(groups__in=groups).values_list("pk", "groups")
     for user_id, group_id in members:
-        who.users[user_id] |= groups.get(group_id, set())
-    return BudgetIndex(dict(who.users), dict(who.keys))
+        index.users[user_id] |= groups.get(group_id, set())
+    return BudgetIndex(dict(index.users), dict(index.keys))
 
 
 _index = CachedValue(_read, seconds=lambda: options().memory_seconds)
@@ -78,8 +76,8 @@ def on_budget_changed(update_fields: frozenset[str] | None = None, **kwargs: Any
 
 def none_exist() -> bool:
     """Tell whether it is known that nobody has a budget."""
-    who = _index.fresh()
-    return who is not None and not who.users and not who.keys
+    index = _index.fresh()
+    return index is not None and not index.users and not index.keys
 
 
 async def reserve(
@@ -89,10 +87,10 @@ async def reserve(
 
     What has no price is free to a budget.
     """
-    who = await _table()
-    if not who.users and not who.keys:
+    index = await _table()
+    if not index.users and not index.keys:
         return None
-    ids = who.of(user_id, key_id)
+    ids = index.of(user_id, key_id)
     tariff = (await price_table.table()).of(host, model) if ids else None
     if tariff is None or tariff.input is None:
         return None

@@ -1,13 +1,18 @@
-"""The bell, with the Redis that processes share."""
+"""Notifications: who is woken, in one process and with the Redis that processes share."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
+from rest_framework.test import APIClient
 
 from alchemyst.accounts.models import User
+from chats.eventlog import notify
 from chats.models import Chat
 from personas.models import Persona
 
@@ -26,3 +31,30 @@ def test_a_loop_that_ends_while_it_begins_to_hear_waits_for_nothing(
 
     assert not thread.is_alive()
     assert chat.messages.filter(content=question).exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("patch", "", {"title": "Coffee"}),
+        ("patch", "", {"archived": True}),
+        ("patch", "", {"relevance": "lax"}),
+        ("put", "/pin", {"pinned": True}),
+        ("delete", "", None),
+    ],
+)
+async def test_a_change_by_its_owner_wakes_who_shows_the_chat(
+    as_alice: APIClient, alice: User, transactional_db: None, method: str, path: str, body: Any
+):
+    chat = await Chat.objects.acreate(owner=alice, title="Tea")
+
+    def change() -> None:
+        url = f"/api/v1/chat/{chat.pk}{path}"
+        assert getattr(as_alice, method)(url, body, format="json").status_code < 300
+        connections.close_all()
+
+    with notify.subscribed(str(chat.pk)) as subscription:
+        await asyncio.to_thread(change)
+
+        assert await subscription.wait(5)
+    await notify.close()

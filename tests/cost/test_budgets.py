@@ -107,6 +107,23 @@ class TestSpending:
         assert spent(made) == 0
 
 
+class TestChanges:
+    def test_a_new_budget_counts_at_once(self, put, alice):
+        assert put().status_code == 200
+
+        budget(rounded(EACH // 2), user=alice)
+
+        assert put().status_code == 429
+
+    def test_a_deleted_budget_counts_no_longer(self, put, alice):
+        budget(rounded(EACH // 2), user=alice)
+        assert put().status_code == 429
+
+        Budget.objects.all().delete()
+
+        assert put().status_code == 200
+
+
 class TestWhose:
     def test_a_groups_members_share_its_budget(self, put, alice, bob):
         group = Group.objects.create(name="class")

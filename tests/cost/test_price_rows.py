@@ -31,6 +31,14 @@ def test_an_operators_price_goes_before_a_later_shipped_one():
     assert price_table.read().of(HOST, "gpt-5.4").input == Decimal(1)
 
 
+def test_a_new_price_counts_at_once():
+    assert price_table.get().of(HOST, "gpt-5.4").input == Decimal("2.5")
+
+    own()
+
+    assert price_table.get().of(HOST, "gpt-5.4").input == Decimal(1)
+
+
 def test_a_price_counts_from_its_day_on():
     own(since=date(2999, 1, 1))
 

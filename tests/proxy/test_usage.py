@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import requests
+from django.conf import LazySettings
 from django.db import models
+from django.utils import timezone
 
 from proxy.accounting import usage_writer
 from proxy.models import UsageRecord
@@ -93,6 +96,24 @@ def test_usage_outlives_the_account(http: requests.Session, through: Through, al
     alice.delete()
 
     assert UsageRecord.objects.get().caller is None
+
+
+def test_rows_that_are_no_longer_kept_go_as_new_ones_come(
+    http: requests.Session,
+    through: Through,
+    rows: Rows,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(usage_writer, "EXPIRE_EVERY_SECONDS", -1)
+    http.post(f"{through()}/chat/completions", json=completion())
+    (old,) = rows()
+    UsageRecord.objects.update(created=timezone.now() - timedelta(settings.PROXY_USAGE_DAYS + 1))
+
+    http.post(f"{through()}/chat/completions", json=completion())
+
+    (row,) = rows()
+    assert row.pk != old.pk
 
 
 def test_a_call_is_never_delayed_by_rows_that_cannot_be_written(
