@@ -415,6 +415,14 @@ class TestByItsName:
 
         assert ask().status_code == 400
 
+    def test_many_changed_by_one_statement_are_obeyed_at_once(self, ask, at_provider, alice: User):
+        at_provider(alice)
+        assert ask().status_code == 200
+
+        Provider.objects.update(base_url="http://10.0.0.1/v1")
+
+        assert ask().json()["error"]["code"] == "invalid_target"
+
     def test_one_stored_anew_is_used_at_once(
         self, ask, at_provider, alice: User, provider: FakeProvider
     ):
