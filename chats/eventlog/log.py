@@ -168,7 +168,7 @@ async def _insert_with_retry(batch: Batch) -> set[UUID]:
     """Write a batch, if need be with further tries; return whose answers are still ours."""
     try:
         return await with_retries(
-            partial(_inserted, batch),
+            partial(_insert_batch, batch),
             on=DatabaseError,
             tries=TRIES,
             pause=RETRY_SECONDS,
@@ -186,7 +186,7 @@ def _warn(error: Exception) -> None:
 
 
 @on_writer_thread
-def _inserted(batch: Batch) -> set[UUID]:
+def _insert_batch(batch: Batch) -> set[UUID]:
     with transaction.atomic():
         # Locked: nobody ends an answer between this look and what is written of it.
         running = set(
@@ -239,7 +239,7 @@ async def follow(
     with notify.subscribed(str(generation_id)) as subscription:
         spoke = time.monotonic()
         while True:
-            events, has_ended = await _wait_for_events(generation_id, after, on_abandoned)
+            events, has_ended = await _new_events(generation_id, after, on_abandoned)
             if events:
                 after, spoke = events[-1].sequence, time.monotonic()
                 yield events
@@ -259,7 +259,7 @@ def _poll_timeout(generation_id: UUID) -> float:
     return POLL_SECONDS_WITH_REDIS if settings.REDIS_URL else POLL_SECONDS
 
 
-async def _wait_for_events(
+async def _new_events(
     generation_id: UUID, after: int, on_abandoned: Callable[[UUID], object]
 ) -> tuple[list[LogEvent], bool]:
     """Return what is known of an answer after that event, and whether that is all of it."""
