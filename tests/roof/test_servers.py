@@ -38,6 +38,7 @@ class Installation:
     """A fresh data folder, as `make run` leaves it, and processes that serve it."""
 
     def __init__(self, folder: Path, provider: FakeProvider) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.log = folder / "log"
         self.database = folder / "data" / "db.sqlite3"
         self.environment = {
@@ -80,21 +81,29 @@ class Installation:
         files = [file for file in self.log.parent.rglob("*") if file.is_file()]
         return {file.name: file.read_bytes() for file in files if file.name != "secrets.json"}
 
-    def serve(self, command: list[str]) -> tuple[subprocess.Popen[bytes], str]:
+    def serve(self, command: list[str]) -> str:
+        """Start a server beside those that run, and return its URL; all write one log."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         words = [word.format(port=port) for word in command]
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *words], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
+        self.processes.append(process)
         url = f"http://127.0.0.1:{port}"
         end = time.monotonic() + 30
         while not _answers(url):
             assert process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.1)
-        return process, url
+        return url
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(30)
 
 
 def _answers(url: str) -> bool:
@@ -111,12 +120,22 @@ def installation(
     return Installation(tmp_path_factory.mktemp("installation"), the_provider)
 
 
-@pytest.fixture(scope="module", params=COMMANDS, ids=str)
+@pytest.fixture(scope="module")
+def servers(installation: Installation) -> Iterator[dict[str, str]]:
+    """The URL of each server that a test has needed: they stay, whatever order tests come in."""
+    urls: dict[str, str] = {}
+    yield urls
+    installation.end()
+
+
+@pytest.fixture(params=COMMANDS, ids=str)
 def served(
-    request: pytest.FixtureRequest, installation: Installation
-) -> Iterator[Callable[..., requests.Response]]:
+    request: pytest.FixtureRequest, installation: Installation, servers: dict[str, str]
+) -> Callable[..., requests.Response]:
     """Asks the application, started in one of the documented ways."""
-    process, url = installation.serve(COMMANDS[request.param])
+    if request.param not in servers:
+        servers[request.param] = installation.serve(COMMANDS[request.param])
+    url = servers[request.param]
 
     def ask(
         path: str,
@@ -134,9 +153,7 @@ def served(
             **options,
         )
 
-    yield ask
-    process.terminate()
-    process.wait(30)
+    return ask
 
 
 def test_it_streams_and_its_log_has_no_key(
