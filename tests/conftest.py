@@ -11,13 +11,10 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any
 
 import pytest
 import requests
 import uvicorn
-from django.db.backends.postgresql.creation import DatabaseCreation
-from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
@@ -31,6 +28,8 @@ from proxy.models import DecisionRecord, FilterSwitch
 from tests import faults, gemini, nginx
 from tests.chats import behaviours
 from tests.fakes import BEHAVIOURS, FakeProvider
+
+pytest_plugins = ["tests.quick"]
 
 PASSWORD = "correct-horse-battery"
 
@@ -66,27 +65,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers("not_behind"):
             if nginx.BEHIND in mark.args:
                 item.add_marker(pytest.mark.skip(reason=mark.kwargs["reason"]))
-
-
-def _deletes(operations: DatabaseOperations, style: Any, tables: list[str], **_: Any) -> list[str]:
-    """Empty tables as TRUNCATE does, which takes fifty times as long and waits for each reader."""
-    return ["; ".join(f"DELETE FROM {operations.quote_name(table)}" for table in tables)]
-
-
-def _drop(creation: DatabaseCreation, name: str, verbosity: int) -> None:
-    """Drop the tests' database, whoever of an ended server is still connected to it."""
-    with creation._nodb_cursor() as cursor:
-        name = creation.connection.ops.quote_name(name)
-        cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_postgresql() -> Iterator[None]:
-    """Empty PostgreSQL's tables row by row, there are few; drop the database without waiting."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "sql_flush", _deletes)
-        patch.setattr(DatabaseCreation, "_destroy_test_db", _drop)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from django.core.cache import cache
 
 from proxy.accounting import price_table
 from proxy.cost.rates import Rates
-from proxy.filtering import cache_estimates
+from proxy.filtering import cache_estimates, conversation_state
 from proxy.limits import budgets
 from proxy.models import Price, UsageRecord
 from tests.conftest import Server
@@ -26,8 +26,9 @@ RATES = Rates(read=0.1, write=1.25)
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    """No prices, beliefs or conversations of another test."""
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No prices, beliefs or conversations of another test; and time for Redis."""
+    monkeypatch.setattr(conversation_state, "REDIS_BUDGET", 5.0)
     yield
     price_table.forget()
     cache_estimates.forget()
