@@ -268,7 +268,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 # The context proxy: how strict the filter is, how long a provider may take, how much may pass.
-PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "very_strict", modes.NAMES)
+PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "strict", modes.NAMES)
+# Below so many tokens in all nothing is left out: it would save a fraction of a cent.
+PROXY_SHORT_TOKENS = env.integer("ALCHEMYST_PROXY_SHORT_TOKENS", 1500)
 # Where providers cache prompts, what is sent is chosen by what it will cost.
 PROXY_COST = env.choice("ALCHEMYST_PROXY_COST", "balanced", policy.NAMES)
 # Whether an older exchange that is needed again may be sent right before the question.

@@ -164,6 +164,9 @@ class SummarySerializer(serializers.Serializer[Any]):
 class PreviewSerializer(SummarySerializer):
     """What the filter would do with a request."""
 
+    short = serializers.BooleanField(
+        help_text="Whether such a request is so short that it is forwarded whole all the same."
+    )
     cost = CostDecisionSerializer(allow_null=True)
     messages = DecisionSerializer(many=True)
 

@@ -65,6 +65,8 @@ def start_filtering(
     began = time.perf_counter()
     if config is None or options.mode == "off" or not request.may_be_filtered:
         return result.filtered(request, dialect, options)
+    if options.leaves_alone(request):
+        return result.short(request, options, began)
     try:
         assessment = assess(
             request,

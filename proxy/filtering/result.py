@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.cost import message_set
 from proxy.cost.message_set import MessageSet
@@ -33,6 +33,15 @@ class FilterOptions:
     is_shadow: bool = False
     """Whether the original is forwarded all the same, with the account of what would have been."""
 
+    short_tokens: int = 0
+    """Below how many tokens in all nothing is left out, but for what is excluded."""
+
+    def leaves_alone(self, request: Request) -> bool:
+        """Whether a request is so short that leaving out saves next to nothing, and risks much."""
+        if self.excluded or not self.short_tokens:
+            return False
+        return _tokens(request, range(len(request.messages))) < self.short_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
@@ -55,6 +64,9 @@ class FilterResult:
     cost_decision: CostDecision | None = field(default=None, repr=False)
     """What the cost gate decided; None where it was off."""
 
+    reason: str = ""
+    """Why everything was forwarded, where the filter did not look: `short`, or nothing."""
+
     @property
     def header(self) -> str:
         """The value of X-Alchemyst-Context."""
@@ -64,6 +76,8 @@ class FilterResult:
             f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
             f"ms={self.milliseconds:.2f}"
         )
+        if self.reason:
+            return f"{text}; reason={self.reason}"
         return f"{text}; {self.cost_decision.header}" if self.cost_decision else text
 
 
@@ -75,6 +89,8 @@ def filtered(request: Request, dialect: Dialect, options: FilterOptions) -> Filt
     began = time.perf_counter()
     if options.mode == "off" or not request.may_be_filtered:
         return unfiltered(request, options.mode, "off", began)
+    if options.leaves_alone(request):
+        return short(request, options, began)
     try:
         verdicts = relevance.decide(
             request.messages,
@@ -98,6 +114,12 @@ def whole_after(
         return unfiltered(request, options.mode, "too_slow", began)
     logger.error("The filter failed; forwarded whole", exc_info=error)
     return unfiltered(request, options.mode, "failed", began)
+
+
+def short(request: Request, options: FilterOptions, began: float) -> FilterResult:
+    """Return `request` as it came, since it is short."""
+    filtering = "shadow" if options.is_shadow else "unchanged"
+    return replace(unfiltered(request, options.mode, filtering, began), reason="short")
 
 
 def apply_verdicts(

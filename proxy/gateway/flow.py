@@ -108,17 +108,25 @@ async def filter_body(
     request_options: RequestOptions,
     gate_config: CostGateConfig | None = None,
     *,
-    is_kept: bool = True,
+    is_preview: bool = False,
 ) -> tuple[Request, FilterResult]:
     """Return the request, checked, and what of it goes to the provider.
 
-    What the gate decides is remembered for the conversation's next turn if `is_kept`.
+    What the gate decides is remembered for the conversation's next turn; a preview only looks, and
+    shows of a short request too what would be left out of a longer one.
     """
     request, result = await run_in_thread_if_large(
-        len(body), _read_and_filter, body, call.dialect, call.route, request_options, gate_config
+        len(body),
+        _read_and_filter,
+        body,
+        call.dialect,
+        call.route,
+        request_options,
+        gate_config,
+        0 if is_preview else options().short_tokens,
     )
     if isinstance(result, PendingDecision):
-        result = await result.resolve(is_kept=is_kept)
+        result = await result.resolve(is_kept=not is_preview)
     return request, result
 
 
@@ -128,6 +136,7 @@ def _read_and_filter(
     route: Route,
     request_options: RequestOptions,
     gate_config: CostGateConfig | None,
+    short_tokens: int,
 ) -> tuple[Request, FilterResult | PendingDecision]:
     request = dialect.read(body, route, most_messages=options().max_messages)
     count = len(request.messages)
@@ -137,6 +146,7 @@ def _read_and_filter(
         pins.places(request_options.excluded, count, header="X-Alchemyst-Exclude"),
         options().filter_seconds,
         request_options.is_shadow,
+        short_tokens,
     )
     return request, start_filtering(request, dialect, filter_options, gate_config)
 

@@ -109,6 +109,7 @@ def _try(form: PlaygroundForm) -> dict[str, Any]:
         "pinned": _join_places(form.pinned),
         "excluded": _join_places(form.excluded),
         "given": accounts[form.mode],
+        "is_short": accounts[form.mode].tokens_before < settings.PROXY_SHORT_TOKENS,
         "accounts": accounts,
     }
 

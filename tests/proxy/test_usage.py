@@ -34,7 +34,7 @@ def test_a_call_leaves_its_row(
     assert row.caller == alice
     assert row.endpoint == "chat/completions"
     assert row.target == provider.url.removeprefix("http://")
-    assert (row.model, row.mode, row.filtering) == ("gpt-test", "very_strict", "filtered")
+    assert (row.model, row.mode, row.filtering) == ("gpt-test", "strict", "filtered")
     assert (row.messages_before, row.messages_after) == (7, 5)
     assert row.tokens_before > row.tokens_after > 0
     assert (row.prompt_tokens, row.cached_tokens, row.completion_tokens) == (21, 16, 4)

@@ -107,8 +107,13 @@ class Command(BaseCommand):
 
 def _summary(done: FilterResult) -> str:
     saved = 100 * (1 - done.tokens_after / done.tokens_before)
+    short = (
+        "; so short, a request goes whole"
+        if done.tokens_before < settings.PROXY_SHORT_TOKENS
+        else ""
+    )
     return (
         f"{done.mode}, {done.filtering}: {done.messages_after} of {done.messages_before} messages, "
         f"{done.tokens_after} of {done.tokens_before} tokens ({saved:.0f} % saved), "
-        f"{done.milliseconds:.1f} ms"
+        f"{done.milliseconds:.1f} ms{short}"
     )
