@@ -62,6 +62,9 @@ class BatchWriter(Generic[Row]):
         self._weight = weight
         self._waiting: deque[Row] = deque()
         self._held = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop that writes next; it may have ended meanwhile."""
+        self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -81,25 +84,32 @@ class BatchWriter(Generic[Row]):
             return
         self._held += weight
         self._waiting.append(row)
-        if self._writer is None or self._writer.done() or self._is_elsewhere(self._writer):
-            self._writer = asyncio.get_running_loop().create_task(self._write_soon())
+        if not self._is_scheduled():
+            loop = self._loop = asyncio.get_running_loop()
+            # No task yet: a loop that ends waits for its tasks, but for none that begins meanwhile.
+            self._timer = loop.call_later(PAUSE_SECONDS, self._start)
 
     async def close(self) -> None:
         """Write what is waiting, now."""
-        writer, self._writer = self._writer, None
-        if writer and not writer.done() and not self._is_elsewhere(writer):
-            writer.cancel()
-            await asyncio.wait([writer])
+        if self._is_scheduled():
+            timer, writer = self._timer, self._writer
+            if timer:
+                timer.cancel()
+            elif writer:
+                writer.cancel()
+                await asyncio.wait([writer])
+        self._loop = self._timer = self._writer = None
         await self._write_all()
 
-    @staticmethod
-    def _is_elsewhere(writer: asyncio.Task[None]) -> bool:
-        """Whether a writer belongs to another event loop, which may have ended under it."""
-        return writer.get_loop() is not asyncio.get_running_loop()
+    def _is_scheduled(self) -> bool:
+        """Whether the running loop will write, or is writing, what waits."""
+        if self._loop is not asyncio.get_running_loop():
+            return False
+        return self._timer is not None or (self._writer is not None and not self._writer.done())
 
-    async def _write_soon(self) -> None:
-        await asyncio.sleep(PAUSE_SECONDS)
-        await self._write_all()
+    def _start(self) -> None:
+        self._timer = None
+        self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     async def _write_all(self) -> None:
         """Write until nothing waits; a batch counts as waiting until it is written or lost."""
