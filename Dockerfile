@@ -12,9 +12,7 @@ COPY . .
 RUN ALCHEMYST_DATA_DIR=/tmp/data /venv/bin/python manage.py collectstatic --noinput --verbosity 0 && rm -rf /tmp/data
 
 FROM python:3.12-slim
-# The server of the built-in model needs OpenMP's library.
-RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --home-dir /app alchemyst \
+RUN useradd --system --uid 10001 --home-dir /app alchemyst \
  && install --directory --owner alchemyst --mode 700 /data /run/metrics
 COPY --from=built /venv /venv
 COPY --from=built /app /app

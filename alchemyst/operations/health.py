@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
 from proxy.common.redis import client
+from proxy.upstream import builtin_state
 
 logger = logging.getLogger("alchemyst.operations.health")
 
@@ -22,17 +23,23 @@ def alive(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Whether requests can be served: 503 without the database.
 
-    Redis is not needed to serve (limits fall back to this process), so its absence is reported as
-    "degraded", with 200.
+    Redis is not needed to serve (limits fall back to this process), nor is the built-in model, so
+    that their absence is reported as "degraded", with 200. The model is not started to find out:
+    "untried" is one that nobody asked for yet.
     """
     parts = {"database": _database()}
     if settings.REDIS_URL:
         parts["redis"] = _redis()
+    advice = {}
+    if not settings.C1_BASE_URL:
+        model = builtin_state.recall()
+        parts["model"] = model.status
+        advice = {"advice": model.failure} if model.failure else {}
     if parts["database"] != "ok":
         status, code = "unavailable", 503
     else:
-        status, code = ("ok" if set(parts.values()) == {"ok"} else "degraded"), 200
-    return JsonResponse({"status": status, **parts}, status=code)
+        status, code = ("ok" if set(parts.values()) <= {"ok", "untried"} else "degraded"), 200
+    return JsonResponse({"status": status, **parts, **advice}, status=code)
 
 
 def _database() -> str:

