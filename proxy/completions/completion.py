@@ -17,7 +17,12 @@ from proxy.calls.cost_gate import build_gate_config
 from proxy.calls.upstream_call import Outcome, UpstreamCall
 from proxy.common.web.asgi import ClientDisconnected, Receive
 from proxy.completions.request import CompletionRequest, dialect_of, encode
-from proxy.completions.upstream_errors import error_for, error_message, retry_after
+from proxy.completions.upstream_errors import (
+    LONGEST_PAUSE_SECONDS,
+    Refusal,
+    read_refusal,
+    reported_refusal,
+)
 from proxy.errors import ApiError, UpstreamBroken
 from proxy.filtering import kill_switch
 from proxy.filtering.cost_gate import CostGateConfig
@@ -34,16 +39,14 @@ from proxy.upstream.transport import Answer, RawHeaders
 from proxy.wire import gemini, openai, stream_events
 from proxy.wire.dialect import Request
 from proxy.wire.sse import EventReader
-from proxy.wire.stream_events import StreamEvent
+from proxy.wire.stream_events import ReportedError, StreamEvent
 
 OnEvent = Callable[[StreamEvent], None]
 
 # A whole answer, where a provider does not stream, is no longer than this.
 LONGEST_WHOLE = 10 * 1024 * 1024
-# What fails for a moment, and is asked once more: after so many seconds, or as it says itself.
-TRANSIENT_STATUSES = (500, 502, 503, 529)
+# What fails for a moment is asked once more: after so many seconds, or as it says itself.
 PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 2.0
 # Of the built-in model's window, so much is left for its answer.
 ANSWER_TOKENS = 1024
 
@@ -172,29 +175,35 @@ class Completion(UpstreamCall):
 
     async def _ask(self, provider: Provider) -> None:
         """Ask, and once more where the provider fails for a moment."""
-        has_retried = False
-        while True:
-            answer = await self.open_filtered(provider, REQUEST_HEADERS)
-            try:
-                # Refuses what can't be passed on, such as a redirect.
-                relay.relayed_headers(answer, self.bounds)
-                if answer.status < 300:
-                    await self._read(answer)
-                    return
-                status, pause, message = answer.status, retry_after(answer), ""
-                if status < 500:
-                    message = await error_message(answer, self.deadline, provider.key)
-            finally:
-                relay.release(provider, answer)
-            if has_retried or status not in TRANSIENT_STATUSES or pause > LONGEST_PAUSE_SECONDS:
-                logger.warning("A provider answered %d to a chat", status)
-                raise error_for(status, pause, message)
-            has_retried = True
+        refusal = await self._ask_once(provider)
+        if refusal and refusal.is_transient:
             self.deadline.extend(2 * LONGEST_PAUSE_SECONDS)
-            await asyncio.sleep(pause or PAUSE_SECONDS)
+            await asyncio.sleep(refusal.pause or PAUSE_SECONDS)
+            refusal = await self._ask_once(provider)
+        if refusal:
+            logger.warning("A provider answered %d to a chat", refusal.status)
+            raise refusal.as_error()
+
+    async def _ask_once(self, provider: Provider) -> Refusal | None:
+        """Ask and read the answer; return why there is none, or no whole one, if it is told."""
+        answer = await self.open_filtered(provider, REQUEST_HEADERS)
+        try:
+            # Refuses what can't be passed on, such as a redirect.
+            relay.relayed_headers(answer, self.bounds)
+            if answer.status >= 300:
+                return await read_refusal(answer, self.deadline, provider.key)
+            await self._read(answer)
+        except ReportedError as error:
+            return reported_refusal(error, provider.key, has_begun=self.answered is not None)
+        finally:
+            relay.release(provider, answer)
+        return None
 
     async def _read(self, answer: Answer) -> None:
-        """Read an answer to its end; raises UpstreamBroken for one that is none, or breaks off."""
+        """Read an answer to its end.
+
+        Raises UpstreamBroken for one that is none, or breaks off; ReportedError where it says why.
+        """
         kind = relay.kind_of(answer)
         if kind not in (b"text/event-stream", b"application/json"):
             raise UpstreamBroken("The model's provider sent no answer that can be read.")
@@ -203,7 +212,7 @@ class Completion(UpstreamCall):
 
         def take(data: bytes) -> None:
             if is_stream:
-                self._read_events(reader.read(data))
+                self._read_events(reader, reader.read(data))
                 return
             whole.extend(data)
             if len(whole) > LONGEST_WHOLE:
@@ -215,12 +224,14 @@ class Completion(UpstreamCall):
             # What has said its finish is complete, however the connection ends.
             if not self.finish:
                 raise
-        self._read_events(reader.end() if is_stream else [bytes(whole)])
+        self._read_events(reader, reader.end() if is_stream else [bytes(whole)])
         if not self.finish and not self._is_whole:
             raise UpstreamBroken
 
-    def _read_events(self, events: Iterable[bytes]) -> None:
+    def _read_events(self, reader: EventReader, events: Iterable[bytes]) -> None:
         for data in events:
+            if reader.is_error:
+                raise stream_events.read_error(data)
             self._read_event(data)
 
     def _read_event(self, data: bytes) -> None:

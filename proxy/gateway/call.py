@@ -19,6 +19,7 @@ from proxy.upstream import target
 from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
 from proxy.upstream.relay import RelayState
 from proxy.upstream.transport import RawHeaders
+from proxy.wire.answer_end import AnswerEnd
 from proxy.wire.dialect import Counts, Dialect, Route
 
 __all__ = ["Call", "Outcome", "provider_of"]
@@ -30,7 +31,10 @@ class Call(UpstreamCall):
 
     scope: Scope
     access: Access
-    relay_state: RelayState = field(default_factory=RelayState)
+    relay_state: RelayState = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.relay_state = RelayState(AnswerEnd(self.dialect, self.route))
 
     @classmethod
     def begin(cls, scope: Scope, dialect: Dialect, route: Route) -> Call:
@@ -60,16 +64,16 @@ class Call(UpstreamCall):
             headers.append((b"x-alchemyst-context", self.filter_result.header.encode()))
         return headers
 
-    def tail(self) -> list[bytes]:
-        return self.relay_state.tail()
+    def usage_texts(self) -> list[bytes]:
+        return self.relay_state.end.usage_texts()
 
     def used(self) -> Counts | None:
         """What the call took: as the provider counted, else by our measure."""
-        if not self.relay_state.size or self.status >= HTTPStatus.BAD_REQUEST:
+        if not self.relay_state.end.size or self.status >= HTTPStatus.BAD_REQUEST:
             return None
         if self.counts is None:
-            self.counts = self.dialect.reported(b"".join(self.tail()))
-        return token_quota.completed(self.filter_result, self.relay_state, self.counts)
+            self.counts = self.dialect.reported(b"".join(self.usage_texts()))
+        return token_quota.completed(self.filter_result, self.relay_state.end, self.counts)
 
     def record(self) -> None:
         """Hand the finished call over, and what its key wants kept of it besides."""

@@ -180,6 +180,6 @@ async def _close_readably(call: Call, answer: transport.Answer, send: Send) -> N
     is_json = answer.status == 200 and relay.kind_of(answer) == b"application/json"
     if broke is None or not is_json or answer.get(b"content-length") is not None:
         return
-    end = call.dialect.closing(b"".join(call.relay_state.pieces), broke)
+    end = call.dialect.closing(call.relay_state.end.tail(), broke)
     if end is not None:
         await send({"type": "http.response.body", "body": end})
