@@ -16,6 +16,8 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import unquote
 
+from proxy.common.percent import fully_unquoted
+
 PROXY_PREFIX = "/api/v1/proxy/"
 # Of characters that no server escapes when it writes a path down.
 MASK = "~masked~"
@@ -29,8 +31,6 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 _ESCAPED = re.compile(_ESCAPE, re.IGNORECASE)
-# More than anybody's by mistake, few enough to take no time.
-_MOST_ENCODINGS = 8
 # Of a text, up to the next blank or quote. The files of a traceback are no requests.
 _WORD = re.compile(r"""File\ "[^"\n]*"|(?P<word>[^\s"'<>]+)""", re.VERBOSE)
 _OF_ADDRESSES = frozenset("/\\%?")
@@ -186,8 +186,5 @@ def _plain(segment: str) -> str:
     """Return a segment decoded, however often it was encoded, in Unicode's plainest form."""
     if "\\" in segment:
         segment = _ESCAPED.sub(lambda match: chr(int(match[0][2:], 16)), segment)
-    for _ in range(_MOST_ENCODINGS):
-        if "%" not in segment:
-            break
-        segment = unquote(segment)
+    segment = fully_unquoted(segment)
     return segment if segment.isascii() else unicodedata.normalize("NFKC", segment)
