@@ -20,22 +20,25 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
+from django.urls import is_valid_path  # noqa: E402
 
 from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited  # noqa: E402
 from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware  # noqa: E402
 from alchemyst.accounts.limits import quota, rate  # noqa: E402
 from alchemyst.celery import in_process_runner  # noqa: E402
 from alchemyst.errors import ErrorMiddleware, to_api_error  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, RequestIdMiddleware  # noqa: E402
+from alchemyst.logs import RequestIdMiddleware  # noqa: E402
 from alchemyst.operations import checks, heartbeat, periodic_tasks  # noqa: E402
 from alchemyst.web.body_limit import BodyLimitMiddleware  # noqa: E402
 from alchemyst.web.daphne_patches import patch_daphne  # noqa: E402
+from alchemyst.web.redaction import PROXY_PREFIX, names_proxy  # noqa: E402
 from chats import lifespan as chats_lifespan  # noqa: E402
 from chats.streaming.routes import asks_a_model, chat_application, claims  # noqa: E402
 from chats.streaming.sockets import websockets  # noqa: E402
 from proxy import lifespan as proxy_lifespan  # noqa: E402
 from proxy.common.runtime import threads  # noqa: E402
 from proxy.common.web.asgi import App, Receive, Scope, Send  # noqa: E402
+from proxy.errors import NotFound  # noqa: E402
 from proxy.gateway.routes import proxy_application  # noqa: E402
 from proxy.limits.concurrency import ConcurrencyLimit  # noqa: E402
 
@@ -115,10 +118,18 @@ async def limited_chat(scope: Scope, receive: Receive, send: Send) -> None:
 on_chat_path = ErrorMiddleware(BearerOrSession(limited_chat, scope="chat"))
 
 
+@ErrorMiddleware
+async def on_misspelt_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse what was meant for the proxy, with its key, before anything else reads it."""
+    raise NotFound(f"There is nothing here. The proxy's paths begin with {PROXY_PREFIX}.")
+
+
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
     if path.startswith(PROXY_PREFIX):
-        app = on_proxy_path
+        app: App = on_proxy_path
+    elif names_proxy(path) and not is_valid_path(path):
+        app = on_misspelt_path
     else:
         app = on_chat_path if claims(path) else django_app
     await app(scope, receive, send)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from alchemyst import env
-from alchemyst.logs import MASK, masked
+from alchemyst.web.redaction import MASK, masked
 
 _USERINFO = re.compile(r"//[^/@\s]*@")
 PACKAGES = ("Django", "channels", "uvicorn", "celery", "psycopg", "redis", "httptools")

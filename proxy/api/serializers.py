@@ -13,7 +13,7 @@ from proxy.errors import InvalidTarget
 from proxy.models import Provider
 from proxy.models.provider import LONGEST_URL, valid_name
 from proxy.upstream import ssrf_guard
-from proxy.upstream.target import base_of
+from proxy.upstream.target import base_of, refuse_own_tokens
 
 # What a header may hold, and no more than any provider's key is long.
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
@@ -81,6 +81,10 @@ class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
     def validate_key(self, key: str) -> str:
         if not _KEY.fullmatch(key):
             raise serializers.ValidationError("A key has printable ASCII characters, no blanks.")
+        try:
+            refuse_own_tokens(key)
+        except InvalidTarget as error:
+            raise serializers.ValidationError(error.message) from None
         return key
 
     def to_representation(self, provider: Provider) -> dict[str, Any]:

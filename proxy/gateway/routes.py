@@ -11,6 +11,7 @@ from proxy.common.web.asgi import Receive, Scope, Send
 from proxy.errors import InvalidTarget, MethodNotAllowed, NotFound
 from proxy.gateway import decision_records, flow, preview
 from proxy.gateway.call import Call
+from proxy.upstream import target
 
 
 async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -19,6 +20,7 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     if path.startswith(decision_records.PREFIX):
         await decision_records.send_record(path, scope, send)
         return
+    target.refuse_own_tokens(path, scope["query_string"].decode("latin-1"))
     dialect = wire.spoken_at(path, scope)
     route = dialect.route(preview.spelled_out(path), scope)
     if route is None:

@@ -15,7 +15,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from proxy.common import own_tokens
 from proxy.common.hosts import InvalidHostName, canonical_host
+from proxy.common.percent import fully_unquoted
 from proxy.errors import InvalidTarget
 
 _URL = re.compile(
@@ -131,6 +133,15 @@ def base_of(text: str) -> Base:
     if {".", ".."} & set(path.split("/")):
         raise InvalidTarget("The target's URL may have no '.' or '..' in its path.")
     return Base(scheme, _host_in(match["host"]), port, quote(path, safe=_PATH_SAFE))
+
+
+def refuse_own_tokens(*texts: str) -> None:
+    """Raise InvalidTarget if a token of ours stands in what would go to a provider."""
+    if any(own_tokens.contains_one(fully_unquoted(text)) for text in texts):
+        raise InvalidTarget(
+            "This is an Alchemyst key, not your provider's. It belongs into the header "
+            "Authorization alone; give the key that the provider knows."
+        )
 
 
 def _host_in(text: str) -> str:

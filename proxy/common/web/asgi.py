@@ -13,6 +13,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+PRIVATE = "private, no-store"
+"""Cache-Control of what is one user's own."""
+
 # Where a request's headers, once looked through, are kept in its scope.
 _HEADERS = "alchemyst.headers"
 
@@ -77,8 +80,9 @@ def _too_large(most: int) -> RequestTooLarge:
 async def send_json(
     send: Send, body: bytes, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Answer with JSON that is encoded already."""
+    """Answer with JSON that is encoded already, and that is its caller's own."""
     sized = (b"content-length", str(len(body)).encode())
-    sent = [(b"content-type", b"application/json"), sized, *headers]
+    private = (b"cache-control", PRIVATE.encode())
+    sent = [(b"content-type", b"application/json"), sized, private, *headers]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
