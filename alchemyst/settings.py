@@ -336,14 +336,17 @@ PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")
 SENTRY_DSN = env.secret("ALCHEMYST_SENTRY_DSN")
 TRACES_URL = env.text("ALCHEMYST_TRACES_URL")
 
-# Logs go to standard error, in one format, with every secret masked on the way out. uvicorn's
-# access log stays uvicorn's own, to be switched by its options (naming its parent here would reset
-# it): it sees masked paths (logs.py).
+# Logs go to standard error, in one format, with every secret masked on the way out, and bounded in
+# length and number (log_limits.py). uvicorn's access log stays uvicorn's own, to be switched by its
+# options (naming its parent here would reset it): it sees masked paths (logs.py).
 LOG_FORMATTERS = {"text": "masked", "json": "json"}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "alchemyst.logs.WithRequestId"}},
+    "filters": {
+        "request_id": {"()": "alchemyst.logs.WithRequestId"},
+        "limits": {"()": "alchemyst.operations.log_limits.LogLimits"},
+    },
     "formatters": {
         "masked": {
             "()": "alchemyst.logs.MaskingFormatter",
@@ -357,7 +360,7 @@ LOGGING = {
             "formatter": LOG_FORMATTERS[
                 env.choice("ALCHEMYST_LOG_FORMAT", "text", ("text", "json"))
             ],
-            "filters": ["request_id"],
+            "filters": ["request_id", "limits"],
         }
     },
     "root": {"handlers": ["console"], "level": env.text("ALCHEMYST_LOG_LEVEL", "WARNING").upper()},
