@@ -46,6 +46,15 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+# How long a request may take to arrive, in seconds: its head, its body, the pause before the next
+# piece of it; and how many connections a process holds open, in all (0: half of its descriptors)
+# and from one address (0: any number; not counted behind trusted proxies).
+REQUEST_HEAD_SECONDS = env.number("ALCHEMYST_REQUEST_HEAD_SECONDS", 15, least=0.1)
+REQUEST_BODY_SECONDS = env.number("ALCHEMYST_REQUEST_BODY_SECONDS", 300, least=0.1)
+REQUEST_BODY_IDLE_SECONDS = env.number("ALCHEMYST_REQUEST_BODY_IDLE_SECONDS", 30, least=0.1)
+MAX_CONNECTIONS = env.integer("ALCHEMYST_MAX_CONNECTIONS", 0)
+MAX_CONNECTIONS_OF_ADDRESS = env.integer("ALCHEMYST_MAX_CONNECTIONS_OF_ADDRESS", 1024)
+
 INSTALLED_APPS = [
     # Before staticfiles: daphne's runserver streams, Django's own collects a stream first. No other
     # command needs its 25 MB.
