@@ -24,4 +24,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=40s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen(r.Request('http://127.0.0.1:8000/healthz', headers={'Host': 'localhost'}), timeout=4)"]
 STOPSIGNAL SIGTERM
-CMD ["sh", "-c", "exec uvicorn alchemyst.asgi:application --host 0.0.0.0 --port 8000 --workers ${WEB_CONCURRENCY:-1} --no-access-log --no-proxy-headers --no-server-header --timeout-graceful-shutdown 25"]
+CMD ["sh", "-c", "exec uvicorn alchemyst.asgi:application --host 0.0.0.0 --port 8000 --workers ${WEB_CONCURRENCY:-1} --http alchemyst.web.connections:ClockedProtocol --no-access-log --no-proxy-headers --no-server-header --timeout-graceful-shutdown 25"]

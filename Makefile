@@ -28,6 +28,7 @@ format: $(VENV)/.installed-dev
 run: setup
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
 	@exec $(BIN)/uvicorn alchemyst.asgi:application --host $(HOST) --port $(PORT) \
+		--http alchemyst.web.connections:ClockedProtocol \
 		--no-access-log --no-proxy-headers --no-server-header --timeout-graceful-shutdown 25
 
 setup: $(VENV)/.installed

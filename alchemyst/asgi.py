@@ -2,8 +2,8 @@
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
-request id -> exceptions become answers -> Bearer and scope -> the limit of concurrent calls -> the
-caller's rate -> the proxy.
+request id -> exceptions become answers -> a clock for the body -> Bearer and scope -> the limit of
+concurrent calls -> the caller's rate -> the proxy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from alchemyst.celery import in_process_runner  # noqa: E402
 from alchemyst.errors import ErrorMiddleware, to_api_error  # noqa: E402
 from alchemyst.logs import RequestIdMiddleware  # noqa: E402
 from alchemyst.operations import checks, heartbeat, periodic_tasks  # noqa: E402
+from alchemyst.web.body_clock import BodyClock  # noqa: E402
 from alchemyst.web.body_limit import BodyLimitMiddleware  # noqa: E402
+from alchemyst.web.connections import raise_descriptor_limit  # noqa: E402
 from alchemyst.web.daphne_patches import patch_daphne  # noqa: E402
 from alchemyst.web.redaction import PROXY_PREFIX, names_proxy  # noqa: E402
 from chats import lifespan as chats_lifespan  # noqa: E402
@@ -43,6 +45,7 @@ from proxy.gateway.routes import proxy_application  # noqa: E402
 from proxy.limits.concurrency import ConcurrencyLimit  # noqa: E402
 
 checks.refuse_unsafe()
+raise_descriptor_limit()
 patch_daphne()
 
 # How many more objects than before make the collector search for cycles.
@@ -103,11 +106,13 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 # Concurrency first: a request that is refused there is not counted by the rate.
 within_limits = ConcurrencyLimit(RateLimited(proxy_application, limit="proxy"))
-on_proxy_path = ErrorMiddleware(Bearer(within_limits, scope="proxy"))
+on_proxy_path = ErrorMiddleware(BodyClock(Bearer(within_limits, scope="proxy")))
 # The chats apply staff's limits themselves, for each question, whichever way it came.
 chat_answers = RateLimited(chat_application, limit="chat", reserves_quota=False)
 chat_reads = RateLimited(chat_application, limit="api", reserves_quota=False)
-django_app = ErrorMiddleware(BodyLimitMiddleware(with_thread_pool(cast("App", django_application))))
+django_app = ErrorMiddleware(
+    BodyClock(BodyLimitMiddleware(with_thread_pool(cast("App", django_application))))
+)
 
 
 async def limited_chat(scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +120,8 @@ async def limited_chat(scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
 
 
-on_chat_path = ErrorMiddleware(BearerOrSession(limited_chat, scope="chat"))
+within_chat_limits = ConcurrencyLimit(limited_chat)
+on_chat_path = ErrorMiddleware(BodyClock(BearerOrSession(within_chat_limits, scope="chat")))
 
 
 @ErrorMiddleware

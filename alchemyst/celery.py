@@ -69,11 +69,15 @@ class InProcessRunner:
         return True
 
     def close(self, seconds: float) -> None:
-        """Forget what waits, and let what runs end within some seconds."""
+        """Forget what waits, and let what runs end, or step back, within some seconds."""
+        from proxy.common.runtime import threads
+
         for future in set(self._running):
             future.cancel()
         self._waiting.clear()
-        self.settle(seconds)
+        threads.ENDING.set()
+        if self.settle(seconds):
+            threads.ENDING.clear()
 
     def _run(self, key: str, work: Callable[[], object]) -> None:
         with self._lock:

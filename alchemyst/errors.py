@@ -39,6 +39,7 @@ _KINDS = {
     404: ("invalid_request_error", "not_found", "There is nothing here."),
     405: ("invalid_request_error", "method_not_allowed", "This method is not allowed here."),
     406: ("invalid_request_error", "not_acceptable", "Only JSON is served here."),
+    408: ("invalid_request_error", "request_timeout", "The request did not arrive in time."),
     409: ("conflict_error", "conflict", "This contradicts something that is there already."),
     413: ("invalid_request_error", "request_too_large", "The body is too large."),
     415: ("invalid_request_error", "unsupported_media_type", "Send JSON."),

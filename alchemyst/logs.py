@@ -48,7 +48,8 @@ class JSONFormatter(logging.Formatter):
             "message": masked(record.getMessage()),
         }
         if record.exc_info:
-            entry["exception"] = masked(self.formatException(record.exc_info))
+            text = record.exc_text or self.formatException(record.exc_info)
+            entry["exception"] = masked(text)
         return json.dumps(entry, ensure_ascii=False)
 
 

@@ -46,6 +46,15 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+# How long a request may take to arrive, in seconds: its head, its body, the pause before the next
+# piece of it; and how many connections a process holds open, in all (0: half of its descriptors)
+# and from one address (0: any number; not counted behind trusted proxies).
+REQUEST_HEAD_SECONDS = env.number("ALCHEMYST_REQUEST_HEAD_SECONDS", 15, least=0.1)
+REQUEST_BODY_SECONDS = env.number("ALCHEMYST_REQUEST_BODY_SECONDS", 300, least=0.1)
+REQUEST_BODY_IDLE_SECONDS = env.number("ALCHEMYST_REQUEST_BODY_IDLE_SECONDS", 30, least=0.1)
+MAX_CONNECTIONS = env.integer("ALCHEMYST_MAX_CONNECTIONS", 0)
+MAX_CONNECTIONS_OF_ADDRESS = env.integer("ALCHEMYST_MAX_CONNECTIONS_OF_ADDRESS", 1024)
+
 INSTALLED_APPS = [
     # Before staticfiles: daphne's runserver streams, Django's own collects a stream first. No other
     # command needs its 25 MB.
@@ -339,14 +348,17 @@ PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")
 SENTRY_DSN = env.secret("ALCHEMYST_SENTRY_DSN")
 TRACES_URL = env.text("ALCHEMYST_TRACES_URL")
 
-# Logs go to standard error, in one format, with every secret masked on the way out. uvicorn's
-# access log stays uvicorn's own, to be switched by its options (naming its parent here would reset
-# it): it sees masked paths (logs.py).
+# Logs go to standard error, in one format, with every secret masked on the way out, and bounded in
+# length and number (log_limits.py). uvicorn's access log stays uvicorn's own, to be switched by its
+# options (naming its parent here would reset it): it sees masked paths (logs.py).
 LOG_FORMATTERS = {"text": "masked", "json": "json"}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "alchemyst.logs.WithRequestId"}},
+    "filters": {
+        "request_id": {"()": "alchemyst.logs.WithRequestId"},
+        "limits": {"()": "alchemyst.operations.log_limits.LogLimits"},
+    },
     "formatters": {
         "masked": {
             "()": "alchemyst.logs.MaskingFormatter",
@@ -360,7 +372,7 @@ LOGGING = {
             "formatter": LOG_FORMATTERS[
                 env.choice("ALCHEMYST_LOG_FORMAT", "text", ("text", "json"))
             ],
-            "filters": ["request_id"],
+            "filters": ["request_id", "limits"],
         }
     },
     "root": {"handlers": ["console"], "level": env.text("ALCHEMYST_LOG_LEVEL", "WARNING").upper()},

@@ -99,6 +99,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 "alchemyst.asgi:application",
+                http="alchemyst.web.connections:ClockedProtocol",
                 log_level="warning",
                 access_log=False,
                 log_config=None,

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from chats.models import ImportJob
+from proxy.common.web.drf import KnownFields
 
 
 class SkippedSerializer(serializers.Serializer[Any]):
@@ -26,6 +27,7 @@ class ImportSerializer(serializers.ModelSerializer[ImportJob]):
         fields = [
             "id",
             "state",
+            "stop",
             "format",
             "size",
             "total",
@@ -39,3 +41,10 @@ class ImportSerializer(serializers.ModelSerializer[ImportJob]):
             "finishedAt",
         ]
         read_only_fields = fields
+
+
+class StopImportSerializer(KnownFields):
+    keep = serializers.BooleanField(
+        default=True,
+        help_text="Whether the chats that were imported stay. One that went on since stays anyway.",
+    )

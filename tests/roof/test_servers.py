@@ -29,9 +29,10 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 ASGI = "alchemyst.asgi:application"
+CLOCKED = ["--http", "alchemyst.web.connections:ClockedProtocol"]
 COMMANDS = {
     "uvicorn": ["-m", "uvicorn", ASGI, "--port", "{port}"],
-    "uvicorn, quiet": ["-m", "uvicorn", ASGI, "--port", "{port}", "--no-access-log"],
+    "uvicorn, quiet": ["-m", "uvicorn", ASGI, "--port", "{port}", "--no-access-log", *CLOCKED],
     "runserver": ["manage.py", "runserver", "--noreload", "{port}"],
     "daphne": ["-m", "daphne", "-p", "{port}", ASGI],
 }

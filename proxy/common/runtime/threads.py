@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
@@ -72,6 +73,9 @@ def _threads(name: str, count: int) -> ThreadPoolExecutor:
 
 
 SHARED = shared(_connections())
+
+# Set while the process is about to end: a long task leaves the rest to another process.
+ENDING = Event()
 
 # One executor for each: all of a request, and its transactions with it, stay on one thread.
 REQUESTS = [_threads(f"requests-{number}", 1) for number in range(SHARED.requests)]
