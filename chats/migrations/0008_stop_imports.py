@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='importjob',
             name='stop',
-            field=models.CharField(blank=True, choices=[('keep', 'Keep'), ('delete', 'Delete')], help_text='How its owner wants it to end.', max_length=10),
+            field=models.CharField(blank=True, choices=[('keep', 'Keep'), ('delete', 'Delete')], db_default='', default='', help_text='How its owner wants it to end.', max_length=10),
         ),
         migrations.AlterField(
             model_name='importjob',

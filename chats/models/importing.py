@@ -94,7 +94,12 @@ class ImportJob(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="imports")
     state = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
     stop = models.CharField(
-        max_length=10, choices=Stop.choices, blank=True, help_text="How its owner wants it to end."
+        max_length=10,
+        choices=Stop.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="How its owner wants it to end.",
     )
     lease_until = models.DateTimeField(help_text="Renewed by who works on it.")
     format = models.CharField(max_length=40, blank=True, help_text="Whose file it was.")
