@@ -22,7 +22,7 @@ from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import User
 from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
-from proxy.accounting import usage_writer
+from proxy.accounting import decision_writer, usage_writer
 from proxy.filtering import kill_switch
 from proxy.models import DecisionRecord, FilterSwitch
 from tests import faults, gemini, nginx
@@ -172,6 +172,12 @@ def server(
     yield the_front.url if the_front else the_server.url
     the_server.rest()
     the_server.write_usage()
+
+
+@pytest.fixture(autouse=True)
+def nothing_expires_by_the_way() -> None:
+    """No old row of a test goes because the writers have not looked for such rows for a while."""
+    usage_writer._expired_at = decision_writer._expired_at = time.monotonic()
 
 
 @pytest.fixture
