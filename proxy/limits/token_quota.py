@@ -32,14 +32,14 @@ class QuotaReservation(Protocol):
 
 
 class _Generation(msgspec.Struct):
-    most: int | None = msgspec.field(default=None, name="maxOutputTokens")
+    most: int | float | None = msgspec.field(default=None, name="maxOutputTokens")
 
 
 class _Length(msgspec.Struct):
     """The fields by which callers bound an answer, in either dialect."""
 
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
     generation: _Generation | None = msgspec.field(default=None, name="generationConfig")
 
 
@@ -52,7 +52,7 @@ def tokens_needed(result: FilterResult) -> int:
 
 
 def max_output(result: FilterResult) -> int | None:
-    """Return how many tokens the answer has at most; None where the request does not say."""
+    """Return how many tokens the answer has at most; None where the request sets no limit."""
     try:
         fields = _length.decode(result.body)
     except msgspec.ValidationError:
@@ -60,7 +60,8 @@ def max_output(result: FilterResult) -> int | None:
     bounded = fields.max_completion_tokens or fields.max_tokens
     if bounded is None and fields.generation:
         bounded = fields.generation.most
-    return None if bounded is None else max(bounded, 0)
+    # Local servers take -1 for no limit.
+    return None if bounded is None or bounded < 0 else int(bounded)
 
 
 def tokens_used(result: FilterResult | None, answer: AnswerEnd, reported: Counts) -> int:

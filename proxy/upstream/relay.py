@@ -193,13 +193,14 @@ def relayed_headers(answer: Answer, bounds: Bounds) -> RawHeaders:
         raise UpstreamUnreachable("The provider redirects elsewhere; name its final URL.")
     if not 200 <= status < 600:
         raise UpstreamUnreachable("The provider answered with a status that does not exist.")
+    passing = answer.headers
+    if status not in WITHOUT_BODY and int(answer.get(b"content-length") or 0) > bounds.most_bytes:
+        raise UpstreamUnreachable(TOO_LARGE)
     if status in WITHOUT_BODY or kind_of(answer) == EVENT_STREAM:
         # Without a body, a length describes the body of another response; a stream that breaks is
         # given another end.
-        answer.headers = [each for each in answer.headers if each[0] != b"content-length"]
-    elif int(answer.get(b"content-length") or 0) > bounds.most_bytes:
-        raise UpstreamUnreachable(TOO_LARGE)
-    return headers.response_headers(answer.headers)
+        passing = [each for each in passing if each[0] != b"content-length"]
+    return headers.response_headers(passing)
 
 
 def kind_of(answer: Answer) -> bytes:

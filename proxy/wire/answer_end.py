@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
-from itertools import chain
+from itertools import chain, islice
 
 import msgspec
 
@@ -70,7 +70,7 @@ class AnswerEnd:
         tail = self.tail()
         kept = [*self._usages[:-1], *(_continued(last, tail) for last in self._usages[-1:])]
         # No JSON goes on over a line's end, so one text is not read into the next.
-        return [part for text in (*kept, tail) for part in (text, b"\n")]
+        return [part for text in (*map(self._first_usage, kept), tail) for part in (text, b"\n")]
 
     def ending(self, kind: bytes, rest: bytes) -> Ending | None:
         """Return how an answer of type `kind` ended; None where its dialect can't tell.
@@ -101,6 +101,12 @@ class AnswerEnd:
         for start, _ in deque(self._dialect.USAGE.spans(text, end), maxlen=1):
             self._usages[1:] = [text[start : start + LONGEST_USAGE]]
 
+    def _first_usage(self, text: bytes) -> bytes:
+        """Return what was kept for its first mark without what a later one begins."""
+        for start, _ in islice(self._dialect.USAGE.spans(text, len(text)), 1, 2):
+            return text[:start]
+        return text
+
     def _finished_in(self, text: bytes, end: int) -> set[int]:
         """Return the choices that are finished by events whose mark begins before `end`."""
         finished: set[int] = set()
@@ -109,8 +115,9 @@ class AnswerEnd:
             last = text.find(b"\n", mark[1])
             line = text[first:] if last < 0 else text[first:last]
             step = self._step(line.removeprefix(b"data:"))
-            # Of an event too large to be held no more is known than that it finishes something.
-            finished.update((0,) if step is None else step.finished)
+            # Of an event too large to be held, or of another shape, no more is known than that it
+            # finishes something.
+            finished.update((0,) if step in (None, NO_STEP) else step.finished)
         return finished
 
     def _stream_ending(self, rest: bytes) -> Ending:

@@ -118,7 +118,8 @@ def route(path: str, scope: Scope) -> Route | None:
     query = _query(scope)
     endpoint = f"/{match[1]}/{model}{f':{task[1]}' if task else ''}{f'?{query}' if query else ''}"
     name = unquote(model).removeprefix("models").removeprefix("/")
-    target = path[: match.start()]
+    # Some clients append the version to a base URL that has it.
+    target = path[: match.start()].removesuffix(f"/{match[1]}")
     if task:
         return Route(target, endpoint, task[1], "POST", task[1] in FILTERED, name)
     return Route(target, endpoint, "models", "GET", model=name)

@@ -35,8 +35,6 @@ SUPPORTED = (
 # endpoint: (method, whether its body holds a conversation)
 ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
 
-_Penalty = Annotated[float, Meta(ge=-2, le=2)]
-
 # Names of these counts at OpenAI, DeepSeek and gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
@@ -50,16 +48,20 @@ _LAST: Final = Step(is_last=True)
 
 
 class _Completion(msgspec.Struct):
-    """What is checked of a request; every other field passes untouched."""
+    """What is checked of a request; every other field passes untouched.
+
+    Values are for the provider to judge: others than OpenAI take -1 for no limit, and bounds of
+    their own.
+    """
 
     model: Annotated[str, Meta(min_length=1)]
     messages: Annotated[list[Raw], Meta(min_length=1)]
     stream: bool | None = None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    frequency_penalty: _Penalty | None = None
-    presence_penalty: _Penalty | None = None
+    max_tokens: int | float | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     response_format: Raw = Raw()
     tools: Raw = Raw()
     functions: Raw = Raw()

@@ -13,6 +13,17 @@ from proxy.errors import InvalidMessages
 
 Decoded = TypeVar("Decoded")
 
+_WRONG_TYPE = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+# Types as OpenAI calls them.
+_TYPES = {
+    "str": "a string",
+    "bool": "a boolean",
+    "int": "an integer",
+    "float": "a decimal",
+    "array": "an array",
+    "object": "an object",
+}
+
 
 def decoded(decode: Callable[[bytes], Decoded], body: bytes, *, messages: str) -> Decoded:
     """Return what `decode` makes of a body; raises our errors for what it raises.
@@ -45,7 +56,7 @@ def _explained(error: str, messages: str) -> InvalidRequest:
     if missing:
         message = f"'{param}' is required."
     elif param:
-        message = f"'{param}' is not valid: {what[:1].lower()}{what[1:]}."
+        message = _invalid(param, what)
     else:
         message = "The body must be a JSON object."
     if param == messages:
@@ -53,3 +64,15 @@ def _explained(error: str, messages: str) -> InvalidRequest:
             message = f"'{messages}' must be a non-empty array of messages."
         return InvalidMessages(message, param=param)
     return InvalidRequest(message, param=param or None)
+
+
+def _invalid(param: str, what: str) -> str:
+    """Return the words for a field that is wrong, as OpenAI has them."""
+    match = _WRONG_TYPE.fullmatch(what)
+    if not match:
+        is_empty = what.endswith("of length >= 1")
+        return f"'{param}' must not be empty." if is_empty else f"Invalid value for '{param}'."
+    types = [name for name in match[1].split(" | ") if name != "null"]
+    expected = " or ".join(_TYPES.get(name, name) for name in types)
+    actual = _TYPES.get(match[2], match[2])
+    return f"Invalid type for '{param}': expected {expected}, but got {actual} instead."

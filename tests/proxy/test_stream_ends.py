@@ -119,6 +119,8 @@ class TestAWholeStream:
             [event(padding="x" * 2 * LONGEST_EVENT, choices=[{"finish_reason": "stop"}])],
             [ONE, event(choices=[{"finish_reason": "stop"}], citations=["x" * 20_000])],
             [ONE, STOP, event(error=None, choices=[])],
+            [event(choices=[{"index": "0", "finish_reason": "stop"}])],
+            [ONE, event(choices=[{"finish_reason": "stop", "native_finish_reason": 1}])],
             [ONE, b'data: {"choices":[{"delta":{},"finish_rea', b'son":"stop"}]}\n\n'],
             [ONE.replace(b"\n", b"\r"), STOP.replace(b"\n", b"\r")],
         ],
@@ -209,6 +211,17 @@ class TestAStreamWhoseBodyEndsEarly:
         content = ask().content
 
         assert error_of(content.removeprefix(ONE + TWO))["message"] == BROKE_OFF
+        assert rows()[0].outcome == Outcome.BROKEN
+
+    def test_is_broken_if_less_came_than_it_told(self, sends: Sends, http, through, rows):
+        """Also where only HTTP tells, as of an endpoint whose streams are not known."""
+        sends(ONE, is_reset=True, **{"content-length": str(len(ONE + TWO))})
+        shown = {"x-goog-api-key": gemini.KEY}
+        url = f"{through('given').rpartition('/v1/')[0]}/v1beta/models/m:predict"
+
+        answer = http.post(url, json={}, headers=shown)
+
+        assert error_of(answer.content.removeprefix(ONE))["status"] == "UNAVAILABLE"
         assert rows()[0].outcome == Outcome.BROKEN
 
     @pytest.mark.parametrize("pieces", [[ONE], [ONE, TWO[:-20]], [ONE + TWO[:9]], []], ids=repr)
