@@ -16,32 +16,36 @@ from typing import cast
 from asgiref.sync import ThreadSensitiveContext
 from django.core.asgi import get_asgi_application
 
+from alchemyst.operations.mishaps import exit_in_words
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
-django_application = get_asgi_application()
+with exit_in_words():
+    django_application = get_asgi_application()
 
-from channels.routing import ProtocolTypeRouter  # noqa: E402
+from channels.routing import ProtocolTypeRouter
 
-from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited  # noqa: E402
-from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware  # noqa: E402
-from alchemyst.accounts.limits import quota, rate  # noqa: E402
-from alchemyst.celery import in_process_runner  # noqa: E402
-from alchemyst.errors import ErrorMiddleware, to_api_error  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, RequestIdMiddleware  # noqa: E402
-from alchemyst.operations import checks, heartbeat, periodic_tasks  # noqa: E402
-from alchemyst.web.body_clock import BodyClock  # noqa: E402
-from alchemyst.web.body_limit import BodyLimitMiddleware  # noqa: E402
-from alchemyst.web.connections import raise_descriptor_limit  # noqa: E402
-from alchemyst.web.daphne_patches import patch_daphne  # noqa: E402
-from chats import lifespan as chats_lifespan  # noqa: E402
-from chats.streaming.routes import asks_a_model, chat_application, claims  # noqa: E402
-from chats.streaming.sockets import websockets  # noqa: E402
-from proxy import lifespan as proxy_lifespan  # noqa: E402
-from proxy.common.runtime import threads  # noqa: E402
-from proxy.common.web.asgi import App, Receive, Scope, Send  # noqa: E402
-from proxy.gateway.routes import proxy_application  # noqa: E402
-from proxy.limits.concurrency import ConcurrencyLimit  # noqa: E402
+from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited
+from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware
+from alchemyst.accounts.limits import quota, rate
+from alchemyst.celery import in_process_runner
+from alchemyst.errors import ErrorMiddleware, to_api_error
+from alchemyst.logs import PROXY_PREFIX, RequestIdMiddleware
+from alchemyst.operations import checks, heartbeat, periodic_tasks
+from alchemyst.web.body_clock import BodyClock
+from alchemyst.web.body_limit import BodyLimitMiddleware
+from alchemyst.web.connections import raise_descriptor_limit
+from alchemyst.web.daphne_patches import patch_daphne
+from chats import lifespan as chats_lifespan
+from chats.streaming.routes import asks_a_model, chat_application, claims
+from chats.streaming.sockets import websockets
+from proxy import lifespan as proxy_lifespan
+from proxy.common.runtime import threads
+from proxy.common.web.asgi import App, Receive, Scope, Send
+from proxy.gateway.routes import proxy_application
+from proxy.limits.concurrency import ConcurrencyLimit
 
-checks.refuse_unsafe()
+with exit_in_words():
+    checks.refuse_unsafe()
 raise_descriptor_limit()
 patch_daphne()
 

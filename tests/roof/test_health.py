@@ -42,7 +42,12 @@ def test_it_is_degraded_without_redis(client: Client, settings):
     answer = client.get("/readyz")
 
     assert answer.status_code == 200
-    assert answer.json() == {"status": "degraded", "database": "ok", "redis": "unreachable"}
+    assert answer.json() == {
+        "status": "degraded",
+        "database": "ok",
+        "storage": "ok",
+        "redis": "unreachable",
+    }
 
 
 @pytest.mark.django_db
