@@ -23,7 +23,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -33,6 +33,8 @@ from proxy.common.runtime.per_loop import PerLoop
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
+Question: TypeAlias = Callable[Params, Coroutine[Any, Any, Result]]
+"""What an event loop asks of a thread, and awaits."""
 
 WRITER_THREADS: Final = 1
 HEARTBEAT_THREADS: Final = 1
@@ -105,7 +107,7 @@ _waiting_writes = PerLoop(lambda: Waiting((SHARED.database - 1) * MOST_WAITING))
 
 def on_database_thread(
     call: Callable[Params, Result], *, at_most: int | None = None, writes: bool = False
-) -> Callable[Params, Coroutine[Any, Any, Result]]:
+) -> Question[Params, Result]:
     """Return `call`, a short question to the database, for use on an event loop.
 
     It takes `at_most` of these threads at once, where given, so that a flood of such questions, or
@@ -147,8 +149,8 @@ class Waiting:
 
 
 def _in_turn(
-    ask: Callable[Params, Coroutine[Any, Any, Result]], turns: PerLoop[asyncio.Semaphore]
-) -> Callable[Params, Coroutine[Any, Any, Result]]:
+    ask: Question[Params, Result], turns: PerLoop[asyncio.Semaphore]
+) -> Question[Params, Result]:
     async def ask_in_turn(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         async with turns.get():
             return await ask(*args, **kwargs)
@@ -158,22 +160,20 @@ def _in_turn(
 
 def on_writer_thread(
     call: Callable[Params, Result],
-) -> Callable[Params, Coroutine[Any, Any, Result]]:
+) -> Question[Params, Result]:
     """Do the same on the one thread that no reader may keep waiting."""
     return _on(WRITER, call)
 
 
 def on_heartbeat_thread(
     call: Callable[Params, Result],
-) -> Callable[Params, Coroutine[Any, Any, Result]]:
+) -> Question[Params, Result]:
     """Do the same on the one thread of what must happen each second, whoever else is slow."""
     return _on(HEARTBEAT, call)
 
 
-def _on(
-    executor: ThreadPoolExecutor, call: Callable[Params, Result]
-) -> Callable[Params, Coroutine[Any, Any, Result]]:
-    run: Callable[Params, Coroutine[Any, Any, Result]] = database_sync_to_async(
+def _on(executor: ThreadPoolExecutor, call: Callable[Params, Result]) -> Question[Params, Result]:
+    run: Question[Params, Result] = database_sync_to_async(
         call, thread_sensitive=False, executor=executor
     )
     return run
