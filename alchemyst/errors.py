@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views import defaults
@@ -24,9 +23,11 @@ from rest_framework.views import set_rollback
 
 from proxy import wire
 from proxy.common.errors import ApiError
+from proxy.common.outages import STORAGE, cause_of, outages
 from proxy.common.web.asgi import App, Receive, Scope, Send, send_json
 
 QUOTA = "insufficient_quota"
+TO_OPERATOR = "The server can store nothing at the moment. Tell its operator, and try again later."
 
 logger = logging.getLogger("alchemyst.errors")
 
@@ -54,9 +55,10 @@ def to_api_error(error: BaseException) -> ApiError:
         return error
     if isinstance(error, RequestDataTooBig):
         return api_error(413)
-    if isinstance(error, OperationalError):
-        logger.error("The database does not answer: %s", type(error).__name__)
-        return api_error(503, headers=(("retry-after", "2"),))
+    if cause := cause_of(error):
+        outages.report(error)
+        message = TO_OPERATOR if cause.part == STORAGE else ""
+        return api_error(503, message, headers=(("retry-after", "2"),))
     if isinstance(error, Http404):
         return api_error(404)
     if isinstance(error, PermissionDenied):
@@ -118,12 +120,11 @@ def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     known = (
         drf.APIException,
         Http404,
-        OperationalError,
         PermissionDenied,
         ApiError,
         SuspiciousOperation,
     )
-    if not isinstance(error, known):
+    if not isinstance(error, known) and not cause_of(error):
         return None
     set_rollback()
     result = to_api_error(error)

@@ -18,8 +18,7 @@ from proxy.relevance import modes
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # Where a one-machine installation keeps what it writes: the database, its secrets.
-DATA_DIR = Path(env.text("ALCHEMYST_DATA_DIR", str(BASE_DIR / "var"))).resolve()
-DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+DATA_DIR = env.folder("ALCHEMYST_DATA_DIR", str(BASE_DIR / "var"))
 
 # Secrets: from the environment, or made at the first start and kept beside the database.
 _kept = env.KeptSecrets(DATA_DIR / "secrets.json")
@@ -148,7 +147,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis carries what processes share: rate limits, the cache, channel layers. Without it, each
 # process keeps its own.
-REDIS_URL = env.secret("REDIS_URL")
+REDIS_URL = env.redis_url("REDIS_URL")
 REDIS_TIMEOUT = 0.5
 if REDIS_URL:
     CACHES = {

@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from threading import Lock
 
 from alchemyst.logs import masked
+from proxy.common.outages import outages
 
 # Of records alike, in a window of time: so many are written, then each that doubles their number.
 MOST_ALIKE = 10
@@ -45,6 +46,8 @@ class LogLimits(logging.Filter):
         self._lock = Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if _tells_of_mishap(record):
+            return False
         correct_level(record)
         if record.levelno < logging.getLogger(record.name).getEffectiveLevel():
             return False
@@ -102,6 +105,12 @@ def bound(record: logging.LogRecord, *, note: str = "") -> None:
     record.msg, record.args = _cut(message, MOST_MESSAGE) + note, ()
     if record.exc_info:
         record.exc_text = _traceback_of(record)
+
+
+def _tells_of_mishap(record: logging.LogRecord) -> bool:
+    """Whether it is the traceback of a mishap, which is told in words, once: of a library, for
+    each try to connect again, or of Django, for each request."""
+    return bool(record.exc_info and record.exc_info[1] and outages.report(record.exc_info[1]))
 
 
 def _lower(record: logging.LogRecord, level: int) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from django.conf import settings
 
 from alchemyst.errors import api_error
-from proxy.common.web.asgi import App, Message, Receive, Scope, Send
+from proxy.common.web.asgi import App, Message, Receive, Scope, Send, call_refusing
 
 TOO_SLOW = "The body did not arrive in time. Send it again, faster."
 
@@ -23,8 +23,9 @@ class BodyClock:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _has_body(scope):
-            receive = _timed(receive)
-        await self.app(scope, receive, send)
+            await call_refusing(self.app, scope, _timed(receive), send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def _has_body(scope: Scope) -> bool:

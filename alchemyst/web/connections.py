@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -18,9 +17,6 @@ from itertools import chain
 
 from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-# Named on uvicorn's command line, so this may be the first module of ours that is imported.
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
 
 # As many descriptors are taken where the system allows it; a connection in may need one out.
 USEFUL_DESCRIPTORS = 65_536

@@ -24,6 +24,7 @@ from chats.eventlog import notify
 from chats.eventlog.event import LogEvent
 from chats.models import Event, Generation
 from proxy.common.bulk_insert import bulk_insert, columns_of
+from proxy.common.outages import outages
 from proxy.common.runtime.per_loop import PerLoop
 from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread, on_writer_thread
@@ -182,7 +183,8 @@ async def _insert_with_retry(batch: Batch) -> set[UUID]:
 
 
 def _warn(error: Exception) -> None:
-    logger.warning("Events could not be written: %s", type(error).__name__)
+    if not outages.report(error):
+        logger.warning("Events could not be written: %s", type(error).__name__)
 
 
 @on_writer_thread

@@ -29,6 +29,8 @@ MOST_BYTES = 16 * 1024 * 1024
 MOST_MESSAGES = 20_000
 MOST_CONVERSATIONS = 200_000
 MOST_ATTEMPTS = 3
+# In one transaction, for which others wait on SQLite.
+DELETED_AT_ONCE = 25
 BEFORE = "It was imported before."
 
 logger = logging.getLogger("chats.imports")
@@ -73,9 +75,10 @@ def end_early(stopped: ImportJob) -> None:
         # Its owner's account is gone.
         return
     if job.stop == ImportJob.Stop.DELETE:
-        while chats := list(job.chats.filter(generations=None)[:AT_ONCE]):
-            for chat in chats:
-                purge(chat)
+        while chats := list(job.chats.filter(generations=None)[:DELETED_AT_ONCE]):
+            with transaction.atomic():
+                for chat in chats:
+                    purge(chat)
             job.renew_lease()
         job.imported = job.chats.count()
         job.messages = Message.objects.filter(chat__import_job=job).count()

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 from uuid_utils.compat import uuid7
 
 from proxy.common.access import User, id_of
@@ -63,12 +64,12 @@ class ImportJob(models.Model):
     """One file of chats on its way into the history of its owner."""
 
     class State(models.TextChoices):
-        QUEUED = "queued"
-        RUNNING = "running"
-        COMPLETE = "complete"
-        FAILED = "failed"
+        QUEUED = "queued", gettext_lazy("queued")
+        RUNNING = "running", gettext_lazy("running")
+        COMPLETE = "complete", gettext_lazy("complete")
+        FAILED = "failed", gettext_lazy("failed")
         """The file could not be read at all; `error` says why."""
-        STOPPED = "stopped"
+        STOPPED = "stopped", gettext_lazy("stopped")
         """Its owner stopped it."""
 
     class Stop(models.TextChoices):

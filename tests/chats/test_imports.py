@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 from django.conf import LazySettings
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -565,6 +566,34 @@ class TestStopping:
 
         assert not ImportJob.objects.exists()
         assert not Chat.objects.exists()
+
+
+class TestThePage:
+    @pytest.fixture
+    def job(self, alice: User) -> ImportJob:
+        return ImportJob.begin(alice.pk, [json.dumps(many(3)).encode()])
+
+    def test_shows_how_far_an_import_is(self, alices: Client, job: ImportJob):
+        run.run(job.pk)
+
+        page = alices.get("/imports").content.decode()
+
+        assert "3 of 3 chats imported, 0 left out" in page
+        assert "/stop" not in page
+
+    @pytest.mark.parametrize(("form", "stop"), [({}, "keep"), ({"delete": "1"}, "delete")])
+    def test_stops_one(self, alices: Client, job: ImportJob, form: dict[str, str], stop: str):
+        assert f"/imports/{job.pk}/stop" in alices.get("/imports").content.decode()
+
+        answer = alices.post(f"/imports/{job.pk}/stop", form, follow=True)
+
+        job.refresh_from_db()
+        assert job.stop == stop
+        assert "The import is being stopped." in answer.content.decode()
+
+    def test_is_anybody_elses_not(self, bobs: Client, job: ImportJob):
+        assert bobs.post(f"/imports/{job.pk}/stop").status_code == 404
+        assert str(job.pk) not in bobs.get("/imports").content.decode()
 
 
 class TestTheWork:

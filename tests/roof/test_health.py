@@ -59,6 +59,7 @@ def test_it_is_degraded_without_redis(client: Client, settings):
     assert answer.json() == {
         "status": "degraded",
         "database": "ok",
+        "storage": "ok",
         "redis": "unreachable",
         "model": "untried",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -21,19 +21,18 @@ OURS = "alchemyst.here"
 
 
 @pytest.fixture
-def log() -> Iterator[Callable[[], list[str]]]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """What reaches a handler as the settings make it: a line each, its level first."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(MaskingFormatter("%(levelname)s %(name)s %(message)s"))
     for each in (WithRequestId(), LogLimits()):
         handler.addFilter(each)
-    loggers = [logging.getLogger(name) for name in ("django", "uvicorn.error", OURS)]
-    for logger in loggers:
-        logger.addHandler(handler)
-    yield lambda: written.getvalue().splitlines()
-    for logger in loggers:
-        logger.removeHandler(handler)
+    for name in ("django", "uvicorn.error", OURS):
+        # In place of the console's, whose filter would change the same records.
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [handler])
+        monkeypatch.setattr(logging.getLogger(name), "propagate", False)
+    return lambda: written.getvalue().splitlines()
 
 
 @pytest.fixture

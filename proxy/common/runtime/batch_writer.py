@@ -31,7 +31,7 @@ def _call(write: Callable[[list[Any]], None], batch: list[Any]) -> None:
 
 
 # One thread for all kinds of rows, however slow the database is.
-_on_thread = on_database_thread(_call, at_most=1)
+_on_thread = on_database_thread(_call, at_most=1, writes=True)
 
 
 def _one(row: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from proxy.common.errors import InvalidRequest, RequestTooLarge
+from proxy.common.errors import ApiError, InvalidRequest, RequestTooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -68,6 +68,27 @@ async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
         pieces.append(piece)
         if not event.get("more_body"):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def call_refusing(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Call `app` with a `receive` that may refuse the request, and raise its ApiError afterwards.
+
+    The application sees a client that leaves, upon which it lets go of what it holds.
+    """
+    refusal: ApiError | None = None
+
+    async def receive_or_leave() -> Message:
+        nonlocal refusal
+        if refusal is None:
+            try:
+                return await receive()
+            except ApiError as error:
+                refusal = error
+        return {"type": "http.disconnect"}
+
+    await app(scope, receive_or_leave, send)
+    if refusal is not None and not scope["has_begun"]:
+        raise refusal
 
 
 def _too_large(most: int) -> RequestTooLarge:

@@ -24,9 +24,9 @@ class DatabaseCounters:
 
     def __init__(self) -> None:
         # A call that waits for another's lock occupies a thread: some are left for other calls.
-        self._acquire = on_database_thread(self.acquire, at_most=2)
-        self._release = on_database_thread(self.release, at_most=2)
-        self._renew = on_database_thread(self.renew, at_most=1)
+        self._acquire = on_database_thread(self.acquire, at_most=2, writes=True)
+        self._release = on_database_thread(self.release, at_most=2, writes=True)
+        self._renew = on_database_thread(self.renew, at_most=1, writes=True)
 
     def acquire(self, holder: str, acquires: list[Acquire]) -> Refusal | None:
         now = time.time()
