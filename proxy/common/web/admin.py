@@ -10,8 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
@@ -111,6 +110,7 @@ class ReadWithReason:
     read_permission = ""
     read_template = ""
     admin_site: Any
+    get_object: Any
     model: type[Model]
 
     def texts_of(self, row: Any) -> dict[str, Any]:
@@ -133,7 +133,9 @@ class ReadWithReason:
         """Ask for the reason, then show the texts once."""
         if not self.may_read(request):
             raise PermissionDenied
-        row = get_object_or_404(self.model, pk=object_id)
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
         form = ReasonForm(request.POST or None)
         context = {
             **self.admin_site.each_context(request),
