@@ -3,6 +3,7 @@ texts that are read with a reason."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -110,7 +111,7 @@ class ReadWithReason:
     read_permission = ""
     read_template = ""
     admin_site: Any
-    get_object: Any
+    get_object: Callable[[HttpRequest, str], Model | None]
     model: type[Model]
 
     def texts_of(self, row: Any) -> dict[str, Any]:
