@@ -3,7 +3,6 @@ texts that are read with a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +11,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
@@ -111,7 +111,6 @@ class ReadWithReason:
     read_permission = ""
     read_template = ""
     admin_site: Any
-    get_object: Callable[[HttpRequest, str], Model | None]
     model: type[Model]
 
     def texts_of(self, row: Any) -> dict[str, Any]:
@@ -134,9 +133,11 @@ class ReadWithReason:
         """Ask for the reason, then show the texts once."""
         if not self.may_read(request):
             raise PermissionDenied
-        row = self.get_object(request, object_id)
-        if row is None:
-            raise Http404
+        try:
+            row = get_object_or_404(self.model, pk=object_id)
+        except (ValueError, ValidationError):
+            # What stands in the path is no id of these rows.
+            raise Http404 from None
         form = ReasonForm(request.POST or None)
         context = {
             **self.admin_site.each_context(request),
