@@ -249,6 +249,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["alchemyst.web.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "alchemyst.web.openapi.Schema",
+    # OPTIONS is a method like any other: what an endpoint takes, the schema tells.
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "alchemyst.errors.api_answer",
     # `format` is a parameter like any other: there is only JSON to choose.
     "URL_FORMAT_OVERRIDE": None,

@@ -7,15 +7,15 @@ from typing import Any
 from rest_framework import serializers
 
 from chats.models import ImportJob
-from proxy.common.web.drf import KnownFields
+from proxy.common.web.drf import KnownFields, ModelSerializer, TextField
 
 
 class SkippedSerializer(serializers.Serializer[Any]):
-    title = serializers.CharField()
-    reason = serializers.CharField()
+    title = TextField()
+    reason = TextField()
 
 
-class ImportSerializer(serializers.ModelSerializer[ImportJob]):
+class ImportSerializer(ModelSerializer[ImportJob]):
     """How far an import is, and what was left out."""
 
     skips = SkippedSerializer(many=True, help_text="The first ones of what was left out, and why.")

@@ -21,7 +21,7 @@ from proxy.wire.dialect import Counts, Mark, Request, Route, Step
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
 from proxy.wire.model_lists import narrowed
 from proxy.wire.usage_parser import counted, objects_after
-from proxy.wire.validation import check_number, decoded
+from proxy.wire.validation import check_names, check_number, decoded
 
 NAME = "gemini"
 OWN_HOST = "generativelanguage.googleapis.com"
@@ -171,6 +171,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
     fields = decoded(_decoder.decode, body, messages="contents")
+    check_names(body)
     check_number(fields.contents, most_messages, field="contents")
     raw = [bytes(content) for content in fields.contents]
     messages = tied([content_of(each, place) for place, each in enumerate(raw)])

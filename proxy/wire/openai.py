@@ -22,7 +22,7 @@ from proxy.wire import openai_messages
 from proxy.wire.dialect import Counts, Mark, Request, Route, Step
 from proxy.wire.model_lists import narrowed
 from proxy.wire.usage_parser import counted, objects_after
-from proxy.wire.validation import check_number, decoded
+from proxy.wire.validation import check_names, check_number, decoded
 
 COMPLETIONS: Final = "chat/completions"
 NAME = "openai"
@@ -101,6 +101,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
     fields = decoded(_decoder.decode, body, messages="messages")
+    check_names(body)
     check_number(fields.messages, most_messages, field="messages")
     raw = [bytes(message) for message in fields.messages]
     messages = [openai_messages.read(each, place) for place, each in enumerate(raw)]
