@@ -6,15 +6,17 @@
 #: format      format code and templates, and mend what the linter can
 #: check       formatter, linter, imports, types, migrations, schema
 #: check-production  every page and endpoint of an install of requirements.txt alone
+#: soak        twenty minutes of traffic while processes and services are killed (MINUTES=)
 #: messages    bring the words of pages into the translations
 PYTHON ?= python3
 VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
+MINUTES ?= 20
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help run setup test test-fast check check-production format messages
+.PHONY: help run setup test test-fast check check-production format soak messages
 .DEFAULT_GOAL := help
 
 help:
@@ -89,6 +91,10 @@ check: $(VENV)/.installed-dev
 check-production:
 	@$(MAKE) --no-print-directory VENV=$(VENV)-production $(VENV)-production/.installed
 	@$(VENV)-production/bin/python -m tests.production
+
+# With a PostgreSQL and a Redis of its own, where their programs are found.
+soak: $(VENV)/.installed-dev
+	@env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
 
 # The words of pages, into the translations and compiled; needs gettext's tools.
 messages: $(VENV)/.installed

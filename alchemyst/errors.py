@@ -8,6 +8,7 @@ under /api/. Pages keep Django's HTML.
 from __future__ import annotations
 
 import logging
+import sys
 from http import HTTPStatus
 from math import ceil
 from typing import Any
@@ -48,6 +49,9 @@ _KINDS = {
     503: ("server_error", "unavailable", "Not available for a moment. Try again."),
 }
 
+# After so long a database that is away is worth another try.
+RETRY_SECONDS = 2
+
 
 def to_api_error(error: BaseException) -> ApiError:
     """Return the API error that `error` stands for; an unknown one is a 500 without any detail."""
@@ -58,7 +62,7 @@ def to_api_error(error: BaseException) -> ApiError:
     if cause := cause_of(error):
         outages.report(error)
         message = TO_OPERATOR if cause.part == STORAGE else ""
-        return api_error(503, message, headers=(("retry-after", "2"),))
+        return api_error(503, message, headers=(("retry-after", str(RETRY_SECONDS)),))
     if isinstance(error, Http404):
         return api_error(404)
     if isinstance(error, PermissionDenied):
@@ -230,4 +234,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _page_or_json(request, 500, defaults.server_error)
+    """Answer what nobody caught: 503 where only the database is away, which passes, else 500."""
+    if not isinstance(sys.exception(), OperationalError):
+        return _page_or_json(request, 500, defaults.server_error)
+    answer = _page_or_json(request, 503, defaults.server_error)
+    answer.status_code = 503
+    answer["Retry-After"] = str(RETRY_SECONDS)
+    return answer

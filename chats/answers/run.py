@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from chats.answers import context_texts, finish, research
 from chats.answers.admission import Lease
@@ -101,8 +101,8 @@ class Run:
             assert task is not None
             task.uncancel()
             return self._interrupted()
-        except LogUnavailable:
-            logger.warning("An answer was given up: its events could not be written down")
+        except (LogUnavailable, OperationalError) as error:
+            logger.warning("An answer was given up, the database is away: %s", type(error).__name__)
             return self._failed(finish.BROKE_OFF, "broken_off", 503)
         except ApiError as error:
             failed = self._failed(error.message, error.code, error.status)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from uuid_utils.compat import uuid7
 
+from chats.models import lease
 from proxy.common.access import User, id_of
 
 LEASE = timedelta(minutes=5)
@@ -34,18 +35,17 @@ class ImportJobQuerySet(models.QuerySet["ImportJob"]):
 
     def stale(self) -> ImportJobQuerySet:
         """Those that nobody works on, and nobody has for a while."""
-        return self.unfinished().filter(lease_until__lt=timezone.now())
+        return self.unfinished().exclude(lease.held())
 
     def claim(self, job_id: Any) -> ImportJob | None:
         """Return a job that is ours alone from now on; None if it is done, or somebody else's."""
-        now = timezone.now()
-        free = Q(state=ImportJob.State.QUEUED) | Q(lease_until__lt=now)
+        free = Q(state=ImportJob.State.QUEUED) | ~lease.held()
         claimed = (
             self.unfinished()
             .filter(free, pk=job_id)
             .update(
                 state=ImportJob.State.RUNNING,
-                lease_until=now + LEASE,
+                lease_until=timezone.now() + LEASE,
                 attempts=F("attempts") + 1,
             )
         )

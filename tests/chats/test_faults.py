@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from django.conf import LazySettings
+from django.db import OperationalError
 
 from alchemyst.accounts.models import User
 from chats.models import Chat, Generation
@@ -459,3 +460,23 @@ class TestOddButSound:
         assert sent.json["systemInstruction"]["parts"] == [{"text": "You bake."}]
         assert sent.json["generationConfig"] == {"temperature": 0.5, "maxOutputTokens": 50}
         assert sent.json["contents"] == [{"role": "user", "parts": [{"text": QUESTION}]}]
+
+
+class TestADatabaseThatGoes:
+    def test_ends_a_stream_with_an_error_and_not_in_the_middle(
+        self, api: Api, alice: User, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def fail(*args: object) -> None:
+            raise OperationalError("secret-host refused")
+
+        persona(alice, provider)
+        with api.stream() as response:
+            session = response.headers["x-alchemyst-replay-session-id"]
+            assert b"final_response" in response.content
+        monkeypatch.setattr("chats.eventlog.log._read", fail)
+
+        error, done = api.replay(session)
+
+        assert error.data["error"]["code"] == "unavailable"
+        assert done.type == "done"
+        assert "secret-host" not in str(error.data)

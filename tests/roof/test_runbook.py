@@ -30,6 +30,7 @@ IS_POSTGRESQL = os.environ.get("DATABASE_URL", "").startswith("postgres")
 ON_SQLITE = {"the backup": 0, "the trial": 1, "the restore": 2}
 ON_POSTGRESQL = {"the backup": 3, "the restore": 4}
 NOT_TYPED = {
+    "make soak": "takes minutes: CI does it for each change, and a long one by night",
     "vllm serve": "needs a GPU and a model of 15 GB",
     "celery -A alchemyst worker": "runs until it is stopped: tests/roof/test_tasks.py starts one",
 }
@@ -284,6 +285,7 @@ def test_no_command_of_the_page_is_forgotten():
         "Is it well?": 1,
         "Backup and restore": len(ON_SQLITE) + len(ON_POSTGRESQL),
         "Upgrade": 2,
+        "What was tried": 1,
         "More machines": 1,
     }
     text = PAGE.read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from alchemyst.accounts.limits.stores.types import (
     Acquire,
     Refusal,
     Release,
+    is_over,
     refusal,
 )
 from alchemyst.accounts.models import LimitCount, LimitHold
@@ -82,7 +83,7 @@ class DatabaseCounters:
             LimitCount.objects.bulk_create(new, ignore_conflicts=True)
             rows = {row.key: row for row in counters.all()}
         for row in rows.values():
-            if row.window != windows[row.key]:
+            if is_over(row.window, windows[row.key]):
                 row.window, row.count = windows[row.key], 0
         return rows
 
