@@ -28,7 +28,7 @@ format: $(VENV)/.installed-dev
 	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
 
 run:
-	@$(PYTHON) -I alchemyst/operations/port.py '$(HOST)' '$(PORT)'
+	@$(PYTHON) -I alchemyst/bootstrap/port.py '$(HOST)' '$(PORT)'
 	@$(MAKE) --no-print-directory setup
 	@$(BIN)/python manage.py try_model --once || true
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
@@ -41,7 +41,7 @@ setup: $(VENV)/.installed
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 
 $(VENV)/.installed: requirements.txt requirements-model.txt
-	@$(PYTHON) -I alchemyst/operations/install.py $(VENV)
+	@$(PYTHON) -I alchemyst/bootstrap/install.py $(VENV)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt

@@ -235,7 +235,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what nobody caught: 503 where only the database is away, which passes, else 500."""
-    if not isinstance(sys.exception(), OperationalError):
+    if not ((error := sys.exception()) and cause_of(error)):
         return _page_or_json(request, 500, defaults.server_error)
     answer = _page_or_json(request, 503, defaults.server_error)
     answer.status_code = 503

@@ -27,7 +27,7 @@ READS_THE_ENVIRONMENT = {
     "alchemyst/asgi.py",
     "alchemyst/celery.py",
     "alchemyst/env.py",
-    "alchemyst/operations/install.py",
+    "alchemyst/bootstrap/install.py",
     "proxy/upstream/builtin.py",
     "proxy/upstream/builtin_server.py",
     "proxy/management/commands/filter.py",

@@ -1,6 +1,6 @@
 """Says in words whether a server can listen at an address, before anything is done for it.
 
-    python3 -I alchemyst/operations/port.py 127.0.0.1 8000
+    python3 -I alchemyst/bootstrap/port.py 127.0.0.1 8000
 
 Run by a Python that has nothing installed. It ends with 1 where the address can't be had.
 """

@@ -1,6 +1,6 @@
 """Makes the virtual environment and installs into it, with a Python that has nothing installed yet.
 
-    python3 -I alchemyst/operations/install.py .venv
+    python3 -I alchemyst/bootstrap/install.py .venv
 
 A line for each step, with its size and time. Where a step fails it says what to do, and the next
 run goes on: what was fetched stays in pip's cache, and an environment that was left half made is
