@@ -1,6 +1,7 @@
 """What is written off the request's path: kept in memory, bounded, and written in batches.
 
-When the database is slower than the calls, or gone, rows are lost and counted, never a request
+While the database is away, rows wait for it. They are lost, and counted, when more wait than there
+is room for, when the process ends meanwhile, or when the database refuses them. A request is never
 delayed.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread
@@ -99,7 +100,7 @@ class BatchWriter(Generic[Row]):
                 writer.cancel()
                 await asyncio.wait([writer])
         self._loop = self._timer = self._writer = None
-        await self._write_all()
+        await self._write_all(is_last=True)
 
     def _is_scheduled(self) -> bool:
         """Whether the running loop will write, or is writing, what waits."""
@@ -109,10 +110,19 @@ class BatchWriter(Generic[Row]):
 
     def _start(self) -> None:
         self._timer = None
-        self._writer = asyncio.get_running_loop().create_task(self._write_all())
+        self._writer = asyncio.get_running_loop().create_task(self._write_waiting())
 
-    async def _write_all(self) -> None:
-        """Write until nothing waits; a batch counts as waiting until it is written or lost."""
+    async def _write_waiting(self) -> None:
+        while not await self._write_all():
+            logger.warning("%d %s wait for the database", len(self), self.name)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _write_all(self, *, is_last: bool = False) -> bool:
+        """Write until nothing waits, and return True; or False where the database is away.
+
+        A batch counts as waiting until it is written or lost. What can't be written is lost at
+        once if this `is_last`.
+        """
         waiting = self._waiting
         while waiting:
             batch = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
@@ -127,7 +137,11 @@ class BatchWriter(Generic[Row]):
                 waiting.extendleft(reversed(batch))
                 raise
             except DatabaseError as error:
+                if isinstance(error, OperationalError) and not is_last:
+                    waiting.extendleft(reversed(batch))
+                    return False
                 self.dropped += len(batch)
                 kind = type(error).__name__
                 logger.error("%d %s could not be written: %s", self.dropped, self.name, kind)
             self._held -= sum(map(self._weight, batch))
+        return True

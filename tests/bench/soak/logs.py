@@ -20,6 +20,7 @@ EXPLAINED = {
         "one of our own lines: what could not be done is done a moment later"
     ),
     r"An answer was given up, the database is away": "its reader is told so, and may ask again",
+    r"batch_writer \d+ [\w ]+ wait for the database": "they are written when it is back",
     r"The budgets could not be read: OperationalError": "those of a moment before hold",
     r"chats\.answers\.runner A title failed: OperationalError": "the chat keeps its first words",
     # Of Redis, which is killed: each process goes on by itself.
