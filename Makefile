@@ -7,6 +7,8 @@
 #: check       formatter, linter, imports, types, migrations, schema
 #: check-production  every page and endpoint of an install of requirements.txt alone
 #: soak        twenty minutes of traffic while processes and services are killed (MINUTES=)
+#: check-pythons  the quick tests on each supported Python that is found here
+#: check-bare  both commands on a bare Debian, and the Dockerfile step by step (root only)
 #: messages    bring the words of pages into the translations
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +18,7 @@ MINUTES ?= 20
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help run setup test test-fast check check-production format soak messages
+.PHONY: help run setup test test-fast check check-production check-bare check-pythons format soak messages
 .DEFAULT_GOAL := help
 
 help:
@@ -95,6 +97,14 @@ check-production:
 # With a PostgreSQL and a Redis of its own, where their programs are found.
 soak: $(VENV)/.installed-dev
 	@env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
+
+# README's commands on a machine with Python alone, and what the Dockerfile makes, where root allows.
+check-bare: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.bare
+
+# Of a Python that is not found it is seen whether there are wheels for it.
+check-pythons: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.pythons
 
 # The words of pages, into the translations and compiled; needs gettext's tools.
 messages: $(VENV)/.installed
