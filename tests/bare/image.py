@@ -186,7 +186,7 @@ class TestAService:
 
         answer = client.post(f"{container.url}/api/v1/chat/generate", json=body, timeout=300)
 
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 201, answer.text
         assert answer.json()["result"]["message"]
 
     def test_has_no_rights(self, web: subprocess.Popen[bytes]):

@@ -98,7 +98,7 @@ class TestMakeRun:
 
         answer = site.post("/api/v1/chat/generate", body)
 
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 201, answer.text
         assert answer.json()["result"]["message"]
 
     def test_shows_its_pages(self, site: Site):
