@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import requests
@@ -21,7 +22,7 @@ OURS = "alchemyst.here"
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+def log(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
     """What reaches a handler as the settings make it: a line each, its level first."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
@@ -29,9 +30,13 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     for each in (WithRequestId(), LogLimits()):
         handler.addFilter(each)
     for name in ("django", "uvicorn.error", OURS):
+        logger = logging.getLogger(name)
         # In place of the console's, whose filter would change the same records.
-        monkeypatch.setattr(logging.getLogger(name), "handlers", [handler])
-        monkeypatch.setattr(logging.getLogger(name), "propagate", False)
+        monkeypatch.setattr(logger, "handlers", [handler])
+        monkeypatch.setattr(logger, "propagate", False)
+        # As the settings have it; a server that another test started may have raised it.
+        request.addfinalizer(partial(logger.setLevel, logger.level))
+        logger.setLevel(logging.INFO)
     return lambda: written.getvalue().splitlines()
 
 
