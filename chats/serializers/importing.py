@@ -18,6 +18,9 @@ class SkippedSerializer(serializers.Serializer[Any]):
 class ImportSerializer(ModelSerializer[ImportJob]):
     """How far an import is, and what was left out."""
 
+    stop = TextField(
+        read_only=True, help_text="`keep` or `delete` once its owner wants it to end, or empty."
+    )
     skips = SkippedSerializer(many=True, help_text="The first ones of what was left out, and why.")
     createdAt = serializers.DateTimeField(source="created")
     finishedAt = serializers.DateTimeField(source="finished", allow_null=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-OPERATIONS = Path(__file__).resolve().parents[2] / "alchemyst" / "operations"
+BOOTSTRAP = Path(__file__).resolve().parents[2] / "alchemyst" / "bootstrap"
 # What is imported at the end, to see whether it runs on this machine.
 TRIED = "sklearn/feature_extraction/text.py"
 
@@ -22,7 +22,7 @@ Done = subprocess.CompletedProcess[str]
 
 def run(script: str, *arguments: str, folder: Path, **environment: str) -> Done:
     return subprocess.run(
-        [sys.executable, "-I", str(OPERATIONS / script), *arguments],
+        [sys.executable, "-I", str(BOOTSTRAP / script), *arguments],
         cwd=folder,
         env=os.environ | environment,
         capture_output=True,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
@@ -22,7 +21,7 @@ OURS = "alchemyst.here"
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
     """What reaches a handler as the settings make it: a line each, its level first."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
@@ -34,10 +33,12 @@ def log(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Call
         # In place of the console's, whose filter would change the same records.
         monkeypatch.setattr(logger, "handlers", [handler])
         monkeypatch.setattr(logger, "propagate", False)
-        # As the settings have it; a server that another test started may have raised it.
-        request.addfinalizer(partial(logger.setLevel, logger.level))
-        logger.setLevel(logging.INFO)
-    return lambda: written.getvalue().splitlines()
+    # As the settings have it; a server that another test started may have raised it.
+    served = logging.getLogger("uvicorn.error")
+    level = served.level
+    served.setLevel(logging.INFO)
+    yield lambda: written.getvalue().splitlines()
+    served.setLevel(level)
 
 
 @pytest.fixture
