@@ -257,6 +257,7 @@ class TestTheOtherCommands:
         assert "amiss" not in machine.types(doctor)
         machine.types("python manage.py check --deploy")
         assert "[X]" in machine.types("python manage.py showmigrations --plan")
+        machine.types("python manage.py try_model")
 
     def test_change_the_vaults_key(self, machine: Machine, provider: FakeProvider):
         installation = machine.installation
