@@ -32,6 +32,7 @@ run: setup
 
 setup: $(VENV)/.installed
 	@$(BIN)/python manage.py migrate --noinput --verbosity 0
+	@$(BIN)/python manage.py prepare_encoder
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 
 $(VENV)/.installed: requirements.txt requirements-model.txt

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import requests
@@ -24,6 +25,8 @@ from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
 from proxy.accounting import usage_writer
 from proxy.filtering import kill_switch
+from proxy.meaning import weights
+from proxy.meaning.minilm import MiniLM
 from proxy.models import DecisionRecord, FilterSwitch
 from tests import faults, gemini, nginx
 from tests.chats import behaviours
@@ -31,6 +34,7 @@ from tests.fakes import BEHAVIOURS, FakeProvider
 
 pytest_plugins = ["tests.quick"]
 
+ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct-horse-battery"
 
 
@@ -171,6 +175,18 @@ def server(
     yield the_front.url if the_front else the_server.url
     the_server.rest()
     the_server.write_usage()
+
+
+@pytest.fixture(scope="session")
+def made() -> Path:
+    """The encoder's weights, as `make setup` leaves them; made now where it was not called."""
+    return weights.make(ROOT / "var" / "encoder")
+
+
+@pytest.fixture(scope="session")
+def minilm(made: Path) -> MiniLM:
+    """The encoder itself."""
+    return MiniLM(made)
 
 
 @pytest.fixture

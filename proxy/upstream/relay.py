@@ -25,6 +25,8 @@ from proxy.wire.dialect import Dialect
 # How much of an answer's end is kept: enough to hold its usage, whole or streamed.
 TAIL_BYTES = 8 * 1024
 MOST_WHOLE = 1024 * 1024
+# How much of its beginning: events are some sixty bytes for each character of an answer.
+BEGINNING_BYTES = 128 * 1024
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
 SHORTEST_MASKED_KEY = 12
 WITHOUT_BODY = (204, 304)
@@ -50,6 +52,8 @@ class RelayState:
     """Of all pieces, in bytes."""
     whole: list[bytes] | None = None
     """All pieces, where somebody keeps the conversation; None also for what is too much."""
+    beginning: list[bytes] | None = None
+    """The first pieces, as many as hold BEGINNING_BYTES, where somebody wants them."""
     _held: int = 0
 
     def append(self, piece: bytes) -> None:
@@ -58,6 +62,8 @@ class RelayState:
         tail.append(piece)
         self.size += len(piece)
         self._held += len(piece)
+        if self.beginning is not None and self.size - len(piece) < BEGINNING_BYTES:
+            self.beginning.append(piece)
         if self.whole is not None:
             self.whole.append(piece)
             if self.size > MOST_WHOLE:

@@ -1,0 +1,111 @@
+"""What is learned off the path: texts that no request waits for, one after the other.
+
+They are encoded on a thread that gives way to everything else on the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from proxy.common.runtime import threads
+from proxy.common.runtime.per_loop import PerLoop
+from proxy.meaning import encoder, store
+from proxy.meaning.store import KnownVector
+from proxy.models.text_vector import digest_of
+from proxy.relevance.text.embeddings import READ
+
+logger = logging.getLogger("proxy.meaning.learner")
+
+MOST_WAITING: Final = 4000
+"""Texts; where more wait, the oldest are not learned until they come again."""
+
+MOST_ANSWERS: Final = 64
+
+
+class _Learner:
+    """The texts that wait on one event loop, and the task that learns them."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[bytes, tuple[int, str]] = OrderedDict()
+        self._answers: deque[tuple[int, Callable[[], str]]] = deque(maxlen=MOST_ANSWERS)
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, owner_id: int, texts: Mapping[bytes, str]) -> None:
+        for digest, text in texts.items():
+            self._waiting[digest] = owner_id, text
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.popitem(last=False)
+        self._begin()
+
+    def add_answer(self, owner_id: int, read: Callable[[], str]) -> None:
+        self._answers.append((owner_id, read))
+        self._begin()
+
+    async def finish(self) -> None:
+        """Wait until nothing waits."""
+        while self._task and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def close(self) -> None:
+        """Stop: what waits is learned when it comes again."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _begin(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._learn())
+
+    async def _learn(self) -> None:
+        run = partial(asyncio.get_running_loop().run_in_executor, threads.LEARNER)
+        try:
+            used = await run(encoder.load)
+            while used and (self._answers or self._waiting):
+                if self._answers:
+                    owner_id, read = self._answers.popleft()
+                    if text := (await run(read))[:READ]:
+                        self._waiting[digest_of(owner_id, text)] = owner_id, text
+                    continue
+                digest, (owner_id, text) = self._waiting.popitem(last=False)
+                (vector,) = store.recall([digest])
+                if vector is None:
+                    vector = await run(used.vector, text)
+                store.keep(KnownVector(digest, owner_id, vector))
+            await run(encoder.trim)
+        except Exception as error:
+            logger.error("Texts were not learned", exc_info=error)
+        # Without an encoder nothing is kept waiting; after a fault all is asked for again.
+        self._waiting.clear()
+        self._answers.clear()
+
+
+_learners = PerLoop(_Learner)
+
+
+def learn(owner_id: int, texts: Mapping[bytes, str]) -> None:
+    """Have texts, by their digests, learned soon; on an event loop, which never waits for it."""
+    if texts and encoder.is_wanted():
+        _learners.get().add(owner_id, texts)
+
+
+def learn_answer(owner_id: int, read: Callable[[], str]) -> None:
+    """Have an answer learned soon; `read` returns its text, and is called off the event loop."""
+    if encoder.is_wanted():
+        _learners.get().add_answer(owner_id, read)
+
+
+async def finish() -> None:
+    """Wait until all is learned that waits on this loop."""
+    await _learners.get().finish()
+
+
+async def close() -> None:
+    """Stop learning on this loop, and write what was learned."""
+    if learner := _learners.pop():
+        await learner.close()
+    await store.queue.close()
