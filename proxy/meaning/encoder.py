@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import threading
 import time
@@ -79,22 +78,13 @@ def trouble() -> str:
     return ""
 
 
-def trim() -> None:
-    """Give memory that nobody uses back to the system, where its C library can."""
-    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if release is not None:
-        release(0)
-
-
 def _opened() -> Encoder:
     path = weights.made(folder()) or weights.make_apart(folder())
     try:
         from proxy.meaning.minilm import MiniLM
 
-        opened = MiniLM(path)
+        return MiniLM(path)
     except Exception as error:
         # A library that this machine can't load, or a file that it can't use.
         reason = f"{type(error).__name__}: {error}"
         raise WeightsUnavailable(f"the encoder can't be loaded: {reason[:200]}") from None
-    trim()
-    return opened

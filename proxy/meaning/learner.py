@@ -76,7 +76,6 @@ class _Learner:
                 if vector is None:
                     vector = await run(used.vector, text)
                 store.keep(KnownVector(digest, owner_id, vector))
-            await run(encoder.trim)
         except Exception as error:
             logger.error("Texts were not learned", exc_info=error)
         # Without an encoder nothing is kept waiting; after a fault all is asked for again.

@@ -1,11 +1,16 @@
 """all-MiniLM-L6-v2: a text's direction among 384 numbers, near to those of texts that mean alike.
 
-It reads English best. A text is encoded by itself, on the thread that asks: what else is in a batch
-would change its last digits. The interpreter is free meanwhile.
+It reads English best, and other languages in Latin script a little. What is written in another
+script says nothing to it: of those its vocabulary has single letters.
+
+A text is encoded by itself, on the thread that asks: what else is in a batch would change its last
+digits. The interpreter is free meanwhile.
 """
 
 from __future__ import annotations
 
+import ctypes
+import re
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +18,18 @@ import numpy as np
 import onnxruntime
 from tokenizers.implementations import BertWordPieceTokenizer
 
+from proxy.meaning.encoder import WIDTH
 from proxy.relevance.text import embeddings
 
 VOCABULARY: Final = Path(__file__).with_name("vocabulary.txt")
 MOST_TOKENS: Final = 256
 """What the model was trained to read of a text."""
 
+LONG: Final = 128
+"""Tokens. What the C library holds back of a longer text's buffers would add up to 50 MB."""
+
+_LATIN: Final = re.compile(r"[A-Za-zªµºÀ-ÖØ-öø-ɏḀ-ỿ]+")
+_malloc_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 _SESSION: Final = {
     # Processes share the file's pages, in place of a copy in each.
     "session.use_memory_mapped_ort_model": "1",
@@ -46,7 +57,9 @@ class MiniLM:
         )
 
     def vector(self, text: str) -> bytes:
-        """Return the text's direction, packed."""
+        """Return the text's direction, packed; that of a text in another script says nothing."""
+        if not _is_legible(text):
+            return embeddings.nothing(WIDTH)
         # What is no character has no token.
         encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode())
         ids = np.array([encoding.ids], np.int64)
@@ -56,4 +69,19 @@ class MiniLM:
             "token_type_ids": np.zeros_like(ids),
         }
         (states,) = self._session.run(None, inputs)
+        if len(encoding.ids) > LONG:
+            _trim()
         return embeddings.packed(states[0].mean(axis=0))
+
+
+def _is_legible(text: str) -> bool:
+    if text.isascii():
+        return True
+    latin = sum(map(len, _LATIN.findall(text)))
+    return 2 * latin >= sum(map(str.isalpha, text))
+
+
+def _trim() -> None:
+    """Give memory that nobody uses back to the system, where its C library can."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)

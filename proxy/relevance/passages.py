@@ -24,10 +24,9 @@ def alike(texts: Sequence[Message], question: Message) -> list[float]:
     *features, question_features = known.of([*texts, question], _never_raise)
     history = History([[each] for each in features], question_features, known.terms)
     likeness = history.likeness(history.vector())
-    if question.vector:
-        unknown = embeddings.nothing(len(question.vector))
-        meaning = Meaning.of([text.vector or unknown for text in texts], question.vector)
-        assert meaning is not None
+    unknown = embeddings.nothing(len(question.vector))
+    meaning = Meaning.of([text.vector or unknown for text in texts], question.vector)
+    if meaning is not None:
         likeness = np.minimum(likeness + meaning.to_question(), 1)
     rounded: list[float] = np.round(likeness, 9).tolist()
     return rounded

@@ -68,7 +68,7 @@ def test_the_pools_have_as_many_threads_as_is_said():
         return int(getattr(executor, "_max_workers"))  # noqa: B009
 
     assert sum(map(count, (*DATABASE_POOLS, threads.TASKS))) == sum(threads.SHARED) + 4
-    assert sum(map(count, OTHER_POOLS)) == 7
+    assert sum(map(count, OTHER_POOLS)) == 9
 
 
 class Hindrance:

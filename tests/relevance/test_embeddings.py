@@ -65,6 +65,26 @@ def test_a_message_that_says_nothing_is_like_none():
     assert {0, 1} <= set(stays(conversation))
 
 
+def test_words_alone_count_where_the_question_says_nothing():
+    conversation = [sensed(each) for each in (*PAST, QUESTION)]
+    conversation[-1] = replace(conversation[-1], vector=embeddings.nothing(WIDTH))
+
+    assert stays(conversation) == stays([*PAST, QUESTION])
+
+
+def test_what_all_texts_have_in_common_counts_for_nothing():
+    """As an encoder sees texts of a language that it can hardly read."""
+    conversation = [sensed(each) for each in (*PAST, QUESTION)]
+    alike = [
+        replace(each, vector=embeddings.packed(row + 5))
+        for each, row in zip(
+            conversation, embeddings.unpacked([m.vector for m in conversation]), strict=True
+        )
+    ]
+
+    assert not {2, 3} & set(stays(alike))
+
+
 def test_packed_vectors_keep_their_direction():
     vector = np.random.default_rng(7).normal(size=384)
 

@@ -86,7 +86,21 @@ class TestAText:
 
         assert bytes.fromhex(done.stdout) == minilm.vector("Naïve café, 東京")
 
-    @pytest.mark.parametrize("text", ["", "\x00", "\ud800", "[SEP] [MASK]", "𝔘𝔫𝔦", "x" * 100_000])
+    @pytest.mark.parametrize(
+        "text", ["東京の天気", "Погода в Москве", "मौसम", "الطقس اليوم", "서울"]
+    )
+    def test_says_nothing_in_a_script_of_which_only_letters_are_known(
+        self, minilm: Encoder, text: str
+    ):
+        assert not any(minilm.vector(text))
+
+    def test_says_something_in_other_languages_and_among_a_few_strange_letters(
+        self, minilm: Encoder
+    ):
+        for text in ("Größe und Gewicht", "Cảm ơn bạn", "The word 東京 means Tokyo", "4711 + 2"):
+            assert any(minilm.vector(text)), text
+
+    @pytest.mark.parametrize("text", ["", "\x00", "\ud800", "[SEP] [MASK]", "x" * 100_000])
     def test_may_be_anything(self, minilm: Encoder, text: str):
         (row,) = embeddings.unpacked([minilm.vector(text)])
 

@@ -21,6 +21,13 @@ READ: Final = 1500
 UNRELATED: Final = 0.2
 """The cosine of two texts that have nothing to do with each other is often as high as this."""
 
+USUAL: Final = 0.4
+"""The share of a history's pairs whose cosine says nothing: in a language that an encoder reads
+badly all texts look alike to it, so what is no more alike than most has nothing in common."""
+
+MOST_COMPARED: Final = 64
+"""Messages whose pairs tell what is usual."""
+
 TO_QUESTION: Final = 1.0
 TO_EACH_OTHER: Final = 0.3
 """What a cosine above that counts, beside the likeness of words."""
@@ -37,22 +44,34 @@ class Meaning:
 
     @classmethod
     def of(cls, messages: Sequence[bytes], question: bytes) -> Meaning | None:
-        """Return what these packed directions say; None where one is missing: words alone count."""
-        if not question or not all(messages):
+        """Return what these packed directions say; None where words alone count.
+
+        They do where one is missing, and where the question says nothing to the encoder.
+        """
+        if not any(question) or not all(messages):
             return None
         rows = unpacked([*messages, question])
         return cls(rows[:-1], rows[-1])
 
     def to_question(self) -> Floats:
         """Return what each message's meaning adds to its likeness to the question."""
-        return TO_QUESTION * _above(self.messages @ self.question)
+        return TO_QUESTION * self._beyond_usual(self.messages @ self.question)
 
     def of_pairs(self, bounds: Ints) -> Floats:
         """Return what it adds to the likeness of each pair of exchanges."""
         rows = _of_length_one(np.add.reduceat(self.messages, bounds[:-1], axis=0))
-        pairs = TO_EACH_OTHER * _above(rows @ rows.T)
+        pairs = TO_EACH_OTHER * self._beyond_usual(rows @ rows.T)
         np.fill_diagonal(pairs, 0)
         return pairs
+
+    def _beyond_usual(self, cosines: Floats) -> Floats:
+        return np.maximum(cosines - self._usual(), 0)
+
+    def _usual(self) -> float:
+        """Return the cosine that texts of this history have, whatever they say."""
+        some = self.messages[:: len(self.messages) // MOST_COMPARED + 1]
+        pairs = (some @ some.T)[np.triu_indices(len(some), 1)]
+        return max(UNRELATED, float(np.quantile(pairs, USUAL))) if len(pairs) else UNRELATED
 
 
 def packed(direction: ArrayLike) -> bytes:
@@ -83,7 +102,3 @@ def joined(directions: Sequence[bytes]) -> bytes:
 def _of_length_one(rows: Floats) -> Floats:
     lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
     return rows / np.where(lengths > 0, lengths, 1)
-
-
-def _above(cosines: Floats) -> Floats:
-    return np.maximum(cosines - UNRELATED, 0)
