@@ -16,7 +16,7 @@ from proxy.meaning import encoder
 from proxy.models import TextVector
 from proxy.models.text_vector import is_kept
 
-MEMORY_BYTES: Final = 8 * 2**20
+MEMORY_BYTES: Final = 16 * 2**20
 COST: Final = encoder.WIDTH + 250
 MOST_WAITING: Final = 20_000
 EXPIRE_EVERY_SECONDS: Final = 3600.0
@@ -63,7 +63,7 @@ async def fetch(owner_id: int, digests: Sequence[bytes]) -> dict[bytes, bytes]:
     return {digest: vector for digest, (vector, _) in rows.items()}
 
 
-_rows = on_database_thread(lambda digests: TextVector.objects.by_digest(digests))
+_rows = on_database_thread(lambda digests: TextVector.objects.by_digest(digests), at_most=1)
 
 
 def forget() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import requests
@@ -172,6 +174,19 @@ class TestARequest:
         sent([{"role": "system", "content": "You are a vet."}, *PUPPY])
 
         assert "You are a vet." not in used.texts
+
+
+def test_who_tries_the_filter_out_sees_the_same_and_nothing_is_kept(
+    db: None, used: Counting, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "puppy.json"
+    path.write_text(json.dumps(completion(PUPPY)))
+
+    call_command("filter", str(path), "--json")
+
+    decided = json.loads(capsys.readouterr().out)["messages"]
+    assert [each["fate"] for each in decided[:4]] == ["kept", "kept", "dropped", "dropped"]
+    assert not TextVector.objects.exists()
 
 
 class TestVectors:

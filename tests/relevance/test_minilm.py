@@ -6,13 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from django.conf import LazySettings
 
-from proxy.meaning import weights
+from proxy.meaning import encoder, weights
 from proxy.meaning.encoder import Encoder
 from proxy.meaning.weights import WeightsUnavailable
 from proxy.relevance.messages import Message
@@ -139,6 +141,36 @@ class TestTheWeights:
 
         with pytest.raises(WeightsUnavailable, match="can't be written"):
             weights.make(tmp_path / "file" / "encoder")
+
+
+class TestLoading:
+    @pytest.fixture(autouse=True)
+    def fresh(self, settings: LazySettings) -> Iterator[None]:
+        settings.PROXY_ENCODER = "minilm"
+        encoder.use(None)
+        yield
+        encoder.use(None)
+
+    @pytest.mark.slow
+    def test_makes_the_weights_where_nobody_did(
+        self, settings: LazySettings, tmp_path: Path, minilm: Encoder
+    ):
+        settings.DATA_DIR = tmp_path
+
+        used = encoder.load()
+
+        assert used
+        assert used.vector("A text.") == minilm.vector("A text.")
+
+    @pytest.mark.slow
+    def test_that_failed_is_not_tried_with_every_request(
+        self, settings: LazySettings, tmp_path: Path
+    ):
+        (tmp_path / "file").touch()
+        settings.DATA_DIR = tmp_path / "file"
+
+        assert encoder.load() is None
+        assert not encoder.is_wanted()
 
 
 @pytest.mark.slow

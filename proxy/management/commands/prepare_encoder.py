@@ -18,7 +18,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not encoder.is_wanted() or weights.made(encoder.folder()):
+        if not encoder.is_wanted():
             return
         try:
             weights.make(encoder.folder())
