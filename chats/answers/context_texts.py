@@ -16,6 +16,7 @@ from proxy.meaning.recollection import Recollection
 from proxy.relevance import modes
 from proxy.relevance.messages import Message
 from proxy.relevance.passages import alike
+from proxy.relevance.text import embeddings
 from proxy.wire import token_count
 
 # About two hundred tokens: small enough to choose from, large enough to say something.
@@ -101,7 +102,7 @@ class Search:
         self.passages = _cut(texts)
         self._question = question
         passages = [passage for _, _, passage in self.passages]
-        self.recollection = Recollection(owner_id, [*passages, question])
+        self.recollection = Recollection(owner_id, [*passages, embeddings.ends_of(question)])
 
     def select(self, token_budget: int) -> list[SelectedText]:
         """Return for each text which of its passages fit, by what is known of their meanings."""

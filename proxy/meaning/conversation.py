@@ -11,6 +11,7 @@ from django.conf import settings
 from proxy.meaning import encoder
 from proxy.meaning.recollection import Recollection
 from proxy.relevance.messages import Message
+from proxy.relevance.text import embeddings
 
 
 class Meanings:
@@ -25,7 +26,8 @@ class Meanings:
         users = [place for place, each in enumerate(messages) if each.role == "user"]
         *_, self._last, question = users
         self._places = [place for place in range(question + 1) if messages[place].role != "system"]
-        texts = [messages[place].text for place in self._places]
+        texts = [messages[place].text for place in self._places[:-1]]
+        texts.append(embeddings.ends_of(messages[question].text))
         self.recollection = Recollection(owner_id, texts)
 
     @property

@@ -52,12 +52,17 @@ def with_vectors(messages: Sequence[Message]) -> list[Message]:
     """Return messages as a conversation that is known has them."""
     known = encoder()
     assert known is not None, "there is no encoder on this machine"
+    question = max(place for place, each in enumerate(messages) if each.role == "user")
     return [
         message
         if message.role == "system"
-        else replace(message, vector=_vector(known, message.text[: embeddings.READ]))
-        for message in messages
+        else replace(message, vector=_vector(known, _read(message.text, place == question)))
+        for place, message in enumerate(messages)
     ]
+
+
+def _read(text: str, is_question: bool) -> str:
+    return embeddings.ends_of(text) if is_question else text[: embeddings.READ]
 
 
 def _vector(known: Encoder, text: str) -> bytes:

@@ -170,6 +170,17 @@ class TestARequest:
         text = answer["choices"][0]["message"]["content"]
         assert TextVector.objects.by_digest([digest_of(alice.pk, text)])
 
+    def test_has_no_more_read_of_a_long_question_than_there_is_time_for(
+        self, used: Counting, sent: Sent
+    ):
+        long = f"How much exercise does a puppy need? {'And so on. ' * 500} A puppy of ten weeks."
+
+        sent([*PUPPY[:-1], {"role": "user", "content": long}])
+
+        (question,) = [text for text in used.texts if "ten weeks" in text]
+        assert question.startswith("How much exercise")
+        assert len(question) < 700
+
     def test_leaves_system_messages_unread(self, used: Counting, sent: Sent):
         sent([{"role": "system", "content": "You are a vet."}, *PUPPY])
 

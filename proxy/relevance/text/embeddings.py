@@ -18,6 +18,10 @@ from .tfidf import Floats, Ints
 READ: Final = 1500
 """Characters at the beginning of a text that are encoded; small encoders read no further."""
 
+ENDS: Final = 300
+"""Characters of each end of a question that are encoded: it is waited for, and what it asks stands
+before or after what it brings along."""
+
 UNRELATED: Final = 0.2
 """The cosine of two texts that have nothing to do with each other is often as high as this."""
 
@@ -72,6 +76,11 @@ class Meaning:
         some = self.messages[:: len(self.messages) // MOST_COMPARED + 1]
         pairs = (some @ some.T)[np.triu_indices(len(some), 1)]
         return max(UNRELATED, float(np.quantile(pairs, USUAL))) if len(pairs) else UNRELATED
+
+
+def ends_of(question: str) -> str:
+    """Return what is encoded of a question."""
+    return question if len(question) <= 2 * ENDS else f"{question[:ENDS]}\n{question[-ENDS:]}"
 
 
 def packed(direction: ArrayLike) -> bytes:
