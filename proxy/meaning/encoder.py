@@ -17,7 +17,6 @@ logger = logging.getLogger("proxy.meaning.encoder")
 
 OFF: Final = "off"
 NAMES: Final = ("minilm", OFF)
-WIDTH: Final = 384
 TRY_AGAIN_SECONDS: Final = 600.0
 
 
@@ -25,7 +24,7 @@ class Encoder(Protocol):
     """Gives a text a direction; the same text must always get the same one."""
 
     def vector(self, text: str) -> bytes:
-        """Return `WIDTH` numbers, packed."""
+        """Return `weights.WIDTH` numbers, packed."""
 
 
 _lock = threading.Lock()

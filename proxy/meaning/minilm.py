@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 from tokenizers.implementations import BertWordPieceTokenizer
 
-from proxy.meaning.encoder import WIDTH
+from proxy.meaning.weights import WIDTH
 from proxy.relevance.text import embeddings
 
 VOCABULARY: Final = Path(__file__).with_name("vocabulary.txt")

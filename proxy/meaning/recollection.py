@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.common.runtime import threads
-from proxy.meaning import encoder, learner, store
+from proxy.meaning import encoder, learner, store, weights
 from proxy.meaning.encoder import Encoder
 from proxy.meaning.store import KnownVector
 from proxy.models.text_vector import digest_of, is_kept
@@ -29,7 +29,7 @@ class Recollection:
     Made on any thread: it reads and hashes all texts.
     """
 
-    nothing: Final = embeddings.nothing(encoder.WIDTH)
+    nothing: Final = embeddings.nothing(weights.WIDTH)
     """The vector of a text that says nothing."""
 
     def __init__(self, owner_id: int, texts: Sequence[str]) -> None:

@@ -12,12 +12,12 @@ from django.contrib.auth import get_user_model
 from proxy.common.lru import LRUCache
 from proxy.common.runtime.batch_writer import BatchWriter
 from proxy.common.runtime.threads import on_database_thread
-from proxy.meaning import encoder
+from proxy.meaning import weights
 from proxy.models import TextVector
 from proxy.models.text_vector import is_kept
 
 MEMORY_BYTES: Final = 16 * 2**20
-COST: Final = encoder.WIDTH + 250
+COST: Final = weights.WIDTH + 250
 MOST_WAITING: Final = 20_000
 EXPIRE_EVERY_SECONDS: Final = 3600.0
 EXPIRED_AT_ONCE: Final = 20_000

