@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -25,6 +25,8 @@ MOST_WAITING: Final = 4000
 """Texts; where more wait, the oldest are not learned until they come again."""
 
 MOST_ANSWERS: Final = 64
+AT_ONCE: Final = 32
+"""Texts between two answers, which are needed sooner."""
 
 
 class _Learner:
@@ -71,16 +73,23 @@ class _Learner:
                     if text := (await run(read))[:READ]:
                         self._waiting[digest_of(owner_id, text)] = owner_id, text
                     continue
-                digest, (owner_id, text) = self._waiting.popitem(last=False)
-                (vector,) = store.recall([digest])
-                if vector is None:
-                    vector = await run(used.vector, text)
-                store.keep(KnownVector(digest, owner_id, vector))
+                await self._learn_some(partial(run, used.vector))
         except Exception as error:
             logger.error("Texts were not learned", exc_info=error)
         # Without an encoder nothing is kept waiting; after a fault all is asked for again.
         self._waiting.clear()
         self._answers.clear()
+
+    async def _learn_some(self, vector_of: Callable[[str], Awaitable[bytes]]) -> None:
+        """Learn the texts that wait longest, but for those that another process has learned."""
+        count = min(AT_ONCE, len(self._waiting))
+        some = dict(self._waiting.popitem(last=False) for _ in range(count))
+        kept = await store.fetch({digest: owner_id for digest, (owner_id, _) in some.items()})
+        for digest, (owner_id, text) in some.items():
+            if digest in kept:
+                continue
+            (vector,) = store.recall([digest])
+            store.keep(KnownVector(digest, owner_id, vector or await vector_of(text)))
 
 
 _learners = PerLoop(_Learner)

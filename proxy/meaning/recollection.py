@@ -16,7 +16,7 @@ from proxy.common.runtime import threads
 from proxy.meaning import encoder, learner, store, weights
 from proxy.meaning.encoder import Encoder
 from proxy.meaning.store import KnownVector
-from proxy.models.text_vector import digest_of, is_kept
+from proxy.models.text_vector import digest_of
 from proxy.relevance.text import embeddings
 from proxy.relevance.text.embeddings import READ
 
@@ -81,8 +81,8 @@ class Recollection:
 
     async def _fetch(self) -> None:
         # A question is new nearly always, and encoded nearly as fast as it is looked for.
-        if is_kept() and len(self.missing) > 1:
-            self._vectors |= await store.fetch(self._owner_id, list(self.missing))
+        if len(self.missing) > 1:
+            self._vectors |= await store.fetch(dict.fromkeys(self.missing, self._owner_id))
 
     def _make(self, used: Encoder, deadline: float) -> list[KnownVector]:
         made: list[KnownVector] = []

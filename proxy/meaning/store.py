@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -52,12 +52,12 @@ def keep(known: KnownVector) -> None:
         queue.add(known)
 
 
-async def fetch(owner_id: int, digests: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return what is kept of these texts, and remember it."""
-    rows = await _rows(digests)
+async def fetch(owners: Mapping[bytes, int]) -> dict[bytes, bytes]:
+    """Return what is kept of these texts, given with their owners, and remember it."""
+    rows = await _rows(list(owners)) if is_kept() else {}
     today = datetime.now(UTC).date()
     for digest, (vector, used) in rows.items():
-        known = KnownVector(digest, owner_id, vector)
+        known = KnownVector(digest, owners[digest], vector)
         # What is used again is kept for as long again.
         remember(known) if used == today else keep(known)
     return {digest: vector for digest, (vector, _) in rows.items()}

@@ -174,6 +174,21 @@ class TestLoading:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read as Linux tells it")
+def test_it_takes_less_than_eighty_megabytes(made: Path):
+    bench = Path(__file__).resolve().parents[1] / "bench" / "encoder.py"
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+
+    done = subprocess.run(
+        [sys.executable, bench, "--one"],
+        input="\n", capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+
+    (megabytes,) = re.findall(r"(\d+) MB", done.stdout)
+    assert int(megabytes) < 80
+
+
+@pytest.mark.slow
 def test_nothing_of_it_is_imported_before_it_is_wanted():
     program = (
         "import django, sys; django.setup(); import alchemyst.asgi;"
