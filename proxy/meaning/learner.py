@@ -48,11 +48,6 @@ class _Learner:
         self._answers.append((owner_id, read))
         self._begin()
 
-    async def finish(self) -> None:
-        """Wait until nothing waits."""
-        while self._task and not self._task.done():
-            await asyncio.wait([self._task])
-
     async def close(self) -> None:
         """Stop: what waits is learned when it comes again."""
         if self._task:
@@ -70,15 +65,22 @@ class _Learner:
             while used and (self._answers or self._waiting):
                 if self._answers:
                     owner_id, read = self._answers.popleft()
-                    if text := (await run(read))[:READ]:
-                        self._waiting[digest_of(owner_id, text)] = owner_id, text
-                    continue
-                await self._learn_some(partial(run, used.vector))
+                    self._add_first(owner_id, await run(read))
+                else:
+                    await self._learn_some(partial(run, used.vector))
         except Exception as error:
             logger.error("Texts were not learned", exc_info=error)
         # Without an encoder nothing is kept waiting; after a fault all is asked for again.
         self._waiting.clear()
         self._answers.clear()
+
+    def _add_first(self, owner_id: int, answer: str) -> None:
+        """Let an answer be learned next: the next turn needs it."""
+        text = answer[:READ]
+        if text.strip():
+            digest = digest_of(owner_id, text)
+            self._waiting[digest] = owner_id, text
+            self._waiting.move_to_end(digest, last=False)
 
     async def _learn_some(self, vector_of: Callable[[str], Awaitable[bytes]]) -> None:
         """Learn the texts that wait longest, but for those that another process has learned."""
@@ -105,11 +107,6 @@ def learn_answer(owner_id: int, read: Callable[[], str]) -> None:
     """Have an answer learned soon; `read` returns its text, and is called off the event loop."""
     if encoder.is_wanted():
         _learners.get().add_answer(owner_id, read)
-
-
-async def finish() -> None:
-    """Wait until all is learned that waits on this loop."""
-    await _learners.get().finish()
 
 
 async def close() -> None:
