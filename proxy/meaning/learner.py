@@ -22,26 +22,27 @@ from proxy.relevance.text.embeddings import READ
 logger = logging.getLogger("proxy.meaning.learner")
 
 MOST_WAITING: Final = 4000
-"""Texts; where more wait, the oldest are not learned until they come again."""
+"""Texts; where more wait, the first of who has most are not learned until they come again."""
 
 MOST_ANSWERS: Final = 64
-AT_ONCE: Final = 32
-"""Texts between two answers, which are needed sooner."""
+AT_ONCE: Final = 8
+"""Texts of one owner before another's, and before answers, which are needed soonest."""
 
 
 class _Learner:
     """The texts that wait on one event loop, and the task that learns them."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[bytes, tuple[int, str]] = OrderedDict()
+        self._waiting: OrderedDict[int, OrderedDict[bytes, str]] = OrderedDict()
+        """By owner, who take turns: nobody's long history keeps the others' waiting."""
+
         self._answers: deque[tuple[int, Callable[[], str]]] = deque(maxlen=MOST_ANSWERS)
         self._task: asyncio.Task[None] | None = None
 
     def add(self, owner_id: int, texts: Mapping[bytes, str]) -> None:
-        for digest, text in texts.items():
-            self._waiting[digest] = owner_id, text
-        while len(self._waiting) > MOST_WAITING:
-            self._waiting.popitem(last=False)
+        self._waiting.setdefault(owner_id, OrderedDict()).update(texts)
+        while sum(map(len, self._waiting.values())) > MOST_WAITING:
+            max(self._waiting.values(), key=len).popitem(last=False)
         self._begin()
 
     def add_answer(self, owner_id: int, read: Callable[[], str]) -> None:
@@ -79,15 +80,19 @@ class _Learner:
         text = answer[:READ]
         if text.strip():
             digest = digest_of(owner_id, text)
-            self._waiting[digest] = owner_id, text
-            self._waiting.move_to_end(digest, last=False)
+            texts = self._waiting.setdefault(owner_id, OrderedDict())
+            texts[digest] = text
+            texts.move_to_end(digest, last=False)
+            self._waiting.move_to_end(owner_id, last=False)
 
     async def _learn_some(self, vector_of: Callable[[str], Awaitable[bytes]]) -> None:
-        """Learn the texts that wait longest, but for those that another process has learned."""
-        count = min(AT_ONCE, len(self._waiting))
-        some = dict(self._waiting.popitem(last=False) for _ in range(count))
-        kept = await store.fetch({digest: owner_id for digest, (owner_id, _) in some.items()})
-        for digest, (owner_id, text) in some.items():
+        """Learn some texts of the next owner, but for those that another process has learned."""
+        owner_id, texts = self._waiting.popitem(last=False)
+        some = dict(texts.popitem(last=False) for _ in range(min(AT_ONCE, len(texts))))
+        if texts:
+            self._waiting[owner_id] = texts
+        kept = await store.fetch(dict.fromkeys(some, owner_id))
+        for digest, text in some.items():
             if digest in kept:
                 continue
             (vector,) = store.recall([digest])

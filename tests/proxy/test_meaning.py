@@ -200,6 +200,18 @@ def test_who_tries_the_filter_out_sees_the_same_and_nothing_is_kept(
     assert not TextVector.objects.exists()
 
 
+async def test_owners_take_turns_with_what_is_learned(used: Counting, settings: LazySettings):
+    settings.PROXY_VECTOR_DAYS = 0
+    long, short = ({f"{who}{n}".encode(): f"{who} {n}" for n in range(40)} for who in "ab")
+
+    learner.learn(1, long)
+    learner.learn(2, dict(list(short.items())[:1]))
+    await asyncio.wait([learner._learners.get()._task])
+
+    assert used.texts.index("b 0") < 10
+    assert len(used.texts) == 41
+
+
 class TestVectors:
     def test_are_known_to_processes_that_did_not_make_them(self, used: Counting, sent: Sent):
         sent()
