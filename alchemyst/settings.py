@@ -286,8 +286,13 @@ PROXY_SHORT_TOKENS = env.integer("ALCHEMYST_PROXY_SHORT_TOKENS", 1500)
 PROXY_COST = env.choice("ALCHEMYST_PROXY_COST", "balanced", policy.NAMES)
 # Whether an older exchange that is needed again may be sent right before the question.
 PROXY_COST_MOVES = env.flag("ALCHEMYST_PROXY_COST_MOVES", False)
-# A sentence encoder beside the words, where requirements-encoder.txt is installed.
-PROXY_ENCODER = env.choice("ALCHEMYST_PROXY_ENCODER", "off", ("off", "minilm"))
+# What texts mean, beside their words: the encoder, the tokens of a history from which on it is
+# asked, how long a request waits for its question's vector, and for how many days vectors are kept
+# that nobody uses (0: in memory alone).
+PROXY_ENCODER = env.choice("ALCHEMYST_PROXY_ENCODER", "minilm", ("minilm", "off"))
+PROXY_ENCODER_TOKENS = env.integer("ALCHEMYST_PROXY_ENCODER_TOKENS", 1500)
+PROXY_ENCODER_SECONDS = env.number("ALCHEMYST_PROXY_ENCODER_SECONDS", 0.03)
+PROXY_VECTOR_DAYS = min(env.number("ALCHEMYST_PROXY_VECTOR_DAYS", 30), 36_500)
 PROXY_FILTER_SECONDS = env.number("ALCHEMYST_PROXY_FILTER_SECONDS", 1)
 PROXY_ALLOWED_TARGETS = env.words("ALCHEMYST_PROXY_ALLOWED_TARGETS")
 # Request headers of the operator's choice that go up to providers besides the known ones.

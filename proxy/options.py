@@ -37,6 +37,7 @@ class Options:
     may_move: bool
     filter_seconds: float
     short_tokens: int
+    encoder_seconds: float
     allowed_targets: Allowed
     own_names: tuple[str, ...]
     pass_headers: frozenset[bytes]
@@ -58,6 +59,7 @@ def options() -> Options:
         may_move=settings.PROXY_COST_MOVES,
         filter_seconds=settings.PROXY_FILTER_SECONDS,
         short_tokens=settings.PROXY_SHORT_TOKENS,
+        encoder_seconds=settings.PROXY_ENCODER_SECONDS,
         allowed_targets=allowed_targets(settings.PROXY_ALLOWED_TARGETS),
         own_names=tuple(settings.ALLOWED_HOSTS),
         pass_headers=frozenset(name.lower().encode() for name in settings.PROXY_PASS_HEADERS),

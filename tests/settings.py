@@ -30,5 +30,7 @@ STORAGES = {
 SERVESTATIC_USE_FINDERS = True
 STATIC_ROOT = DATA_DIR / "static"  # noqa: F405
 STATIC_ROOT.mkdir(exist_ok=True)
+# Words alone, unless a test is about what texts mean.
+PROXY_ENCODER = "off"
 # Nothing begins by itself in a test.
 CELERY_BEAT_SCHEDULE = {}

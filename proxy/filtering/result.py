@@ -30,6 +30,12 @@ class FilterOptions:
     pinned: frozenset[int] = frozenset()
     excluded: frozenset[int] = frozenset()
     seconds: float = 1.0
+    owner_id: int = 0
+    """Whose texts these are; 0: nobody's, so that nothing of them is looked up or kept."""
+
+    encoder_seconds: float = 0.0
+    """How long the request may wait for what its texts mean."""
+
     is_shadow: bool = False
     """Whether the original is forwarded all the same, with the account of what would have been."""
 
@@ -38,7 +44,8 @@ class FilterOptions:
 
     def leaves_alone(self, request: Request) -> bool:
         """Whether a request is so short that leaving out saves next to nothing, and risks much."""
-        if self.excluded or not self.short_tokens:
+        may_be_filtered = self.mode != "off" and request.may_be_filtered
+        if self.excluded or not self.short_tokens or not may_be_filtered:
             return False
         return _tokens(request, range(len(request.messages))) < self.short_tokens
 
@@ -81,12 +88,14 @@ class FilterResult:
         return f"{text}; {self.cost_decision.header}" if self.cost_decision else text
 
 
-def filtered(request: Request, dialect: Dialect, options: FilterOptions) -> FilterResult:
-    """Return what is forwarded of `request`.
+def filtered(
+    request: Request, dialect: Dialect, options: FilterOptions, began: float | None = None
+) -> FilterResult:
+    """Return what is forwarded of `request`, on which work `began` at that `time.perf_counter()`.
 
     Its own bytes are, where nothing was dropped or may be, and in shadow.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     if options.mode == "off" or not request.may_be_filtered:
         return unfiltered(request, options.mode, "off", began)
     if options.leaves_alone(request):

@@ -11,7 +11,7 @@ from .exchanges import split_exchanges
 from .keep_rules import apply_keep_rules, reasons
 from .messages import Message
 from .scoring import OVERHEAD, scored
-from .text.embeddings import Meaning, vectors
+from .text.embeddings import Meaning
 from .text.features import Features, Memory
 from .text.tfidf import History
 from .topics import Topics
@@ -101,7 +101,7 @@ class Assessment:
         exchanges = [[features[i] for i in past[number]] for number in compared]
         history = History(exchanges, features[query], memory.terms)
         places = [i for number in compared for i in past[number]]
-        meaning = self._meaning(places, query)
+        meaning = Meaning.of([self.messages[i].vector for i in places], self.messages[query].vector)
         topics = Topics(history, meaning)
         self._check()
         scores = scored(history, topics, self._named(places, query), meaning)
@@ -111,14 +111,6 @@ class Assessment:
         self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
         standing = {compared[n]: why for n, why in reasons(exchanges, topics).items()}
         self._stays = self._wordless(features) | standing | self._stays
-
-    def _meaning(self, places: Sequence[int], query: int) -> Meaning | None:
-        """Return what the texts mean to the encoder, if one is used."""
-        known = vectors()
-        if known is None:
-            return None
-        rows = known.of([self.messages[i].text for i in (*places, query)], self._check)
-        return Meaning(rows[:-1], rows[-1])
 
     def _wordless(self, features: Mapping[int, Features]) -> dict[int, str]:
         """Return the exchanges in which a user sent an image or the like without a word."""

@@ -27,6 +27,8 @@ from proxy.wire.dialect import Dialect
 from proxy.wire.sse import EventGate
 
 MOST_WHOLE = 1024 * 1024
+# How much of its beginning: events are some sixty bytes for each character of an answer.
+BEGINNING_BYTES = 128 * 1024
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
 SHORTEST_MASKED_KEY = 12
 WITHOUT_BODY = (204, 304)
@@ -49,9 +51,13 @@ class RelayState:
     """Why it broke off."""
     whole: list[bytes] | None = None
     """All pieces, where somebody keeps the conversation; None also for what is too much."""
+    beginning: list[bytes] | None = None
+    """The first pieces, as many as hold BEGINNING_BYTES, where somebody wants them."""
 
     def append(self, piece: bytes) -> None:
         """Remember a piece, as far as it is still needed when the answer has gone."""
+        if self.beginning is not None and self.end.size < BEGINNING_BYTES:
+            self.beginning.append(piece)
         self.end.append(piece)
         if self.whole is not None:
             self.whole.append(piece)

@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from proxy.errors import UpstreamBroken
+from proxy.errors import ApiError, UpstreamBroken
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Counts
+from proxy.wire.sse import EventReader
 
 
 class StreamEvent(NamedTuple):
@@ -194,3 +195,32 @@ def _text(content: Any) -> str:
         return ""
     texts = (part.get("text") for part in content if isinstance(part, dict))
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def answer_text(dialect: str, answer: bytes, *, is_whole: bool = True) -> str:
+    """Return the text of an answer as it came from a provider of that dialect, or of its beginning.
+
+    It is empty if the answer calls tools, or can't be read.
+    """
+    read = parse_gemini_event if dialect == gemini.NAME else parse_openai_event
+    texts = []
+    try:
+        for data in _events(answer, is_whole):
+            if b'"functionCall"' in data or b'"tool_calls"' in data:
+                return ""
+            if data != DONE:
+                texts.append(read(data).text)
+    except (ApiError, ValueError, RecursionError):
+        return ""
+    return "".join(texts)
+
+
+def _events(answer: bytes, is_whole: bool) -> list[bytes]:
+    """Return what came in events, in a list, or as a whole."""
+    start = answer.lstrip()[:1]
+    if start == b"[":
+        return list(map(bytes, msgspec.json.decode(answer, type=list[msgspec.Raw])))
+    if start == b"{":
+        return [answer]
+    reader = EventReader()
+    return [*reader.read(answer), *(reader.end() if is_whole else ())]

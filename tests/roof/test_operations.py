@@ -136,6 +136,41 @@ class TestTheDoctor:
         assert (finding.state, finding.text) == ("amiss", "does not answer: ConnectionError")
         assert "ALCHEMYST_C1_BASE_URL" in finding.advice
 
+    def test_says_that_the_encoder_is_ready(self, settings: LazySettings, made: Path):
+        settings.PROXY_ENCODER = "minilm"
+        settings.DATA_DIR = made.parents[1]
+
+        (finding,) = [each for each in examine() if each.part == "encoder"]
+
+        assert finding.state == "well"
+
+    def test_says_that_words_alone_count_where_a_library_cannot_be_loaded(
+        self, settings: LazySettings, made: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        settings.PROXY_ENCODER = "minilm"
+        settings.DATA_DIR = made.parents[1]
+        monkeypatch.delitem(sys.modules, "proxy.meaning.minilm")
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+        (finding,) = [each for each in examine() if each.part == "encoder"]
+
+        assert finding.state == "note"
+        assert "words alone: the encoder can't be loaded: ModuleNotFoundError" in finding.text
+
+    @pytest.mark.slow
+    def test_says_that_words_alone_count_where_the_data_folder_cannot_be_written(
+        self, settings: LazySettings, tmp_path: Path
+    ):
+        (tmp_path / "file").touch()
+        settings.PROXY_ENCODER = "minilm"
+        settings.DATA_DIR = tmp_path / "file"
+
+        (finding,) = [each for each in examine() if each.part == "encoder"]
+
+        assert finding.state == "note"
+        assert "can't be written" in finding.text
+        assert "ALCHEMYST_DATA_DIR" in finding.advice
+
     def test_finds_keys_that_nobody_can_read(self, alice):
         Provider.objects.create(
             owner=alice, name="old", base_url="https://a.example", sealed_key="x"

@@ -13,12 +13,17 @@ With fewer than LEAST_CONNECTIONS they wait for one another's. The other threads
     tasks      imports, exports, cleaning         2
     cpu        reading and filtering of bodies    2
     network    blocking calls to Redis            4
+    encoder    vectors that a request waits for   1
+    learner    vectors that nobody waits for      1
     processes  starts and ends of a child         1
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,6 +54,10 @@ MOST_SHARED: Final = 8
 # Two suffice: they share one interpreter, and one long body leaves the other free.
 CPU_THREADS: Final = 2
 NETWORK_THREADS: Final = 4
+# The encoder lets go of the interpreter while it computes.
+ENCODER_THREADS: Final = 1
+LEARNER_THREADS: Final = 1
+LEARNER_NICENESS: Final = 15
 PROCESS_THREADS: Final = 1
 
 _RESERVED = WRITER_THREADS + HEARTBEAT_THREADS + TASK_THREADS
@@ -76,8 +85,14 @@ def _connections() -> int:
     return int(pool["max_size"]) if pool else USUAL_CONNECTIONS
 
 
-def _threads(name: str, count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix=name)
+def _threads(name: str, count: int, begin: Callable[[], None] | None = None) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
+
+
+def _give_way() -> None:
+    """Let every other thread of the machine go first, where a thread has a priority of its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEARNER_NICENESS)
 
 
 SHARED = shared(_connections())
@@ -96,6 +111,8 @@ HEARTBEAT = _threads("heartbeat", HEARTBEAT_THREADS)
 TASKS = _threads("task", TASK_THREADS)
 CPU = _threads("cpu", CPU_THREADS)
 NETWORK = _threads("network", NETWORK_THREADS)
+ENCODER = _threads("encoder", ENCODER_THREADS)
+LEARNER = _threads("learner", LEARNER_THREADS, _give_way)
 # As long as the process: Linux ends a child with the thread that started it.
 PROCESSES = _threads("processes", PROCESS_THREADS)
 
