@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -109,52 +108,52 @@ class TestMakeRun:
         assert requests.get(f"{site.url}{style}", timeout=10).status_code == 200
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of `make test`: its exit code, its words, and its report as XML."""
+
+    code: int
+    output: str
+    report: str
+
+
 @pytest.fixture(scope="module")
-def tested_by_a_reader(machine: Root) -> subprocess.CompletedProcess[str]:
+def tested_by_a_reader(machine: Root) -> Outcome:
     """A quick part of `make test`, by somebody who can install no browser."""
-    # Nor have one: wherever Playwright would get its own from, nobody answers there.
-    return _make_test(machine, reader, PLAYWRIGHT_DOWNLOAD_HOST="http://127.0.0.1:9")
+    # Wherever Playwright would get its own from, nobody answers there.
+    return _make_test(machine, reader(PLAYWRIGHT_DOWNLOAD_HOST="http://127.0.0.1:9"))
 
 
 @pytest.fixture(scope="module")
-def tested_by_root(
-    machine: Root, tested_by_a_reader: subprocess.CompletedProcess[str]
-) -> subprocess.CompletedProcess[str]:
+def tested_by_root(machine: Root, tested_by_a_reader: Outcome) -> Outcome:
     """The same afterwards, by somebody who can."""
-
-    def root(**environment: str) -> Surroundings:
-        return Surroundings("root", CLONE, environment)
-
-    return _make_test(machine, root)
+    return _make_test(machine, Surroundings("root", CLONE))
 
 
-def _make_test(
-    machine: Root, who: Callable[..., Surroundings], **environment: str
-) -> subprocess.CompletedProcess[str]:
+def _make_test(machine: Root, around: Surroundings) -> Outcome:
     # This machine's services are not the bare one's.
-    nowhere = {"TEST_DATABASE_URL": "postgres://nobody@127.0.0.1:9/none"}
-    around = who(PYTEST_ADDOPTS=QUICK, **nowhere, **environment)
-    ended = machine.run(["make", "test"], around)
+    nowhere = {"TEST_DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", "PYTEST_ADDOPTS": QUICK}
+    environment = {**around.environment, **nowhere}
+    ended = machine.run(["make", "test"], replace(around, environment=environment))
     print(ended.stdout)
-    return ended
+    report = machine.inside(f"{CLONE}/var/test-reports/sqlite.xml")
+    return Outcome(ended.returncode, ended.stdout, report.read_text(encoding="utf-8"))
 
 
 class TestMakeTest:
-    def test_passes(self, tested_by_a_reader: subprocess.CompletedProcess[str]):
-        assert tested_by_a_reader.returncode == 0
-        assert re.search(r"\b\d{2,} passed", tested_by_a_reader.stdout)
+    def test_passes(self, tested_by_a_reader: Outcome):
+        assert tested_by_a_reader.code == 0
+        assert re.search(r"\b\d{2,} passed", tested_by_a_reader.output)
 
-    def test_says_what_it_does_without(self, tested_by_a_reader: subprocess.CompletedProcess[str]):
-        assert NO_BROWSER in tested_by_a_reader.stdout
-        assert (
-            "Not on PostgreSQL and Redis: PostgreSQL does not answer" in tested_by_a_reader.stdout
-        )
-        assert "Not behind nginx: it is not installed" in tested_by_a_reader.stdout
-        assert re.search(r"SKIPPED .*tests/web/.*[Bb]rowser", tested_by_a_reader.stdout)
+    def test_says_what_it_does_without(self, tested_by_a_reader: Outcome):
+        output = tested_by_a_reader.output
 
-    def test_brings_a_browser_along_where_it_may(
-        self, tested_by_root: subprocess.CompletedProcess[str]
-    ):
-        assert tested_by_root.returncode == 0
-        assert NO_BROWSER not in tested_by_root.stdout
-        assert not re.search(r"SKIPPED .*tests/web/.*[Bb]rowser", tested_by_root.stdout)
+        assert NO_BROWSER in output
+        assert "Not on PostgreSQL and Redis: PostgreSQL does not answer" in output
+        assert "Not behind nginx: it is not installed" in output
+        assert "no browser: " in tested_by_a_reader.report
+
+    def test_brings_a_browser_along_where_it_may(self, tested_by_root: Outcome):
+        assert tested_by_root.code == 0
+        assert NO_BROWSER not in tested_by_root.output
+        assert "no browser: " not in tested_by_root.report
