@@ -93,17 +93,23 @@ def _carry_out(name: str, rest: str, image: Image, context: Path, stages: dict[s
 
 
 def _copy(rest: str, image: Image, context: Path, stages: dict[str, Image]) -> None:
-    *sources, target = rest.split()
-    place = image.root.inside(str(Path(image.folder, target)))
-    if sources[0].startswith("--from="):
-        stage = sources.pop(0).removeprefix("--from=")
+    words = rest.split()
+    options = dict(word.split("=", 1) for word in words if word.startswith("--"))
+    *sources, target = (word for word in words if not word.startswith("--"))
+    path = str(Path(image.folder, target))
+    place = image.root.inside(path)
+    assert options.keys() <= {"--from", "--chown"}
+    if "--from" in options:
         (source,) = sources
-        subprocess.run(["cp", "-a", stages[stage].root.inside(source), place], check=True)
+        from_place = stages[options["--from"]].root.inside(source)
+        subprocess.run(["cp", "-a", from_place, place], check=True)
     elif sources == ["."]:
         shutil.copytree(context, place, ignore=_ignored(context), dirs_exist_ok=True)
     else:
         for source in sources:
             shutil.copy2(context / source, place)
+    if owner := options.get("--chown"):
+        image.root.output(["chown", "--recursive", owner, path], Surroundings())
 
 
 def _ignored(context: Path) -> shutil._IgnoreFn:
