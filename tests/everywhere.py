@@ -28,8 +28,8 @@ THROUGH_THE_PROXY = ("tests/proxy", "tests/clients")
 REPORTS = Path(os.environ.get("ALCHEMYST_TEST_REPORTS", "var/test-reports"))
 # One order for all runs; given, it comes again.
 SEED = os.environ.get("ALCHEMYST_TEST_SEED") or str(random.randrange(2**32))
-# Only a test that is marked `flaky` is tried again; -rR names it.
-OPTIONS = ("-rR", "--durations=25", f"--randomly-seed={SEED}")
+# What was skipped, and why; and what was tried again, which only a test marked `flaky` is.
+OPTIONS = ("-raR", "--durations=25", f"--randomly-seed={SEED}")
 SERVICES = ("DATABASE_URL", "REDIS_URL")
 
 
