@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proxy.common.lru import digest_of
-from proxy.relevance import modes
 from proxy.relevance.messages import Message
 from proxy.relevance.passages import alike
 from proxy.wire import token_count
@@ -20,7 +19,7 @@ PASSAGE_CHARACTERS = 900
 # More are not compared: of long texts passages are longer.
 MOST_PASSAGES = 1500
 # The share of the best passage's score that another one needs.
-SHARE = modes.SHARES["strict"]
+SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,12 @@ class Filter:
         return relevance.ranked(read([*messages, {"role": "user", "content": query}]))[:-1]
 
 
+class WordsOnly(Filter):
+    """The same without an encoder, whatever is installed."""
+
+    encoder = "off"
+
+
 class WithMiniLM(Filter):
     """The same with the encoder that an operator may add."""
 
