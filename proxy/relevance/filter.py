@@ -11,7 +11,7 @@ one keeps, which is rare, it drops nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from . import modes
@@ -62,8 +62,7 @@ def decide(
     if roles.count("user") < 2 and not excluded and not pinned:
         return Verdicts(_with_one_question(roles))
     narrowing = _Narrowing(messages, pinned, excluded, deadline)
-    *_, dropped = narrowing.in_modes(modes.DOWN_TO[mode])
-    return narrowing.verdicts(dropped, mode)
+    return narrowing.verdicts(narrowing.dropped_in(mode), mode)
 
 
 def _with_one_question(roles: list[str]) -> list[Verdict]:
@@ -116,19 +115,19 @@ class _Narrowing:
             self._excluded = gone | unwanted_verdicts
             self._whole = self._assess(sorted(self._whole.indices - gone.keys()))
 
-    def in_modes(self, names: Sequence[str]) -> Iterator[dict[int, Verdict]]:
-        """Yield what is dropped in each of these modes, the strictest first."""
-        stricter: frozenset[int] = frozenset()
-        for name in names:
-            dropped = self._drop(name)
-            if not stricter.isdisjoint(dropped):
-                dropped = {}
-            stricter = self._whole.indices - dropped.keys()
-            yield dropped | self._excluded
+    def dropped_in(self, mode: str) -> dict[int, Verdict]:
+        """Return what is dropped in `mode`: nothing that a stricter one keeps."""
+        dropped = self._drop(mode)
+        stricter = modes.STRICTER.get(mode)
+        if dropped and stricter:
+            kept = self._whole.indices - self.dropped_in(stricter).keys()
+            if not kept.isdisjoint(dropped):
+                return {}
+        return dropped
 
     def verdicts(self, dropped: dict[int, Verdict], mode: str) -> Verdicts:
         """Return a verdict for each message of the whole conversation."""
-        verdicts = dict(dropped)
+        verdicts = dropped | self._excluded
         assessment = self._whole.assessment
         statuses = assessment.statuses(modes.THRESHOLDS[mode])
         for run, (fate, reason, score) in zip(self._whole.runs, statuses, strict=True):

@@ -22,9 +22,5 @@ MOST_RISK: Final = {"very_strict": 0.15, "strict": 0.12, "lax": 0.05}
 LAST_MAY_GO: Final = ("very_strict",)
 """The modes in which the last exchange goes where the question surely stands alone."""
 
-DOWN_TO: Final = {
-    "very_strict": ("very_strict",),
-    "strict": ("very_strict", "strict"),
-    "lax": ("very_strict", "strict", "lax"),
-}
-"""Each mode with the stricter ones, whose results it must hold."""
+STRICTER: Final = {"strict": "very_strict", "lax": "strict"}
+"""The mode whose result each mode must hold."""

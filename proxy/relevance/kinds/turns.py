@@ -250,8 +250,9 @@ def _apart(outlines: Floats) -> Floats:
     squares = (outlines * outlines).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares[None, :] - 2 * outlines @ outlines.T, 0)
     np.fill_diagonal(distances, np.inf)
-    nearest: Floats = np.partition(distances, CLOSE - 1, axis=1)[:, CLOSE - 1]
-    rounded: Floats = np.round(nearest**0.5, 6)
+    for _ in range(CLOSE - 1):
+        distances[np.arange(count), distances.argmin(axis=1)] = np.inf
+    rounded: Floats = np.round(distances.min(axis=1) ** 0.5, 6)
     return rounded
 
 
