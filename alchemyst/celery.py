@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import connections
 from kombu.exceptions import OperationalError
 
+from proxy.common.outages import REDIS, outages
 from proxy.common.redis import client
 
 logger = logging.getLogger("alchemyst.tasks")
@@ -69,11 +70,15 @@ class InProcessRunner:
         return True
 
     def close(self, seconds: float) -> None:
-        """Forget what waits, and let what runs end within some seconds."""
+        """Forget what waits, and let what runs end, or step back, within some seconds."""
+        from proxy.common.runtime import threads
+
         for future in set(self._running):
             future.cancel()
         self._waiting.clear()
-        self.settle(seconds)
+        threads.ENDING.set()
+        if self.settle(seconds):
+            threads.ENDING.clear()
 
     def _run(self, key: str, work: Callable[[], object]) -> None:
         with self._lock:
@@ -100,7 +105,8 @@ class Task(DjangoTask):
             try:
                 return super().apply_async(args, kwargs, **options)
             except (OperationalError, redis.RedisError) as error:
-                logger.warning("Redis takes no task (%s): it runs here.", type(error).__name__)
+                if not outages.report(error.__cause__ or error):
+                    logger.warning("Redis takes no task (%s): it runs here.", type(error).__name__)
                 worker_presence.forget()
         # `throw`, or Celery would keep a failure to itself.
         key = f"{self.name}{args}{sorted(kwargs.items())}"
@@ -150,8 +156,10 @@ def say_alive(**kwargs: Any) -> None:
     """In a worker: say so."""
     try:
         worker_presence.client.set(WORKERS, 1, ex=ALIVE_SECONDS)
-    except redis.RedisError:
-        logger.warning("Redis does not answer: the web processes think that no worker lives.")
+    except redis.RedisError as error:
+        outages.report(error)
+    else:
+        outages.end(REDIS)
 
 
 def keep_our_logging(**kwargs: Any) -> None:

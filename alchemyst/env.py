@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -110,25 +110,71 @@ def rate(name: str, default: str) -> tuple[int, int]:
     return int(count), seconds[period]
 
 
+def folder(name: str, default: str) -> Path:
+    """Return the folder in NAME, made with mode 700 if it is not there."""
+    path = Path(text(name, default)).resolve()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(name, path, error) from None
+    return path
+
+
+def redis_url(name: str) -> str:
+    """Return the URL of a Redis in NAME, or nothing."""
+    value = secret(name)
+    try:
+        if not value or _is_redis(urlsplit(value)):
+            return value
+    except ValueError:
+        pass
+    raise ImproperlyConfigured(f"{name} must be redis://host:port/number, rediss:// or unix://.")
+
+
+def _is_redis(url: SplitResult) -> bool:
+    if url.scheme == "unix":
+        return bool(url.path)
+    return url.scheme in ("redis", "rediss") and url.port != 0 and _is_number(url.path.strip("/"))
+
+
+def _is_number(text: str) -> bool:
+    return not text or text.isdecimal()
+
+
+def _unwritable(name: str, path: Path, error: OSError) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"{path} can't be written: {error.strerror}. Let this process's user write there, or name "
+        f"another folder in {name}."
+    )
+
+
 def database(name: str, default: str) -> dict[str, Any]:
     """Return Django's settings for the database URL in NAME: sqlite:///file, or postgres://...
 
     The query of a postgres URL becomes connection options (`?sslmode=require`).
     """
-    url = urlsplit(secret(name, default))
-    if url.scheme == "sqlite":
+    try:
+        url = urlsplit(secret(name, default))
+        port = url.port
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} is no URL. Escape what is special in its password: @ is %40, / is %2F."
+        ) from None
+    if url.scheme == "sqlite" and url.path[1:]:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": url.path[1:]}
-    if url.scheme in ("postgres", "postgresql"):
+    if url.scheme in ("postgres", "postgresql") and url.path[1:]:
         return {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": unquote(url.path[1:]),
             "USER": unquote(url.username or ""),
             "PASSWORD": unquote(url.password or ""),
             "HOST": unquote(url.hostname or ""),
-            "PORT": str(url.port or ""),
+            "PORT": str(port or ""),
             "OPTIONS": dict(parse_qsl(url.query)),
         }
-    raise ImproperlyConfigured(f"{name} must start with sqlite:/// or postgres://.")
+    raise ImproperlyConfigured(
+        f"{name} must be sqlite:///file or postgres://user:password@host/name."
+    )
 
 
 class KeptSecrets:
@@ -145,9 +191,17 @@ class KeptSecrets:
         return self._read_or_make()[name]
 
     def _read_or_make(self) -> dict[str, str]:
-        if not self.path.exists():
-            self._make()
-        stored: dict[str, str] = json.loads(self.path.read_text(encoding="utf-8"))
+        try:
+            if not self.path.exists():
+                self._make()
+            stored: dict[str, str] = json.loads(self.path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise _unwritable("ALCHEMYST_DATA_DIR", self.path, error) from None
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{self.path} is damaged. Put it back from a backup: without it people sign in "
+                "again, and stored keys of providers are lost."
+            ) from None
         return stored
 
     def _make(self) -> None:

@@ -8,13 +8,13 @@ under /api/. Pages keep Django's HTML.
 from __future__ import annotations
 
 import logging
+import sys
 from http import HTTPStatus
 from math import ceil
 from typing import Any
 
 import msgspec
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views import defaults
@@ -24,9 +24,11 @@ from rest_framework.views import set_rollback
 
 from proxy import wire
 from proxy.common.errors import ApiError
+from proxy.common.outages import STORAGE, cause_of, outages
 from proxy.common.web.asgi import App, Receive, Scope, Send, send_json
 
 QUOTA = "insufficient_quota"
+TO_OPERATOR = "The server can store nothing at the moment. Tell its operator, and try again later."
 
 logger = logging.getLogger("alchemyst.errors")
 
@@ -39,12 +41,16 @@ _KINDS = {
     404: ("invalid_request_error", "not_found", "There is nothing here."),
     405: ("invalid_request_error", "method_not_allowed", "This method is not allowed here."),
     406: ("invalid_request_error", "not_acceptable", "Only JSON is served here."),
+    408: ("invalid_request_error", "request_timeout", "The request did not arrive in time."),
     409: ("conflict_error", "conflict", "This contradicts something that is there already."),
     413: ("invalid_request_error", "request_too_large", "The body is too large."),
     415: ("invalid_request_error", "unsupported_media_type", "Send JSON."),
     429: ("rate_limit_error", "rate_limit_exceeded", "Too many requests. Wait, then try again."),
     503: ("server_error", "unavailable", "Not available for a moment. Try again."),
 }
+
+# After so long a database that is away is worth another try.
+RETRY_SECONDS = 2
 
 
 def to_api_error(error: BaseException) -> ApiError:
@@ -53,9 +59,10 @@ def to_api_error(error: BaseException) -> ApiError:
         return error
     if isinstance(error, RequestDataTooBig):
         return api_error(413)
-    if isinstance(error, OperationalError):
-        logger.error("The database does not answer: %s", type(error).__name__)
-        return api_error(503, headers=(("retry-after", "2"),))
+    if cause := cause_of(error):
+        outages.report(error)
+        message = TO_OPERATOR if cause.part == STORAGE else ""
+        return api_error(503, message, headers=(("retry-after", str(RETRY_SECONDS)),))
     if isinstance(error, Http404):
         return api_error(404)
     if isinstance(error, PermissionDenied):
@@ -117,12 +124,11 @@ def api_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     known = (
         drf.APIException,
         Http404,
-        OperationalError,
         PermissionDenied,
         ApiError,
         SuspiciousOperation,
     )
-    if not isinstance(error, known):
+    if not isinstance(error, known) and not cause_of(error):
         return None
     set_rollback()
     result = to_api_error(error)
@@ -228,4 +234,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _page_or_json(request, 500, defaults.server_error)
+    """Answer what nobody caught: 503 where only the database is away, which passes, else 500."""
+    if not ((error := sys.exception()) and cause_of(error)):
+        return _page_or_json(request, 500, defaults.server_error)
+    answer = _page_or_json(request, 503, defaults.server_error)
+    answer.status_code = 503
+    answer["Retry-After"] = str(RETRY_SECONDS)
+    return answer

@@ -18,8 +18,7 @@ from proxy.relevance import modes
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # Where a one-machine installation keeps what it writes: the database, its secrets.
-DATA_DIR = Path(env.text("ALCHEMYST_DATA_DIR", str(BASE_DIR / "var"))).resolve()
-DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+DATA_DIR = env.folder("ALCHEMYST_DATA_DIR", str(BASE_DIR / "var"))
 
 # Secrets: from the environment, or made at the first start and kept beside the database.
 _kept = env.KeptSecrets(DATA_DIR / "secrets.json")
@@ -45,6 +44,15 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+
+# How long a request may take to arrive, in seconds: its head, its body, the pause before the next
+# piece of it; and how many connections a process holds open, in all (0: half of its descriptors)
+# and from one address (0: any number; not counted behind trusted proxies).
+REQUEST_HEAD_SECONDS = env.number("ALCHEMYST_REQUEST_HEAD_SECONDS", 15, least=0.1)
+REQUEST_BODY_SECONDS = env.number("ALCHEMYST_REQUEST_BODY_SECONDS", 300, least=0.1)
+REQUEST_BODY_IDLE_SECONDS = env.number("ALCHEMYST_REQUEST_BODY_IDLE_SECONDS", 30, least=0.1)
+MAX_CONNECTIONS = env.integer("ALCHEMYST_MAX_CONNECTIONS", 0)
+MAX_CONNECTIONS_OF_ADDRESS = env.integer("ALCHEMYST_MAX_CONNECTIONS_OF_ADDRESS", 1024)
 
 INSTALLED_APPS = [
     # Before staticfiles: daphne's runserver streams, Django's own collects a stream first. No other
@@ -74,6 +82,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "alchemyst.web.middleware.ContentSecurityPolicy",
+    "alchemyst.web.middleware.PrivateAPI",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -138,7 +147,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis carries what processes share: rate limits, the cache, channel layers. Without it, each
 # process keeps its own.
-REDIS_URL = env.secret("REDIS_URL")
+REDIS_URL = env.redis_url("REDIS_URL")
 REDIS_TIMEOUT = 0.5
 if REDIS_URL:
     CACHES = {
@@ -240,6 +249,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["alchemyst.web.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "alchemyst.web.openapi.Schema",
+    # OPTIONS is a method like any other: what an endpoint takes, the schema tells.
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "alchemyst.errors.api_answer",
     # `format` is a parameter like any other: there is only JSON to choose.
     "URL_FORMAT_OVERRIDE": None,
@@ -268,13 +279,20 @@ SPECTACULAR_SETTINGS = {
 }
 
 # The context proxy: how strict the filter is, how long a provider may take, how much may pass.
-PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "very_strict", modes.NAMES)
+PROXY_RELEVANCE = env.choice("ALCHEMYST_PROXY_RELEVANCE", "strict", modes.NAMES)
+# Below so many tokens in all nothing is left out: it would save a fraction of a cent.
+PROXY_SHORT_TOKENS = env.integer("ALCHEMYST_PROXY_SHORT_TOKENS", 1500)
 # Where providers cache prompts, what is sent is chosen by what it will cost.
 PROXY_COST = env.choice("ALCHEMYST_PROXY_COST", "balanced", policy.NAMES)
 # Whether an older exchange that is needed again may be sent right before the question.
 PROXY_COST_MOVES = env.flag("ALCHEMYST_PROXY_COST_MOVES", False)
-# A sentence encoder beside the words, where requirements-encoder.txt is installed.
-PROXY_ENCODER = env.choice("ALCHEMYST_PROXY_ENCODER", "off", ("off", "minilm"))
+# What texts mean, beside their words: the encoder, the tokens of a history from which on it is
+# asked, how long a request waits for its question's vector, and for how many days vectors are kept
+# that nobody uses (0: in memory alone).
+PROXY_ENCODER = env.choice("ALCHEMYST_PROXY_ENCODER", "minilm", ("minilm", "off"))
+PROXY_ENCODER_TOKENS = env.integer("ALCHEMYST_PROXY_ENCODER_TOKENS", 1500)
+PROXY_ENCODER_SECONDS = env.number("ALCHEMYST_PROXY_ENCODER_SECONDS", 0.03)
+PROXY_VECTOR_DAYS = min(env.number("ALCHEMYST_PROXY_VECTOR_DAYS", 30), 36_500)
 PROXY_FILTER_SECONDS = env.number("ALCHEMYST_PROXY_FILTER_SECONDS", 1)
 PROXY_ALLOWED_TARGETS = env.words("ALCHEMYST_PROXY_ALLOWED_TARGETS")
 # Request headers of the operator's choice that go up to providers besides the known ones.
@@ -336,14 +354,17 @@ PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")
 SENTRY_DSN = env.secret("ALCHEMYST_SENTRY_DSN")
 TRACES_URL = env.text("ALCHEMYST_TRACES_URL")
 
-# Logs go to standard error, in one format, with every secret masked on the way out. uvicorn's
-# access log stays uvicorn's own, to be switched by its options (naming its parent here would reset
-# it): it sees masked paths (logs.py).
+# Logs go to standard error, in one format, with every secret masked on the way out, and bounded in
+# length and number (log_limits.py). uvicorn's access log stays uvicorn's own, to be switched by its
+# options (naming its parent here would reset it): it sees masked paths (logs.py).
 LOG_FORMATTERS = {"text": "masked", "json": "json"}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "alchemyst.logs.WithRequestId"}},
+    "filters": {
+        "request_id": {"()": "alchemyst.logs.WithRequestId"},
+        "limits": {"()": "alchemyst.operations.log_limits.LogLimits"},
+    },
     "formatters": {
         "masked": {
             "()": "alchemyst.logs.MaskingFormatter",
@@ -357,7 +378,7 @@ LOGGING = {
             "formatter": LOG_FORMATTERS[
                 env.choice("ALCHEMYST_LOG_FORMAT", "text", ("text", "json"))
             ],
-            "filters": ["request_id"],
+            "filters": ["request_id", "limits"],
         }
     },
     "root": {"handlers": ["console"], "level": env.text("ALCHEMYST_LOG_LEVEL", "WARNING").upper()},

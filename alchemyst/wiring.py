@@ -22,6 +22,7 @@ from rest_framework.exceptions import APIException
 from alchemyst import celery
 from alchemyst.accounts import broadcast
 from alchemyst.accounts.auth import token_cache
+from alchemyst.accounts.auth.own_tokens import contains_own_token
 from alchemyst.accounts.limits import lease
 from alchemyst.accounts.signals import access_changed, access_ended
 from alchemyst.errors import to_api_error
@@ -36,6 +37,7 @@ from chats.transfer import proxy_capture
 from proxy import options
 from proxy.accounting import conversation_capture, price_table, usage_writer
 from proxy.accounting.call_cost import PricedCall
+from proxy.common import own_tokens
 from proxy.filtering import conversation_state
 from proxy.limits import active_calls, budgets
 from proxy.models import Budget, Price, Provider
@@ -78,6 +80,7 @@ def _connect_caches() -> None:
 
 def _connect_calls() -> None:
     admission.gate = admit
+    own_tokens.contains_one = contains_own_token
     usage_writer.sinks[:] = [
         charge_quotas,
         metrics.observe,

@@ -45,7 +45,11 @@ async def _sweep() -> None:
         # The next look comes, and a reader of such an answer looks as well.
         logger.warning("Abandoned answers were not looked for: %s", type(error).__name__)
 
-    await run_periodically(on_database_thread(finish.sweep), seconds=SWEEP_SECONDS, on_error=failed)
+    await run_periodically(
+        on_database_thread(finish.sweep, at_most=1, writes=True),
+        seconds=SWEEP_SECONDS,
+        on_error=failed,
+    )
 
 
 def _drain_on_signals(runner: answer_runner.Runner) -> None:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from chats.models import Branch, Chat, Event, Generation, ImportJob, Message
 from chats.models.chat import TRASH
+from proxy.models import TextVector
 
 AT_ONCE = 500
 
@@ -40,6 +41,8 @@ def purge(chat: Chat) -> None:
     Generation.objects.filter(chat=chat).delete()
     # From the end: what follows a message goes before it.
     for batch in _batches(Message.objects.filter(chat=chat).order_by("-position")):
+        texts = Message.objects.filter(pk__in=batch).values_list("content", flat=True)
+        TextVector.objects.forget(chat.owner_id, texts)
         with transaction.atomic():
             Chat.objects.filter(forked_from__in=batch).update(forked_from=None)
             _delete(Message.objects.filter(pk__in=batch))

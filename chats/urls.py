@@ -14,6 +14,7 @@ VIEWS = {
     "chat/export": export.ExportView,
     "chat/import": importing.ImportsView,
     "chat/import/<uuid:job_id>": importing.ImportView,
+    "chat/import/<uuid:job_id>/stop": importing.StopImportView,
     "chat/trash": history.TrashView,
     "chat/trash/<uuid:chat_id>": history.TrashedView,
     "chat/<uuid:chat_id>": chat.ChatView,

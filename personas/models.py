@@ -22,6 +22,8 @@ from proxy.common.access import User
 from proxy.relevance.modes import relevance_modes
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
+# Pages beside those of single personas.
+RESERVED = ("new",)
 DEFAULT = "maya"
 SCOPES = ("internal", "external")
 # The drawn avatars, by name; pages have a picture for each.
@@ -38,6 +40,8 @@ def valid_slug(slug: str) -> None:
         raise ValidationError(
             "Use 1 to 40 lower-case letters, digits and hyphens, and begin with a letter."
         )
+    if slug in RESERVED:
+        raise ValidationError(f"Choose another name; these have a meaning: {', '.join(RESERVED)}.")
 
 
 class PersonaQuerySet(models.QuerySet["Persona"]):

@@ -15,15 +15,15 @@ from personas.models import (
     PersonaVersion,
     valid_slug,
 )
-from proxy.common.web.drf import KnownFields
+from proxy.common.web.drf import KnownFields, ModelSerializer, TextField
 from proxy.models import Provider
 from proxy.relevance.modes import relevance_modes
 
 
-class PersonaVersionSerializer(serializers.ModelSerializer[PersonaVersion]):
+class PersonaVersionSerializer(ModelSerializer[PersonaVersion]):
     """What a persona was at some time."""
 
-    provider = serializers.CharField(source="provider.name", default=None, allow_null=True)
+    provider = TextField(source="provider.name", default=None, allow_null=True)
     avatar = serializers.ChoiceField(choices=AVATARS, allow_blank=True)
     relevance = serializers.ChoiceField(choices=relevance_modes(), allow_blank=True)
 
@@ -37,24 +37,24 @@ class PersonaSerializer(KnownFields):
     """A persona as it answers now. What is left out of a change stays as it is."""
 
     id = serializers.UUIDField(read_only=True)
-    slug = serializers.CharField(max_length=40, validators=[valid_slug])
-    name = serializers.CharField(max_length=80)
-    description = serializers.CharField(max_length=300, allow_blank=True, required=False)
+    slug = TextField(max_length=40, validators=[valid_slug])
+    name = TextField(max_length=80)
+    description = TextField(max_length=300, allow_blank=True, required=False)
     avatar = serializers.ChoiceField(choices=AVATARS, allow_blank=True, required=False)
-    system_prompt = serializers.CharField(
+    system_prompt = TextField(
         max_length=20_000,
         allow_blank=True,
         required=False,
         trim_whitespace=False,
         help_text="Shown to its owner and to staff alone; empty for others.",
     )
-    provider = serializers.CharField(
+    provider = TextField(
         max_length=40,
         allow_null=True,
         required=False,
         help_text="The name of a stored provider; null for the built-in model.",
     )
-    model = serializers.CharField(
+    model = TextField(
         max_length=200, allow_blank=True, required=False, help_text="The provider's model."
     )
     temperature = serializers.FloatField(min_value=0, max_value=2, allow_null=True, required=False)
@@ -66,7 +66,7 @@ class PersonaSerializer(KnownFields):
         child=serializers.ChoiceField(choices=SCOPES), allow_empty=False, required=False
     )
     starters = serializers.ListField(
-        child=serializers.CharField(max_length=LONGEST_STARTER),
+        child=TextField(max_length=LONGEST_STARTER),
         max_length=MOST_STARTERS,
         required=False,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.accounting import conversation_capture, decision_writer, usage_writer
+from proxy.meaning import learner
 from proxy.options import options
 from proxy.upstream import builtin, pool
 from proxy.wire import token_count
@@ -24,3 +25,4 @@ async def close() -> None:
     await usage_writer.queue.close()
     await decision_writer.queue.close()
     await conversation_capture.queue.close()
+    await learner.close()

@@ -36,6 +36,8 @@ class Options:
     cost: str
     may_move: bool
     filter_seconds: float
+    short_tokens: int
+    encoder_seconds: float
     allowed_targets: Allowed
     own_names: tuple[str, ...]
     pass_headers: frozenset[bytes]
@@ -56,6 +58,8 @@ def options() -> Options:
         cost=settings.PROXY_COST,
         may_move=settings.PROXY_COST_MOVES,
         filter_seconds=settings.PROXY_FILTER_SECONDS,
+        short_tokens=settings.PROXY_SHORT_TOKENS,
+        encoder_seconds=settings.PROXY_ENCODER_SECONDS,
         allowed_targets=allowed_targets(settings.PROXY_ALLOWED_TARGETS),
         own_names=tuple(settings.ALLOWED_HOSTS),
         pass_headers=frozenset(name.lower().encode() for name in settings.PROXY_PASS_HEADERS),

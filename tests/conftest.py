@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import requests
@@ -22,8 +23,10 @@ from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import User
 from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
-from proxy.accounting import usage_writer
+from proxy.accounting import decision_writer, usage_writer
 from proxy.filtering import kill_switch
+from proxy.meaning import weights
+from proxy.meaning.minilm import MiniLM
 from proxy.models import DecisionRecord, FilterSwitch
 from tests import faults, gemini, nginx
 from tests.chats import behaviours
@@ -31,6 +34,7 @@ from tests.fakes import BEHAVIOURS, FakeProvider
 
 pytest_plugins = ["tests.quick"]
 
+ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct-horse-battery"
 
 
@@ -99,6 +103,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 "alchemyst.asgi:application",
+                http="alchemyst.web.connections:ClockedProtocol",
                 log_level="warning",
                 access_log=False,
                 log_config=None,
@@ -171,6 +176,24 @@ def server(
     yield the_front.url if the_front else the_server.url
     the_server.rest()
     the_server.write_usage()
+
+
+@pytest.fixture(autouse=True)
+def nothing_expires_by_the_way() -> None:
+    """No old row of a test goes because the writers have not looked for such rows for a while."""
+    usage_writer._expired_at = decision_writer._expired_at = time.monotonic()
+
+
+@pytest.fixture(scope="session")
+def made() -> Path:
+    """The encoder's weights, as `make setup` leaves them; made now where it was not called."""
+    return weights.make(ROOT / "var" / "encoder")
+
+
+@pytest.fixture(scope="session")
+def minilm(made: Path) -> MiniLM:
+    """The encoder itself."""
+    return MiniLM(made)
 
 
 @pytest.fixture

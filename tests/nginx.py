@@ -90,8 +90,8 @@ def _locations(way: str, application: str) -> str:
     if way == DOCUMENTED:
         return locations
     return re.sub(
-        rf"location (\S+) (.*?){application};",
-        rf"location \1 \2{application}\1;",
+        rf"location ((?:\^~ )?)(/\S*) (.*?){application};",
+        rf"location \1\2 \3{application}\2;",
         locations,
         flags=re.DOTALL,
     )

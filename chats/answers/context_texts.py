@@ -10,8 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proxy.common.lru import digest_of
+from proxy.filtering.cpu_threads import run_in_thread_if_large
+from proxy.meaning import encoder
+from proxy.meaning.recollection import Recollection
 from proxy.relevance.messages import Message
 from proxy.relevance.passages import alike
+from proxy.relevance.text import embeddings
 from proxy.wire import token_count
 
 # About two hundred tokens: small enough to choose from, large enough to say something.
@@ -20,6 +24,11 @@ PASSAGE_CHARACTERS = 900
 MOST_PASSAGES = 1500
 # The share of the best passage's score that another one needs.
 SHARE = 0.2
+# A model takes seconds to answer, so what passages mean may take a part of one.
+ENCODER_SECONDS = 0.5
+
+Passage = tuple[int, int, str]
+"""The number of its text, its place there, and what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +78,57 @@ class SelectedText:
         return fields
 
 
-def select_passages(
-    texts: Sequence[ContextText], question: str, token_budget: int
+async def select_passages(
+    texts: Sequence[ContextText], question: str, token_budget: int, *, owner_id: int
 ) -> list[SelectedText]:
     """Return for each text which of its passages fit into the budget, best first.
 
     Where no passage has anything in common with the question, the first ones are taken: whoever
     gave them knows why.
     """
-    selected = [SelectedText(text) for text in texts]
+    size = sum(len(text.content) for text in texts)
+    search = await run_in_thread_if_large(size, Search, texts, question, owner_id)
+    if encoder.is_wanted():
+        await search.recollection.complete(ENCODER_SECONDS)
+    return await run_in_thread_if_large(size, search.select, token_budget)
+
+
+class Search:
+    """A question, and all passages that may answer it."""
+
+    def __init__(self, texts: Sequence[ContextText], question: str, owner_id: int) -> None:
+        self.texts = texts
+        self.passages = _cut(texts)
+        self._question = question
+        passages = [passage for _, _, passage in self.passages]
+        self.recollection = Recollection(owner_id, [*passages, embeddings.ends_of(question)])
+
+    def select(self, token_budget: int) -> list[SelectedText]:
+        """Return for each text which of its passages fit, by what is known of their meanings."""
+        vector = self.recollection.vector
+        passages = [
+            _message(passage, vector(place)) for place, (_, _, passage) in enumerate(self.passages)
+        ]
+        question = _message(self._question, vector(len(passages)))
+        return _select(self.texts, self.passages, alike(passages, question), token_budget)
+
+
+def _cut(texts: Sequence[ContextText]) -> list[Passage]:
     size = max(PASSAGE_CHARACTERS, 2 * sum(len(text.content) for text in texts) // MOST_PASSAGES)
-    passages = [
+    return [
         (number, order, passage)
         for number, text in enumerate(texts)
         for order, passage in enumerate(_passages(text.content, size))
     ]
-    scores = alike([_message(passage) for _, _, passage in passages], _message(question))
+
+
+def _select(
+    texts: Sequence[ContextText],
+    passages: Sequence[Passage],
+    scores: Sequence[float],
+    token_budget: int,
+) -> list[SelectedText]:
+    selected = [SelectedText(text) for text in texts]
     for (number, _, _), score in zip(passages, scores, strict=True):
         selected[number].score = max(selected[number].score, score)
     ranked = sorted(range(len(passages)), key=lambda index: (-scores[index], index))
@@ -112,8 +156,9 @@ def quoted(choices: Iterable[SelectedText]) -> str:
     return "\n\n".join(used)
 
 
-def _message(text: str) -> Message:
-    return Message(role="user", text=text, digest=digest_of(text.encode("utf-8", "replace")))
+def _message(text: str, vector: bytes) -> Message:
+    digest = digest_of(text.encode("utf-8", "replace"))
+    return Message(role="user", text=text, digest=digest, vector=vector)
 
 
 def _passages(text: str, size: int) -> list[str]:

@@ -140,6 +140,7 @@ class Prompt:
                 pinned=self._indices(Fate.PINNED),
                 excluded=self._indices(Fate.EXCLUDED),
                 seconds=options().filter_seconds,
+                short_tokens=options().short_tokens,
             ),
             cost=self.cost,
             seconds=settings.CHAT_ANSWER_SECONDS,

@@ -19,7 +19,6 @@ from chats.search.query import Query
 from proxy.common.runtime.threads import on_database_thread
 from proxy.completions.completion import Completion
 from proxy.errors import ApiError
-from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.relevance.text.stopwords import WORDS as STOPWORDS
 from proxy.relevance.text.words import folded
 from proxy.wire.stream_events import StreamEvent
@@ -53,9 +52,8 @@ async def sources(prompt: Prompt, log: EventLog) -> list[SelectedText]:
         chats = len({text.chat_id for text in new})
         where = f"{_counted(len(new), 'message')} in {_counted(chats, 'earlier chat')}"
         log.thinking("research", f"Searched the earlier chats for “{search}”: {where}.")
-    size = sum(len(text.content) for text in texts)
-    selected = await run_in_thread_if_large(
-        size, context_texts.select_passages, texts, prompt.question, prompt.token_budget
+    selected = await context_texts.select_passages(
+        texts, prompt.question, prompt.token_budget, owner_id=prompt.user_id
     )
     log.thinking("research", selection_summary(selected))
     return selected

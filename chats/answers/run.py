@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from chats.answers import context_texts, finish, research
 from chats.answers.admission import Lease
@@ -29,7 +29,6 @@ from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread, on_writer_thread
 from proxy.completions.completion import Completion
 from proxy.errors import ApiError
-from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.result import FilterResult
 from proxy.wire.dialect import Counts
 from proxy.wire.stream_events import StreamEvent
@@ -101,8 +100,8 @@ class Run:
             assert task is not None
             task.uncancel()
             return self._interrupted()
-        except LogUnavailable:
-            logger.warning("An answer was given up: its events could not be written down")
+        except (LogUnavailable, OperationalError) as error:
+            logger.warning("An answer was given up, the database is away: %s", type(error).__name__)
             return self._failed(finish.BROKE_OFF, "broken_off", 503)
         except ApiError as error:
             failed = self._failed(error.message, error.code, error.status)
@@ -146,10 +145,11 @@ class Run:
         if prompt.is_research:
             prompt.selected_texts = await research.sources(prompt, self.log)
         elif prompt.context_texts:
-            size = sum(len(text.content) for text in prompt.context_texts)
-            work = (prompt.context_texts, prompt.question, prompt.token_budget)
-            prompt.selected_texts = await run_in_thread_if_large(
-                size, context_texts.select_passages, *work
+            prompt.selected_texts = await context_texts.select_passages(
+                prompt.context_texts,
+                prompt.question,
+                prompt.token_budget,
+                owner_id=prompt.user_id,
             )
             self.log.thinking("context", research.selection_summary(prompt.selected_texts))
 

@@ -26,6 +26,7 @@ from chats.answers.start import LEASE
 from chats.errors import Restarting
 from chats.eventlog import notify
 from chats.models import Generation
+from proxy.common.outages import outages
 from proxy.common.runtime.per_loop import PerLoop
 from proxy.common.runtime.threads import on_heartbeat_thread
 
@@ -111,7 +112,8 @@ class Runner:
                 try:
                     stopped, gone = await _poll_leases(list(self._runs), renew=is_due)
                 except DatabaseError as error:
-                    logger.warning("Leases could not be polled: %s", type(error).__name__)
+                    if not outages.report(error):
+                        logger.warning("Leases could not be polled: %s", type(error).__name__)
                     continue
                 if is_due:
                     renewed = time.monotonic()

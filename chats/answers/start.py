@@ -76,8 +76,8 @@ def start_answer(user: User, question: Question) -> StartedAnswer:
 
 def _refuse_while_answering(user: User, chat_id: UUID | None) -> None:
     """Raise AnswerRunning without a lock, which those who ask again and again would fight for."""
-    running = Generation.objects.running().filter(chat=chat_id, owner=user.pk)
-    if chat_id and running.filter(lease_until__gt=timezone.now()).exists():
+    leased = Generation.objects.leased().filter(chat=chat_id, owner=user.pk)
+    if chat_id and leased.exists():
         raise AnswerRunning
 
 
@@ -218,7 +218,7 @@ def _locked(user: User, chat_id: UUID) -> Chat:
     if chat is None:
         raise NoSuchChat
     for running in chat.generations.running():
-        if running.lease_until > timezone.now() or not finish.expire(running.pk):
+        if not finish.expire(running.pk):
             raise AnswerRunning
     return chat
 
@@ -305,8 +305,9 @@ def _queued(
     more: dict[str, Any] | None = None,
 ) -> StartedAnswer:
     """Make the answer's message, empty, and its generation; publish that once it is committed."""
-    running = Generation.objects.running().filter(owner=user.pk, lease_until__gt=timezone.now())
-    if (count := running.count()) >= settings.CHAT_MAX_RUNNING:
+    if (
+        count := Generation.objects.leased().filter(owner=user.pk).count()
+    ) >= settings.CHAT_MAX_RUNNING:
         raise TooManyAnswers(count)
     lease = admit(user.pk, options.key_id)
     try:

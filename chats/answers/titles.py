@@ -115,7 +115,9 @@ def _ask(generation_id: UUID) -> tuple[UUID, str, CompletionRequest] | None:
     return chat.pk, chat.title, request
 
 
-@on_database_thread
-def _store_title(chat_id: UUID, first: str, title: str) -> None:
+def _store(chat_id: UUID, first: str, title: str) -> None:
     """Replace the first words; a title that came in the meantime stays."""
     Chat.objects.filter(pk=chat_id, title=first, has_own_title=False).update(title=title)
+
+
+_store_title = on_database_thread(_store, at_most=1, writes=True)

@@ -17,13 +17,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from chats.eventlog import notify
 from chats.eventlog.event import LogEvent
 from chats.models import Event, Generation
 from proxy.common.bulk_insert import bulk_insert, columns_of
+from proxy.common.outages import outages
 from proxy.common.runtime.per_loop import PerLoop
 from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread, on_writer_thread
@@ -182,7 +183,8 @@ async def _insert_with_retry(batch: Batch) -> set[UUID]:
 
 
 def _warn(error: Exception) -> None:
-    logger.warning("Events could not be written: %s", type(error).__name__)
+    if not outages.report(error):
+        logger.warning("Events could not be written: %s", type(error).__name__)
 
 
 @on_writer_thread
@@ -264,7 +266,10 @@ async def _new_events(
 ) -> tuple[list[LogEvent], bool]:
     """Return what is known of an answer after that event, and whether that is all of it."""
     if (log := logs.get(generation_id)) is None:
-        return await _read(generation_id, after, on_abandoned)
+        try:
+            return await _read(generation_id, after, on_abandoned)
+        except OperationalError:
+            raise LogUnavailable from None
     if log.is_unavailable:
         raise LogUnavailable
     events = _since(log.written, after)
@@ -285,7 +290,7 @@ def _read(
     generation = Generation.objects.filter(pk=generation_id).first()
     if generation is None:
         return [], True
-    if generation.is_running and generation.lease_until < timezone.now():
+    if generation.is_abandoned:
         on_abandoned(generation_id)
     events = Event.objects.filter(generation=generation_id, sequence__gt=after)
     rows = list(events.values_list("sequence", "type", "content", "data")[:AT_ONCE])

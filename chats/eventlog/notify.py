@@ -18,6 +18,7 @@ from typing import Any
 from channels.layers import get_channel_layer
 from django.conf import settings
 
+from proxy.common.outages import outages
 from proxy.common.redis import CircuitBreaker
 from proxy.common.runtime.per_loop import PerLoop
 
@@ -156,8 +157,9 @@ class RedisBridge:
     def _fail(self, error: Exception) -> None:
         if self._breaker.fail():
             self._waiting.clear()
-            kind = type(error).__name__
-            logger.warning("Redis takes no notifications (%s): other processes poll.", kind)
+            if not outages.report(error):
+                kind = type(error).__name__
+                logger.warning("Redis takes no notifications (%s): other processes poll.", kind)
 
     async def _receive(self) -> None:
         """Pass on what other processes publish, until cancelled."""
@@ -175,9 +177,9 @@ class RedisBridge:
                     if message["process"] != PROCESS:
                         _publish_locally(message["keys"])
             except Exception as error:
-                logger.warning(
-                    "Notifications of other processes are not received: %s", type(error).__name__
-                )
+                if not outages.report(error):
+                    kind = type(error).__name__
+                    logger.warning("Notifications of other processes are not received: %s", kind)
                 await asyncio.sleep(RETRY_SECONDS)
 
 

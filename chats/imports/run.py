@@ -16,7 +16,10 @@ from chats.imports import chatgpt, files, librechat, openwebui, own, trees
 from chats.imports.conversation import Conversation, Unreadable, as_dict
 from chats.models import Branch, Chat, ImportJob, Message
 from chats.models.chat import AT_ONCE
+from chats.models.importing import Stopped
+from chats.retention import purge
 from personas.models import DEFAULT, Persona, PersonaVersion
+from proxy.common.runtime import threads
 from proxy.relevance import modes
 
 READERS: tuple[ModuleType, ...] = (chatgpt, openwebui, librechat, own)
@@ -26,25 +29,60 @@ MOST_BYTES = 16 * 1024 * 1024
 MOST_MESSAGES = 20_000
 MOST_CONVERSATIONS = 200_000
 MOST_ATTEMPTS = 3
+# In one transaction, for which others wait on SQLite.
+DELETED_AT_ONCE = 25
 BEFORE = "It was imported before."
 
 logger = logging.getLogger("chats.imports")
 
 
+class ProcessEnds(Exception):
+    """This process is about to end: another one goes on."""
+
+
 def run(job_id: Any) -> None:
-    """Do an import, or go on with one that was cut off; nothing if somebody else is at it."""
+    """Do an import, or go on with one that was cut off; nothing if somebody else is at it.
+
+    It ends early, between two conversations, when its owner stops it, and is left to another
+    process when this one is about to end.
+    """
     job = ImportJob.objects.claim(job_id)
     if job is None:
         return
-    if job.attempts > MOST_ATTEMPTS:
-        job.finish(error=f"It was given up after {MOST_ATTEMPTS} attempts.")
-        return
     try:
+        if job.stop:
+            raise Stopped
+        if job.attempts > MOST_ATTEMPTS:
+            raise Unreadable(f"It was given up after {MOST_ATTEMPTS} attempts.")
         Import(job).run()
     except Unreadable as unreadable:
         job.finish(error=str(unreadable))
+    except Stopped:
+        end_early(job)
+    except ProcessEnds:
+        job.release()
     else:
         job.finish()
+
+
+def end_early(stopped: ImportJob) -> None:
+    """End an import as its owner wants: with what was imported, or without.
+
+    A chat that went on after it was imported is more than a copy of the file, and stays.
+    """
+    job = ImportJob.objects.filter(pk=stopped.pk).first()
+    if job is None:
+        # Its owner's account is gone.
+        return
+    if job.stop == ImportJob.Stop.DELETE:
+        while chats := list(job.chats.filter(generations=None)[:DELETED_AT_ONCE]):
+            with transaction.atomic():
+                for chat in chats:
+                    purge(chat)
+            job.renew_lease()
+        job.imported = job.chats.count()
+        job.messages = Message.objects.filter(chat__import_job=job).count()
+    job.finish()
 
 
 class Import:
@@ -65,6 +103,8 @@ class Import:
             count += len(raw_conversations)
             job.total = max(job.total, min(count, MOST_CONVERSATIONS))
             for raw in raw_conversations:
+                if threads.ENDING.is_set():
+                    raise ProcessEnds
                 index += 1
                 if index > MOST_CONVERSATIONS:
                     raise Unreadable(f"It has more than {MOST_CONVERSATIONS} conversations.")
@@ -147,6 +187,7 @@ class Import:
         version = self.personas.get(conversation.persona) or self.personas.get(DEFAULT)
         return Chat(
             owner_id=self.job.owner_id,
+            import_job=self.job,
             origin=conversation.origin[:200],
             title=title,
             has_own_title=bool(title),

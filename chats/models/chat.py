@@ -145,6 +145,15 @@ class Chat(models.Model):
         editable=False,
         help_text="What an imported or a proxied conversation is known by, so that it comes once.",
     )
+    import_job = models.ForeignKey(
+        "ImportJob",
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        db_index=False,
+        related_name="chats",
+        help_text="The import that brought it, while that is remembered.",
+    )
     created = models.DateTimeField(default=timezone.now, editable=False)
     updated = models.DateTimeField(
         default=timezone.now, editable=False, help_text="When its last message came."
@@ -163,7 +172,12 @@ class Chat(models.Model):
                 fields=["owner", "-is_pinned", "-updated", "-id"],
                 condition=Q(deleted_at=None),
                 name="chat_sidebar",
-            )
+            ),
+            models.Index(
+                fields=["import_job"],
+                condition=Q(import_job__isnull=False),
+                name="chat_of_import",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -238,8 +252,8 @@ class Chat(models.Model):
         self.generations.filter(state__in=("queued", "streaming")).update(stop_requested=True)
         # Keys and origins are unique for their owner, and name what only the old one knows.
         self.generations.update(owner_id=user.pk, idempotency_key="")
-        self.owner_id, self.origin, self.is_pinned = user.pk, "", False
-        self.save(update_fields=["owner", "origin", "is_pinned"])
+        self.owner_id, self.origin, self.is_pinned, self.import_job = user.pk, "", False, None
+        self.save(update_fields=["owner", "origin", "is_pinned", "import_job"])
 
     def messages_on(
         self, branch: Branch | None = None, *, first: int = 0, end: int | None = None

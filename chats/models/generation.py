@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from chats.models import lease
 from proxy.common.access import User, id_of
 
 
@@ -25,7 +26,11 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
     def abandoned(self) -> GenerationQuerySet:
         """Those whose lease is over: the process that ran them is gone."""
-        return self.running().filter(lease_until__lt=timezone.now())
+        return self.running().exclude(lease.held())
+
+    def leased(self) -> GenerationQuerySet:
+        """Those that a process is at work on."""
+        return self.running().filter(lease.held())
 
 
 class Generation(models.Model):
@@ -100,6 +105,10 @@ class Generation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.pk}"
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.is_running and not lease.is_held(self.lease_until)
 
     @property
     def is_running(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from chats.pages import chat, chat_actions, lists, search, share
+from chats.pages import chat, chat_actions, imports, lists, search, share
 
 # The forms that have a model asked.
 ASKING = frozenset({"chat", "chat-open", "chat-regenerate", "chat-edit", "chat-continue"})
@@ -36,6 +36,8 @@ urlpatterns = [
     path("shared/<uuid:share_id>/revoke", share.revoke, name="share-revoke"),
     path("s/<str:token>", share.shared, name="shared"),
     path("search", search.search, name="search"),
+    path("imports", imports.imports, name="imports"),
+    path("imports/<uuid:job_id>/stop", imports.stop_import, name="import-stop"),
     path("trash", lists.trash, name="trash"),
     path("trash/empty", lists.empty_trash, name="trash-empty"),
 ]

@@ -7,17 +7,18 @@ from typing import Any
 from rest_framework import serializers
 
 from chats.models import Generation
+from proxy.common.web.drf import TextField
 
 State = Generation.State
 
 
 class ResultSerializer(serializers.Serializer[Any]):
-    message = serializers.CharField()
-    persona = serializers.CharField(allow_null=True)
+    message = TextField()
+    persona = TextField(allow_null=True)
 
 
 class ToldSerializer(serializers.Serializer[Any]):
-    model = serializers.CharField()
+    model = TextField()
     usage = serializers.DictField(
         child=serializers.IntegerField(allow_null=True),
         help_text="The provider's own count of tokens; empty where it gave none.",
@@ -30,16 +31,16 @@ class ToldSerializer(serializers.Serializer[Any]):
 
 
 class AnswerMetadataSerializer(ToldSerializer):
-    finishReason = serializers.CharField()
+    finishReason = TextField()
 
 
 class ChatMetadataSerializer(ToldSerializer):
     chatId = serializers.UUIDField()
-    title = serializers.CharField()
+    title = TextField()
     replaySessionID = serializers.UUIDField()
     messageId = serializers.UUIDField()
     questionId = serializers.UUIDField(allow_null=True)
-    persona = serializers.CharField(allow_null=True)
+    persona = TextField(allow_null=True)
     state = serializers.ChoiceField(
         choices=[State.COMPLETE, State.STOPPED, State.INCOMPLETE, State.FAILED]
     )
@@ -57,7 +58,7 @@ class ChatGeneratedSerializer(serializers.Serializer[Any]):
 
     result = ResultSerializer()
     chatId = serializers.UUIDField()
-    title = serializers.CharField()
+    title = TextField()
     messageId = serializers.UUIDField()
     questionId = serializers.UUIDField(allow_null=True)
     replaySessionID = serializers.UUIDField()

@@ -11,7 +11,7 @@ from chats.models import Chat, Message
 from chats.models.chat import LONGEST_TITLE
 from chats.transfer.exports import FORMS
 from personas.models import DEFAULT, SCOPES, Persona, PersonaVersion, relevance_modes
-from proxy.common.web.drf import KnownFields
+from proxy.common.web.drf import KnownFields, ModelSerializer, TextField
 
 MOST_MESSAGES = 5_000
 MOST_ON_A_PAGE = 100
@@ -19,10 +19,10 @@ MOST_IN_A_WINDOW = 1_000
 WINDOW = 200
 
 
-class ChatSerializer(serializers.ModelSerializer[Chat]):
+class ChatSerializer(ModelSerializer[Chat]):
     """A chat without its messages; from a queryset `with_state`."""
 
-    persona = serializers.CharField(
+    persona = TextField(
         source="persona_version.persona.slug",
         default=None,
         allow_null=True,
@@ -70,13 +70,13 @@ class ChatSerializer(serializers.ModelSerializer[Chat]):
 
 
 class PartSerializer(serializers.Serializer[Any]):
-    text = serializers.CharField()
+    text = TextField()
     match = serializers.BooleanField(help_text="This is what was searched for.")
 
 
 class FoundMessageSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="pk")
-    role = serializers.CharField()
+    role = TextField()
     position = serializers.IntegerField()
     snippet = PartSerializer(many=True, help_text="The surroundings of the first match.")
 
@@ -101,7 +101,7 @@ class ListedSerializer(ChatSerializer):
 
 class HistorySerializer(serializers.Serializer[Any]):
     chats = ListedSerializer(many=True)
-    nextCursor = serializers.CharField(
+    nextCursor = TextField(
         allow_null=True, help_text="Give it as `cursor` for the next page; null on the last one."
     )
 
@@ -115,7 +115,7 @@ class TrashedSerializer(ChatSerializer):
 
 class TrashSerializer(serializers.Serializer[Any]):
     chats = TrashedSerializer(many=True)
-    nextCursor = serializers.CharField(allow_null=True)
+    nextCursor = TextField(allow_null=True)
 
 
 class AlternativesSerializer(serializers.Serializer[Any]):
@@ -126,18 +126,14 @@ class AlternativesSerializer(serializers.Serializer[Any]):
 
 class GenerationSerializer(serializers.Serializer[Any]):
     replaySessionID = serializers.UUIDField(source="pk")
-    state = serializers.CharField(
-        help_text="queued, streaming, complete, stopped, incomplete or failed."
-    )
-    error = serializers.CharField()
+    state = TextField(help_text="queued, streaming, complete, stopped, incomplete or failed.")
+    error = TextField()
 
 
-class MessageSerializer(serializers.ModelSerializer[Message]):
+class MessageSerializer(ModelSerializer[Message]):
     """One message, as one of those that stand in its place."""
 
-    persona = serializers.CharField(
-        source="persona_version.persona.slug", default=None, allow_null=True
-    )
+    persona = TextField(source="persona_version.persona.slug", default=None, allow_null=True)
     generation = GenerationSerializer(
         default=None,
         allow_null=True,
@@ -195,11 +191,11 @@ class FetchedSerializer(ChatSerializer, WindowSerializer):
 
 class PageQuery(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=MOST_ON_A_PAGE, default=30)
-    cursor = serializers.CharField(max_length=300, default="", allow_blank=True)
+    cursor = TextField(max_length=300, default="", allow_blank=True)
 
 
 class HistoryQuery(PageQuery):
-    q = serializers.CharField(
+    q = TextField(
         max_length=300,
         default="",
         allow_blank=True,
@@ -208,8 +204,8 @@ class HistoryQuery(PageQuery):
     )
     pinned = serializers.BooleanField(allow_null=True, default=None)
     archived = serializers.BooleanField(default=False)
-    persona = serializers.CharField(max_length=40, default="", allow_blank=True)
-    source = serializers.CharField(  # type: ignore[assignment]
+    persona = TextField(max_length=40, default="", allow_blank=True)
+    source = TextField(  # type: ignore[assignment]
         max_length=100, default="", allow_blank=True
     )
 
@@ -240,20 +236,20 @@ class WindowQuery(serializers.Serializer[Any]):
 class HistoryMessageSerializer(KnownFields):
     """A message as a caller writes it."""
 
-    id = serializers.CharField(
+    id = TextField(
         max_length=100, source="client_id", default="", help_text="The caller's own, if any."
     )
     role = serializers.ChoiceField(choices=Message.Role.choices)
-    content = serializers.CharField(allow_blank=True, trim_whitespace=False)
+    content = TextField(allow_blank=True, trim_whitespace=False)
 
 
 class NewChatSerializer(KnownFields):
-    title = serializers.CharField(max_length=LONGEST_TITLE, default="", allow_blank=True)
+    title = TextField(max_length=LONGEST_TITLE, default="", allow_blank=True)
     messages = HistoryMessageSerializer(many=True, max_length=MOST_MESSAGES)  # type: ignore[call-arg]
-    persona = serializers.CharField(max_length=40, default=None)
+    persona = TextField(max_length=40, default=None)
     scope = serializers.ChoiceField(choices=SCOPES, default="internal")
-    username = serializers.CharField(max_length=150, default="", allow_blank=True)
-    source = serializers.CharField(  # type: ignore[assignment]
+    username = TextField(max_length=150, default="", allow_blank=True)
+    source = TextField(  # type: ignore[assignment]
         max_length=100, default="", allow_blank=True
     )
 
@@ -279,7 +275,7 @@ class ForkSerializer(KnownFields):
     messageIndex = serializers.IntegerField(
         min_value=0, max_value=2**31 - 1, default=None, help_text="Its position, from 0."
     )
-    title = serializers.CharField(max_length=LONGEST_TITLE, default="", allow_blank=True)
+    title = TextField(max_length=LONGEST_TITLE, default="", allow_blank=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if (attrs["messageId"] is None) == (attrs["messageIndex"] is None):
@@ -296,7 +292,7 @@ class PinSerializer(KnownFields):
 class ChangeSerializer(KnownFields):
     """What is left out stays as it is."""
 
-    title = serializers.CharField(
+    title = TextField(
         max_length=LONGEST_TITLE,
         required=False,
         allow_blank=True,

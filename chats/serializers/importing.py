@@ -7,16 +7,20 @@ from typing import Any
 from rest_framework import serializers
 
 from chats.models import ImportJob
+from proxy.common.web.drf import KnownFields, ModelSerializer, TextField
 
 
 class SkippedSerializer(serializers.Serializer[Any]):
-    title = serializers.CharField()
-    reason = serializers.CharField()
+    title = TextField()
+    reason = TextField()
 
 
-class ImportSerializer(serializers.ModelSerializer[ImportJob]):
+class ImportSerializer(ModelSerializer[ImportJob]):
     """How far an import is, and what was left out."""
 
+    stop = TextField(
+        read_only=True, help_text="`keep` or `delete` once its owner wants it to end, or empty."
+    )
     skips = SkippedSerializer(many=True, help_text="The first ones of what was left out, and why.")
     createdAt = serializers.DateTimeField(source="created")
     finishedAt = serializers.DateTimeField(source="finished", allow_null=True)
@@ -26,6 +30,7 @@ class ImportSerializer(serializers.ModelSerializer[ImportJob]):
         fields = [
             "id",
             "state",
+            "stop",
             "format",
             "size",
             "total",
@@ -39,3 +44,10 @@ class ImportSerializer(serializers.ModelSerializer[ImportJob]):
             "finishedAt",
         ]
         read_only_fields = fields
+
+
+class StopImportSerializer(KnownFields):
+    keep = serializers.BooleanField(
+        default=True,
+        help_text="Whether the chats that were imported stay. One that went on since stays anyway.",
+    )

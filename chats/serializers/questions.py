@@ -12,7 +12,7 @@ from rest_framework import serializers
 from chats.answers.request import AnswerOptions, HistoryMessage, Question
 from chats.models import Message
 from personas.models import SCOPES
-from proxy.common.web.drf import KnownFields
+from proxy.common.web.drf import KnownFields, TextField
 
 MOST_TEXTS = 200
 LONGEST_KEY = 200
@@ -36,19 +36,10 @@ class AnswerAccess(Protocol):
     def key_id(self) -> UUID | None: ...
 
 
-class TextField(serializers.CharField):
-    """A text; a number is none."""
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
 class HistoryMessageField(KnownFields):
     """A message as a client writes it."""
 
-    id = serializers.CharField(
+    id = TextField(
         max_length=100, default="", allow_blank=True, help_text="The client's own, if any."
     )
     role = serializers.ChoiceField(choices=Message.Role.choices)
@@ -111,7 +102,7 @@ class AnswerSerializer(KnownFields):
     """What is asked, and how the answer is wanted, without a chat."""
 
     chat_history = HistoryMessageField(many=True, allow_empty=False)
-    persona = serializers.CharField(max_length=40, default="", allow_blank=True, allow_null=True)
+    persona = TextField(max_length=40, default="", allow_blank=True, allow_null=True)
     scope = serializers.ChoiceField(choices=SCOPES, default="")
     voice = serializers.BooleanField(default=False, help_text="An answer to be read aloud.")
     fastContext = serializers.ListField(
@@ -174,7 +165,7 @@ class AgainSerializer(KnownFields):
 
     messageId = serializers.UUIDField(default=None, allow_null=True)
     content = TextField(default=None, trim_whitespace=False, help_text="The question's new words.")
-    persona = serializers.CharField(max_length=40, default="", allow_blank=True)
+    persona = TextField(max_length=40, default="", allow_blank=True)
     scope = serializers.ChoiceField(choices=SCOPES, default="")
     voice = serializers.BooleanField(default=False)
     fastContext = serializers.ListField(
@@ -193,12 +184,12 @@ class ContinueSerializer(KnownFields):
 class GenerateQuery(serializers.Serializer[Any]):
     """The query of a question in a chat."""
 
-    chatId = serializers.CharField(default="", allow_blank=True)
-    username = serializers.CharField(max_length=150, default="", allow_blank=True)
-    source = serializers.CharField(  # type: ignore[assignment]
+    chatId = TextField(default="", allow_blank=True)
+    username = TextField(max_length=150, default="", allow_blank=True)
+    source = TextField(  # type: ignore[assignment]
         max_length=100, default="", allow_blank=True
     )
-    title = serializers.CharField(max_length=200, default="", allow_blank=True)
+    title = TextField(max_length=200, default="", allow_blank=True)
 
 
 def options_of(fields: dict[str, Any], access: AnswerAccess) -> AnswerOptions:

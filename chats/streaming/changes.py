@@ -52,6 +52,8 @@ def generation_of(user_id: int, generation_id: UUID) -> Generation | None:
     return Generation.objects.of(user_id).filter(pk=generation_id).first()
 
 
-@on_database_thread
-def stop_all(user_id: int, chat_id: UUID) -> None:
+def _stop_all(user_id: int, chat_id: UUID) -> None:
     run.stop_all(Generation.objects.of(user_id).filter(chat=chat_id))
+
+
+stop_all = on_database_thread(_stop_all, writes=True)

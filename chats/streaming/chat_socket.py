@@ -235,7 +235,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         serializer = GenerateSerializer(data=message | {"chat_history": [question_message]})
         serializer.is_valid(raise_exception=True)
         question = serializer.question(self.caller, chat_id=self.chat_id)
-        await self._run(on_database_thread(start_answer)(self.caller.user, question))
+        await self._run(on_database_thread(start_answer, writes=True)(self.caller.user, question))
 
     async def _regenerate(self, message: dict[str, Any]) -> None:
         serializer = AgainSerializer(data=message)
@@ -243,7 +243,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         fields = serializer.validated_data
         assert self.chat_id is not None
         await self._run(
-            on_database_thread(regenerate)(
+            on_database_thread(regenerate, writes=True)(
                 self.caller.user,
                 self.chat_id,
                 options_of(fields, self.caller),
@@ -259,7 +259,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         options = options_of({}, self.caller)
         assert self.chat_id is not None
         await self._run(
-            on_database_thread(continue_answer)(self.caller.user, self.chat_id, options, message_id)
+            on_database_thread(continue_answer, writes=True)(
+                self.caller.user, self.chat_id, options, message_id
+            )
         )
 
     async def _run(self, starting: Coroutine[Any, Any, StartedAnswer]) -> None:

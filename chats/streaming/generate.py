@@ -38,7 +38,6 @@ from proxy.common.web.asgi import ClientDisconnected
 from proxy.completions.completion import Completion
 from proxy.completions.request import provider_from
 from proxy.errors import ApiError
-from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.options import options
 from proxy.upstream.deadline import CallDeadline
 from proxy.wire.stream_events import StreamEvent
@@ -64,10 +63,11 @@ async def answered(call: Call) -> None:
 
     try:
         if prompt.context_texts:
-            size = sum(len(text.content) for text in prompt.context_texts)
-            work = (prompt.context_texts, prompt.question, prompt.token_budget)
-            prompt.selected_texts = await run_in_thread_if_large(
-                size, context_texts.select_passages, *work
+            prompt.selected_texts = await context_texts.select_passages(
+                prompt.context_texts,
+                prompt.question,
+                prompt.token_budget,
+                owner_id=prompt.user_id,
             )
         completion = Completion(prompt.completion_request())
         await completion.prepare()
@@ -138,7 +138,7 @@ async def _generate(call: Call, *, is_stream: bool) -> None:
     chat_id = _chat_id(chat_id_text) if chat_id_text else None
     body = await call.body(GenerateSerializer)
     question = body.question(call.access, chat_id=chat_id, idempotency_key=key, **query)
-    answer = await on_database_thread(start_answer)(call.user, question)
+    answer = await on_database_thread(start_answer, writes=True)(call.user, question)
     await _respond(call, answer, is_stream or body.validated_data["stream"], after)
 
 
@@ -146,7 +146,7 @@ async def regenerated(call: Call, chat_id: str) -> None:
     """POST /api/v1/chat/{chatId}/regenerate: another answer, or an edited question's."""
     runner.refuse_if_draining()
     fields = (await call.body(AgainSerializer)).validated_data
-    answer = await on_database_thread(regenerate)(
+    answer = await on_database_thread(regenerate, writes=True)(
         call.user,
         _chat_id(chat_id),
         options_of(fields, call.access),
@@ -161,7 +161,7 @@ async def continued(call: Call, chat_id: str) -> None:
     runner.refuse_if_draining()
     fields = (await call.body(ContinueSerializer)).validated_data
     answer_options = options_of({}, call.access)
-    answer = await on_database_thread(continue_answer)(
+    answer = await on_database_thread(continue_answer, writes=True)(
         call.user, _chat_id(chat_id), answer_options, fields["messageId"]
     )
     await _respond(call, answer, fields["stream"])
@@ -177,7 +177,7 @@ async def replayed(call: Call, generation_id: str) -> None:
 async def stopped(call: Call, generation_id: str) -> None:
     """POST /api/v1/chat/replay/{id}/stop: end an answer, keep what there is."""
     generation = await _generation(call.user, generation_id)
-    await on_database_thread(run.stop)(generation)
+    await on_database_thread(run.stop, writes=True)(generation)
     events = await _to_its_end(generation.pk)
     metadata = next(event.data for event in events if event.type == Type.METADATA)
     await call.answer(200, metadata)

@@ -184,10 +184,6 @@ class PinView(ChatBase):
 
     serializer_class = PinSerializer
 
-    def get_object(self) -> Chat:
-        """For OPTIONS, which looks whether a PUT would find something."""
-        return self.get_chat(self.request, self.kwargs["chat_id"])
-
     @extend_schema(operation_id="pin", responses=responses(400, 401, 403, 404, _200=ChatSerializer))
     def put(self, request: Request, chat_id: str) -> Response:
         """Pin a chat or take the pin off; without a body, whichever it is not."""

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from chats.models import ImportJob
 from chats.models.importing import PART_BYTES
-from chats.serializers.importing import ImportSerializer
+from chats.serializers.importing import ImportSerializer, StopImportSerializer
 from chats.tasks import import_chats
 from chats.views import TOKEN_OR_SESSION
 from proxy.common.access import user_of
@@ -84,6 +84,30 @@ class ImportView(GenericAPIView[ImportJob]):
         """Show how far an import is, and what was left out and why."""
         job = get_object_or_404(ImportJob.objects.of(user_of(request)), pk=job_id)
         return Response(self.get_serializer(job).data)
+
+
+class StopImportView(GenericAPIView[ImportJob]):
+    """The end of an import before its time."""
+
+    serializer_class = StopImportSerializer
+    required_scope = "chat"
+    authentication_classes = TOKEN_OR_SESSION
+
+    @extend_schema(
+        operation_id="stop_import",
+        responses=responses(400, 401, 403, 404, 409, _202=ImportSerializer),
+    )
+    def post(self, request: Request, job_id: str) -> Response:
+        """Stop an import, and keep or delete what it has imported; its `state` says when it has."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        jobs = ImportJob.objects.of(user_of(request)).filter(pk=job_id)
+        get_object_or_404(jobs)
+        if not jobs.request_stop(keep=serializer.validated_data["keep"]):
+            raise Conflict({"errors": ["This import has ended already."]})
+        # Where nobody works on it yet, or any more, it is ended by this.
+        import_chats.delay_on_commit(str(job_id))
+        return Response(ImportSerializer(jobs.get()).data, status=status.HTTP_202_ACCEPTED)
 
 
 def _file_in(request: Request) -> Any:

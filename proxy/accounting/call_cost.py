@@ -35,7 +35,7 @@ class CallCost(NamedTuple):
 
 def price(call: CallFinished) -> PricedCall:
     """Read a call's usage, if that has not been done, and add what it cost."""
-    counts = call.counts or call.parse_usage(b"".join(call.tail))
+    counts = call.counts or call.parse_usage(b"".join(call.usage_texts))
     cost_decision = call.cost_decision
     cost = _cost(call, counts)
     # In the columns' order: by their names it would take three times as long.

@@ -11,7 +11,7 @@ from proxy.wire.dialect import Counts
 
 
 class CallFinished(NamedTuple):
-    """A call that has ended, whatever became of it; no word of what was said, but the tail.
+    """A call that has ended, whatever became of it; no word of what was said, but the answer's end.
 
     A tuple: one is made for each request, and a frozen dataclass would take three times as long.
     """
@@ -27,8 +27,8 @@ class CallFinished(NamedTuple):
     outcome: str
     milliseconds: int
     first_byte_milliseconds: int | None
-    tail: list[bytes]
-    """The end of the provider's answer, in pieces."""
+    usage_texts: list[bytes]
+    """What of the provider's answer may hold its usage."""
 
     parse_usage: Callable[[bytes], Counts]
     """Reads the provider's usage in that."""
@@ -54,4 +54,4 @@ class CallFinished(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes of the answer that wait with it."""
-        return sum(map(len, self.tail))
+        return sum(map(len, self.usage_texts))

@@ -11,13 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
-
 from proxy.common.runtime.batch_writer import BatchWriter
-from proxy.errors import ApiError
-from proxy.wire import gemini, stream_events
+from proxy.wire import stream_events
 from proxy.wire.dialect import Dialect, Request
-from proxy.wire.sse import EventReader
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 
@@ -53,31 +49,7 @@ class CapturedConversation:
 
     def answered(self) -> str:
         """Return the answer's text; empty if it calls tools, or can't be read."""
-        read = (
-            stream_events.parse_gemini_event
-            if self.dialect is gemini
-            else stream_events.parse_openai_event
-        )
-        texts = []
-        try:
-            for data in self._events():
-                if b'"functionCall"' in data or b'"tool_calls"' in data:
-                    return ""
-                if data != stream_events.DONE:
-                    texts.append(read(data).text)
-        except (ApiError, ValueError, RecursionError):
-            return ""
-        return "".join(texts)
-
-    def _events(self) -> list[bytes]:
-        """Return what came in events, in a list, or as a whole."""
-        start = self.answer.lstrip()[:1]
-        if start == b"[":
-            return list(map(bytes, msgspec.json.decode(self.answer, type=list[msgspec.Raw])))
-        if start == b"{":
-            return [self.answer]
-        reader = EventReader()
-        return [*reader.read(self.answer), *reader.end()]
+        return stream_events.answer_text(self.dialect.NAME, self.answer)
 
 
 _sinks: list[Callable[[list[CapturedConversation]], None]] = []

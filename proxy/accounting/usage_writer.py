@@ -1,7 +1,6 @@
 """A usage row for every call, written off the request's path, and added up by hour and day.
 
-What a provider says of its own usage is read then too, from the last bytes of its answer, after
-the answer has gone.
+What a provider says of its own usage is read then too, after the answer has gone.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from urllib.parse import unquote
 
 from rest_framework import serializers
 
-from proxy.common.web.drf import KnownFields
+from proxy.common.web.drf import KnownFields, ModelSerializer, TextField
 from proxy.errors import InvalidTarget
 from proxy.models import Provider
 from proxy.models.provider import LONGEST_URL, valid_name
 from proxy.upstream import ssrf_guard
-from proxy.upstream.target import base_of
+from proxy.upstream.target import base_of, refuse_own_tokens
 
 # What a header may hold, and no more than any provider's key is long.
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
@@ -21,17 +21,17 @@ _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 FATES = ("kept", "dropped", "joined", "protected")
 
 
-class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
+class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
     """A stored provider. Its key comes in and never goes out."""
 
-    name = serializers.CharField(max_length=40, validators=[valid_name])
-    base_url = serializers.CharField(
+    name = TextField(max_length=40, validators=[valid_name])
+    base_url = TextField(
         max_length=LONGEST_URL,
         help_text="Such as https://api.openai.com/v1 or "
         "https://generativelanguage.googleapis.com, without the endpoint.",
     )
-    key = serializers.CharField(write_only=True, max_length=1000)
-    key_hint = serializers.CharField(
+    key = TextField(write_only=True, max_length=1000)
+    key_hint = TextField(
         read_only=True, help_text="The last characters of the key, where it is long enough."
     )
     is_own = serializers.SerializerMethodField(
@@ -81,6 +81,10 @@ class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
     def validate_key(self, key: str) -> str:
         if not _KEY.fullmatch(key):
             raise serializers.ValidationError("A key has printable ASCII characters, no blanks.")
+        try:
+            refuse_own_tokens(key)
+        except InvalidTarget as error:
+            raise serializers.ValidationError(error.message) from None
         return key
 
     def to_representation(self, provider: Provider) -> dict[str, Any]:
@@ -90,10 +94,10 @@ class ProviderSerializer(KnownFields, serializers.ModelSerializer[Provider]):
 
 
 class FaultSerializer(serializers.Serializer[Any]):
-    message = serializers.CharField()
-    type = serializers.CharField()
-    code = serializers.CharField()
-    param = serializers.CharField(allow_null=True, help_text="What of the request is meant.")
+    message = TextField()
+    type = TextField()
+    code = TextField()
+    param = TextField(allow_null=True, help_text="What of the request is meant.")
 
 
 class ProxyErrorSerializer(serializers.Serializer[Any]):
@@ -104,8 +108,8 @@ class ProxyErrorSerializer(serializers.Serializer[Any]):
 
 class GeminiFaultSerializer(serializers.Serializer[Any]):
     code = serializers.IntegerField()
-    message = serializers.CharField()
-    status = serializers.CharField()
+    message = TextField()
+    status = TextField()
 
 
 class GeminiErrorSerializer(serializers.Serializer[Any]):
@@ -126,9 +130,9 @@ class DecisionSerializer(serializers.Serializer[Any]):
     """What became of one message, and why."""
 
     index = serializers.IntegerField(help_text="The message's place, from 0.")
-    role = serializers.CharField()
+    role = TextField()
     fate = serializers.ChoiceField(choices=FATES)
-    reason = serializers.CharField()
+    reason = TextField()
     score = serializers.FloatField(
         allow_null=True, help_text="Its exchange's share of the best exchange's score."
     )
@@ -136,19 +140,19 @@ class DecisionSerializer(serializers.Serializer[Any]):
 
 
 class RecordedDecisionSerializer(DecisionSerializer):
-    digest = serializers.CharField(help_text="SHA-256 of the message's bytes.")
-    text = serializers.CharField(required=False, help_text="Where the key's records hold texts.")
+    digest = TextField(help_text="SHA-256 of the message's bytes.")
+    text = TextField(required=False, help_text="Where the key's records hold texts.")
 
 
 class CostDecisionSerializer(serializers.Serializer[Any]):
     """What the cost gate decided, where it was on; costs in tokens of input."""
 
-    preset = serializers.CharField()
+    preset = TextField()
     mode = serializers.ChoiceField(
         choices=("full", "continue", "recall", "moved", "back", "cut", "fresh")
     )
     moved = serializers.IntegerField(help_text="Messages that stand before the question.")
-    reason = serializers.CharField()
+    reason = TextField()
     estimated = serializers.IntegerField()
     estimated_whole = serializers.IntegerField()
     expected_cached = serializers.IntegerField()
@@ -156,14 +160,17 @@ class CostDecisionSerializer(serializers.Serializer[Any]):
 
 
 class SummarySerializer(serializers.Serializer[Any]):
-    mode = serializers.CharField()
-    result = serializers.CharField()
+    mode = TextField()
+    result = TextField()
     totals = ContextTotalsSerializer()
 
 
 class PreviewSerializer(SummarySerializer):
     """What the filter would do with a request."""
 
+    short = serializers.BooleanField(
+        help_text="Whether such a request is so short that it is forwarded whole all the same."
+    )
     cost = CostDecisionSerializer(allow_null=True)
     messages = DecisionSerializer(many=True)
 
@@ -171,9 +178,9 @@ class PreviewSerializer(SummarySerializer):
 class DecisionRecordSerializer(SummarySerializer):
     """What the filter did with a request."""
 
-    id = serializers.CharField()
+    id = TextField()
     created = serializers.DateTimeField()
     expires = serializers.DateTimeField()
-    key_id = serializers.CharField()
-    model = serializers.CharField()
+    key_id = TextField()
+    model = TextField()
     messages = RecordedDecisionSerializer(many=True)

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from proxy.api.providers import caller_id, responses
 from proxy.common.access import access_of_request
 from proxy.common.web import csv_export
+from proxy.common.web.drf import TextField
 from proxy.models import UsageRollup
 from proxy.models.rollup import SUMS
 
@@ -55,7 +56,7 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
     until = Moment(required=False, default_timezone=UTC)
     since = Moment(required=False, default_timezone=UTC)
     period = serializers.ChoiceField(choices=UsageRollup.Period.choices, default="day")
-    group_by = serializers.CharField(default="time", max_length=100)
+    group_by = TextField(default="time", max_length=100)
     format = serializers.ChoiceField(choices=["json", "csv"], default="json")
 
     def validate_group_by(self, text: str) -> list[str]:
@@ -86,12 +87,10 @@ class UsageRowSerializer(serializers.Serializer[Any]):
     """What one group used. Only the names in `group_by` are there."""
 
     time = serializers.DateTimeField(required=False, source="starts", default_timezone=UTC)
-    model = serializers.CharField(required=False)
-    host = serializers.CharField(required=False, source="target")
-    key = serializers.CharField(
-        required=False, source="key_id", help_text="Empty: a login's token."
-    )
-    persona = serializers.CharField(required=False)
+    model = TextField(required=False)
+    host = TextField(required=False, source="target")
+    key = TextField(required=False, source="key_id", help_text="Empty: a login's token.")
+    persona = TextField(required=False)
     requests = serializers.IntegerField()
     errors = serializers.IntegerField()  # type: ignore[assignment]
     tokens_before = serializers.IntegerField(
@@ -136,7 +135,7 @@ class UsageRowSerializer(serializers.Serializer[Any]):
 class UsageSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField(default_timezone=UTC)
     until = serializers.DateTimeField(default_timezone=UTC)
-    period = serializers.CharField()
+    period = TextField()
     is_cut = serializers.BooleanField(help_text="Whether there are more rows than are told.")
     rows = UsageRowSerializer(many=True)
     total = UsageRowSerializer()

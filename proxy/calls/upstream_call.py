@@ -110,8 +110,8 @@ class UpstreamCall:
             provider, route.method, route.endpoint, headers, body, self.deadline
         )
 
-    def tail(self) -> list[bytes]:
-        """The end of an answer whose usage nobody has read yet, in pieces."""
+    def usage_texts(self) -> list[bytes]:
+        """What of an answer may hold its usage, as long as nobody has read that."""
         return []
 
     def used(self) -> Counts | None:
@@ -145,7 +145,7 @@ class UpstreamCall:
             outcome=self.outcome,
             milliseconds=_since(self.began, time.perf_counter()),
             first_byte_milliseconds=_since(self.began, self.answered) if self.answered else None,
-            tail=self.tail(),
+            usage_texts=self.usage_texts(),
             parse_usage=self.dialect.reported,
             counts=self.counts,
             cost_decision=result.cost_decision if result else None,

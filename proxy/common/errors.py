@@ -4,6 +4,7 @@
     +- InvalidRequest          400 invalid_request
     +- RequestTooLarge         413 request_too_large
     +- KeyUnreadable           503 key_unreadable
+    +- Overloaded              503 overloaded
 
 Each app has a tree of its own below these. A message is for the caller: it says what to do, and
 holds no key, no address that was resolved and no text of a library.
@@ -44,6 +45,16 @@ class InvalidRequest(ApiError):
 
 class RequestTooLarge(ApiError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class Overloaded(ApiError):
+    """Too many wait already for what this one needs; nothing of it was begun."""
+
+    status, code = 503, "overloaded"
+    message = "Too many changes wait to be written. Nothing of yours was begun: try again soon."
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("retry-after", "2"),))
 
 
 class KeyUnreadable(ApiError):

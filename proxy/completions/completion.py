@@ -11,19 +11,27 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from proxy.calls.cost_gate import build_gate_config
 from proxy.calls.upstream_call import Outcome, UpstreamCall
 from proxy.common.web.asgi import ClientDisconnected, Receive
 from proxy.completions.request import CompletionRequest, dialect_of, encode
-from proxy.completions.upstream_errors import error_for, error_message, retry_after
+from proxy.completions.upstream_errors import (
+    LONGEST_PAUSE_SECONDS,
+    Refusal,
+    read_refusal,
+    reported_refusal,
+)
 from proxy.errors import ApiError, UpstreamBroken
 from proxy.filtering import kill_switch
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
-from proxy.filtering.pipeline import PendingDecision, start_filtering
+from proxy.filtering.pipeline import Step, finish, start_filtering
 from proxy.filtering.result import FilterOptions, FilterResult, filtered
+from proxy.meaning import learner
+from proxy.meaning.conversation import is_worth_encoding
 from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import relay
@@ -34,16 +42,14 @@ from proxy.upstream.transport import Answer, RawHeaders
 from proxy.wire import gemini, openai, stream_events
 from proxy.wire.dialect import Request
 from proxy.wire.sse import EventReader
-from proxy.wire.stream_events import StreamEvent
+from proxy.wire.stream_events import ReportedError, StreamEvent
 
 OnEvent = Callable[[StreamEvent], None]
 
 # A whole answer, where a provider does not stream, is no longer than this.
 LONGEST_WHOLE = 10 * 1024 * 1024
-# What fails for a moment, and is asked once more: after so many seconds, or as it says itself.
-TRANSIENT_STATUSES = (500, 502, 503, 529)
+# What fails for a moment is asked once more: after so many seconds, or as it says itself.
 PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 2.0
 # Of the built-in model's window, so much is left for its answer.
 ANSWER_TOKENS = 1024
 
@@ -91,6 +97,7 @@ class Completion(UpstreamCall):
         """Events that could not be read."""
         self.bounds = replace(self.bounds, total=min(self.bounds.total, request.seconds))
         self._is_whole = False
+        self._texts: list[str] = []
 
     @property
     def offset(self) -> int:
@@ -100,10 +107,10 @@ class Completion(UpstreamCall):
     async def prepare(self) -> FilterResult:
         """Filter the request; no provider is asked yet."""
         body, gate_config = self._body, await self._gate_config()
-        result = await run_in_thread_if_large(len(body), self._filter, body, gate_config)
-        self.filter_result = (
-            await result.resolve() if isinstance(result, PendingDecision) else result
-        )
+        step = await run_in_thread_if_large(len(body), self._filter, body, gate_config)
+        self.filter_result = await finish(step)
+        if self.request.provider is None and not options().c1_base_url:
+            self.filter_result = await run_in_thread_if_large(len(body), self._fitted)
         return self.filter_result
 
     async def stream(self, on_event: OnEvent, receive: Receive = never) -> None:
@@ -121,6 +128,7 @@ class Completion(UpstreamCall):
             with CallDeadline(receive, self.bounds) as self.deadline:
                 await self._ask(provider)
             self.outcome = Outcome.COMPLETE
+            self._learn()
         except ApiError as error:
             self.status = error.status
             self.outcome = Outcome.BROKEN if self.answered else Outcome.REFUSED
@@ -131,6 +139,11 @@ class Completion(UpstreamCall):
         finally:
             self.record()
             await self.settle()
+
+    def _learn(self) -> None:
+        """Have it known what the answer means, before the next turn brings it as a message."""
+        if is_worth_encoding(self.filter_result.request.messages):
+            learner.learn_answer(self.user_id, partial("".join, self._texts))
 
     async def _provider(self) -> Provider:
         stored = self.request.provider
@@ -146,55 +159,61 @@ class Completion(UpstreamCall):
         presets = self.request.cost, stored.cost
         return await build_gate_config(self.user_id, stored.base.authority, stored.key, *presets)
 
-    def _filter(
-        self, body: bytes, gate_config: CostGateConfig | None
-    ) -> FilterResult | PendingDecision:
+    def _filter(self, body: bytes, gate_config: CostGateConfig | None) -> Step:
         request = self.dialect.read(body, self.route, most_messages=2 * options().max_messages)
-        filter_options = self._shifted(self.request.filter_options)
-        if kill_switch.is_active():
-            filter_options = replace(filter_options, mode=modes.OFF)
-        if self.request.provider:
-            return start_filtering(request, self.dialect, filter_options, gate_config)
-        result = filtered(request, self.dialect, filter_options)
-        if options().c1_base_url:
-            return result
+        return start_filtering(request, self.dialect, self._filter_options(), gate_config)
+
+    def _fitted(self) -> FilterResult:
+        """Return what of the request fits into the built-in model's window."""
+        result = self.filter_result
         room = BUILTIN_WINDOW - (self.request.max_tokens or ANSWER_TOKENS)
         if result.tokens_after <= room:
             return result
-        return filtered(request, self.dialect, _fitting(request, result, filter_options, room))
+        fitting = _fitting(result.request, result, self._filter_options(), room)
+        return filtered(result.request, self.dialect, fitting)
 
-    def _shifted(self, filter_options: FilterOptions) -> FilterOptions:
+    def _filter_options(self) -> FilterOptions:
+        filter_options = self.request.filter_options
         return replace(
             filter_options,
+            mode=modes.OFF if kill_switch.is_active() else filter_options.mode,
+            owner_id=self.user_id,
+            encoder_seconds=options().encoder_seconds,
             pinned=frozenset(index + self.offset for index in filter_options.pinned),
             excluded=frozenset(index + self.offset for index in filter_options.excluded),
         )
 
     async def _ask(self, provider: Provider) -> None:
         """Ask, and once more where the provider fails for a moment."""
-        has_retried = False
-        while True:
-            answer = await self.open_filtered(provider, REQUEST_HEADERS)
-            try:
-                # Refuses what can't be passed on, such as a redirect.
-                relay.relayed_headers(answer, self.bounds)
-                if answer.status < 300:
-                    await self._read(answer)
-                    return
-                status, pause, message = answer.status, retry_after(answer), ""
-                if status < 500:
-                    message = await error_message(answer, self.deadline, provider.key)
-            finally:
-                relay.release(provider, answer)
-            if has_retried or status not in TRANSIENT_STATUSES or pause > LONGEST_PAUSE_SECONDS:
-                logger.warning("A provider answered %d to a chat", status)
-                raise error_for(status, pause, message)
-            has_retried = True
+        refusal = await self._ask_once(provider)
+        if refusal and refusal.is_transient:
             self.deadline.extend(2 * LONGEST_PAUSE_SECONDS)
-            await asyncio.sleep(pause or PAUSE_SECONDS)
+            await asyncio.sleep(refusal.pause or PAUSE_SECONDS)
+            refusal = await self._ask_once(provider)
+        if refusal:
+            logger.warning("A provider answered %d to a chat", refusal.status)
+            raise refusal.as_error()
+
+    async def _ask_once(self, provider: Provider) -> Refusal | None:
+        """Ask and read the answer; return why there is none, or no whole one, if it is told."""
+        answer = await self.open_filtered(provider, REQUEST_HEADERS)
+        try:
+            # Refuses what can't be passed on, such as a redirect.
+            relay.relayed_headers(answer, self.bounds)
+            if answer.status >= 300:
+                return await read_refusal(answer, self.deadline, provider.key)
+            await self._read(answer)
+        except ReportedError as error:
+            return reported_refusal(error, provider.key, has_begun=self.answered is not None)
+        finally:
+            relay.release(provider, answer)
+        return None
 
     async def _read(self, answer: Answer) -> None:
-        """Read an answer to its end; raises UpstreamBroken for one that is none, or breaks off."""
+        """Read an answer to its end.
+
+        Raises UpstreamBroken for one that is none, or breaks off; ReportedError where it says why.
+        """
         kind = relay.kind_of(answer)
         if kind not in (b"text/event-stream", b"application/json"):
             raise UpstreamBroken("The model's provider sent no answer that can be read.")
@@ -203,7 +222,7 @@ class Completion(UpstreamCall):
 
         def take(data: bytes) -> None:
             if is_stream:
-                self._read_events(reader.read(data))
+                self._read_events(reader, reader.read(data))
                 return
             whole.extend(data)
             if len(whole) > LONGEST_WHOLE:
@@ -215,12 +234,14 @@ class Completion(UpstreamCall):
             # What has said its finish is complete, however the connection ends.
             if not self.finish:
                 raise
-        self._read_events(reader.end() if is_stream else [bytes(whole)])
+        self._read_events(reader, reader.end() if is_stream else [bytes(whole)])
         if not self.finish and not self._is_whole:
             raise UpstreamBroken
 
-    def _read_events(self, events: Iterable[bytes]) -> None:
+    def _read_events(self, reader: EventReader, events: Iterable[bytes]) -> None:
         for data in events:
+            if reader.is_error:
+                raise stream_events.read_error(data)
             self._read_event(data)
 
     def _read_event(self, data: bytes) -> None:
@@ -239,6 +260,7 @@ class Completion(UpstreamCall):
         if event.text or event.reasoning:
             if self.answered is None:
                 self.answered = time.perf_counter()
+            self._texts.append(event.text)
             self._on_event(event)
 
 

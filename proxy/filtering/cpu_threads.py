@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from proxy.common.runtime import threads
-from proxy.relevance.text import embeddings
 
 Result = TypeVar("Result")
 
@@ -17,7 +16,7 @@ INLINE_BYTES = 2 * 1024
 
 
 async def run_in_thread_if_large(size: int, work: Callable[..., Result], *args: Any) -> Result:
-    """Do work on a body of that size: on a thread, or here if it is small and words alone count."""
-    if size <= INLINE_BYTES and embeddings.vectors() is None:
+    """Do work on a body of that size: on a thread, or here if it is small."""
+    if size <= INLINE_BYTES:
         return work(*args)
     return await asyncio.get_running_loop().run_in_executor(threads.CPU, work, *args)

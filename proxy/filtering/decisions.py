@@ -22,6 +22,7 @@ _WHOLE = {
     "failed": "the filter failed",
     "undone": "the provider refused the filtered request",
 }
+_SHORT = "too short to gain by leaving out"
 _NOT_WRITABLE = "without the others, the turns would break a rule of the provider's"
 
 
@@ -67,6 +68,8 @@ def decisions_of(result: FilterResult) -> list[Decision]:
 
 def unfiltered_reason(result: FilterResult) -> str:
     """Return why a request was forwarded whole, where there is no verdict on its messages."""
+    if result.reason == "short":
+        return _SHORT
     return _WHOLE.get(result.filtering, _NOT_WRITABLE)
 
 

@@ -44,6 +44,7 @@ _WORDS = {
     "moved before the question": _("needed again: moved to right before the question"),
     "sending it again costs more than it is worth": _("dearer to send again than it is worth"),
     "not filtered": _("not filtered"),
+    "too short to gain by leaving out": _("all sent: the chat is short"),
     "the provider refused the filtered request": _("sent whole: less of it was refused"),
 }
 _WITH_PLACE = {

@@ -13,6 +13,7 @@ import time
 
 from django.db import DatabaseError
 
+from proxy.common.outages import outages
 from proxy.models import FilterSwitch
 
 logger = logging.getLogger("proxy.filtering.kill_switch")
@@ -36,7 +37,8 @@ def refresh() -> None:
     try:
         is_off = bool(FilterSwitch.objects.filter(is_off=True).exists())
     except DatabaseError as error:
-        logger.warning("The filter's switch could not be read: %s", type(error).__name__)
+        if not outages.report(error):
+            logger.warning("The filter's switch could not be read: %s", type(error).__name__)
         return
     _read_at = time.monotonic()
     if is_off != _is_active:

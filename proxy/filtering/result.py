@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.cost import message_set
 from proxy.cost.message_set import MessageSet
@@ -30,8 +30,24 @@ class FilterOptions:
     pinned: frozenset[int] = frozenset()
     excluded: frozenset[int] = frozenset()
     seconds: float = 1.0
+    owner_id: int = 0
+    """Whose texts these are; 0: nobody's, so that nothing of them is looked up or kept."""
+
+    encoder_seconds: float = 0.0
+    """How long the request may wait for what its texts mean."""
+
     is_shadow: bool = False
     """Whether the original is forwarded all the same, with the account of what would have been."""
+
+    short_tokens: int = 0
+    """Below how many tokens in all nothing is left out, but for what is excluded."""
+
+    def leaves_alone(self, request: Request) -> bool:
+        """Whether a request is so short that leaving out saves next to nothing, and risks much."""
+        may_be_filtered = self.mode != "off" and request.may_be_filtered
+        if self.excluded or not self.short_tokens or not may_be_filtered:
+            return False
+        return _tokens(request, range(len(request.messages))) < self.short_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,12 @@ class FilterResult:
     cost_decision: CostDecision | None = field(default=None, repr=False)
     """What the cost gate decided; None where it was off."""
 
+    confidence: float | None = None
+    """How sure it is that nothing needed went; None where relevance alone dropped nothing."""
+
+    reason: str = ""
+    """Why everything was forwarded, where the filter did not look: `short`, or nothing."""
+
     @property
     def header(self) -> str:
         """The value of X-Alchemyst-Context."""
@@ -64,17 +86,25 @@ class FilterResult:
             f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
             f"ms={self.milliseconds:.2f}"
         )
+        if self.confidence is not None:
+            text = f"{text}; confidence={self.confidence:.2f}"
+        if self.reason:
+            return f"{text}; reason={self.reason}"
         return f"{text}; {self.cost_decision.header}" if self.cost_decision else text
 
 
-def filtered(request: Request, dialect: Dialect, options: FilterOptions) -> FilterResult:
-    """Return what is forwarded of `request`.
+def filtered(
+    request: Request, dialect: Dialect, options: FilterOptions, began: float | None = None
+) -> FilterResult:
+    """Return what is forwarded of `request`, on which work `began` at that `time.perf_counter()`.
 
     Its own bytes are, where nothing was dropped or may be, and in shadow.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     if options.mode == "off" or not request.may_be_filtered:
         return unfiltered(request, options.mode, "off", began)
+    if options.leaves_alone(request):
+        return short(request, options, began)
     try:
         verdicts = relevance.decide(
             request.messages,
@@ -83,7 +113,9 @@ def filtered(request: Request, dialect: Dialect, options: FilterOptions) -> Filt
             excluded=options.excluded,
             deadline=time.monotonic() + options.seconds,
         )
-        return apply_verdicts(request, dialect, options, verdicts, began)
+        outcome = apply_verdicts(request, dialect, options, verdicts, began)
+        is_whole = outcome.messages_after == outcome.messages_before
+        return outcome if is_whole else replace(outcome, confidence=verdicts.confidence)
     except Exception as error:
         # Fail open: whatever the fault, the request is forwarded.
         return whole_after(error, request, options, began)
@@ -98,6 +130,12 @@ def whole_after(
         return unfiltered(request, options.mode, "too_slow", began)
     logger.error("The filter failed; forwarded whole", exc_info=error)
     return unfiltered(request, options.mode, "failed", began)
+
+
+def short(request: Request, options: FilterOptions, began: float) -> FilterResult:
+    """Return `request` as it came, since it is short."""
+    filtering = "shadow" if options.is_shadow else "unchanged"
+    return replace(unfiltered(request, options.mode, filtering, began), reason="short")
 
 
 def apply_verdicts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 
 from proxy.accounting import conversation_capture, decision_writer
@@ -13,12 +14,16 @@ from proxy.common.web.asgi import Scope, header
 from proxy.errors import InvalidTarget
 from proxy.filtering.result import FilterResult
 from proxy.limits import allowlists, token_quota
+from proxy.meaning import learner
 from proxy.providers import lookup
 from proxy.providers.cache import StoredProvider
+from proxy.relevance.text.embeddings import READ
 from proxy.upstream import target
 from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
 from proxy.upstream.relay import RelayState
 from proxy.upstream.transport import RawHeaders
+from proxy.wire import stream_events
+from proxy.wire.answer_end import AnswerEnd
 from proxy.wire.dialect import Counts, Dialect, Route
 
 __all__ = ["Call", "Outcome", "provider_of"]
@@ -30,7 +35,10 @@ class Call(UpstreamCall):
 
     scope: Scope
     access: Access
-    relay_state: RelayState = field(default_factory=RelayState)
+    relay_state: RelayState = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.relay_state = RelayState(AnswerEnd(self.dialect, self.route))
 
     @classmethod
     def begin(cls, scope: Scope, dialect: Dialect, route: Route) -> Call:
@@ -60,16 +68,16 @@ class Call(UpstreamCall):
             headers.append((b"x-alchemyst-context", self.filter_result.header.encode()))
         return headers
 
-    def tail(self) -> list[bytes]:
-        return self.relay_state.tail()
+    def usage_texts(self) -> list[bytes]:
+        return self.relay_state.end.usage_texts()
 
     def used(self) -> Counts | None:
         """What the call took: as the provider counted, else by our measure."""
-        if not self.relay_state.size or self.status >= HTTPStatus.BAD_REQUEST:
+        if not self.relay_state.end.size or self.status >= HTTPStatus.BAD_REQUEST:
             return None
         if self.counts is None:
-            self.counts = self.dialect.reported(b"".join(self.tail()))
-        return token_quota.completed(self.filter_result, self.relay_state, self.counts)
+            self.counts = self.dialect.reported(b"".join(self.usage_texts()))
+        return token_quota.completed(self.filter_result, self.relay_state.end, self.counts)
 
     def record(self) -> None:
         """Hand the finished call over, and what its key wants kept of it besides."""
@@ -77,8 +85,17 @@ class Call(UpstreamCall):
             self._record_decision(self.filter_result)
         if self.relay_state.whole is not None and self.outcome == Outcome.COMPLETE:
             self._capture(self.relay_state.whole)
+        if self.relay_state.beginning and self.outcome == Outcome.COMPLETE:
+            self._learn(self.relay_state.beginning)
         # `super()` means the class as it was before it got its slots.
         UpstreamCall.record(self)
+
+    def _learn(self, beginning: list[bytes]) -> None:
+        """Have it known what the answer means, before the next turn brings it as a message."""
+        if self.status == HTTPStatus.OK:
+            is_whole = sum(map(len, beginning)) == self.relay_state.end.size
+            read = partial(_text_of, self.dialect.NAME, beginning, is_whole)
+            learner.learn_answer(self.user_id, read)
 
     def _capture(self, answer: list[bytes]) -> None:
         key_id = self.access.key_id
@@ -107,6 +124,11 @@ class Call(UpstreamCall):
                 filter_result=result,
             )
         )
+
+
+def _text_of(dialect: str, beginning: list[bytes], is_whole: bool) -> str:
+    text = stream_events.answer_text(dialect, b"".join(beginning), is_whole=is_whole)
+    return text if is_whole or len(text) >= READ else ""
 
 
 async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:

@@ -35,7 +35,7 @@ async def send_record(path: str, scope: Scope, send: Send) -> None:
         record = await _read_on_thread(access.user.pk, str(access.key_id or ""), request_id)
     if record is None:
         raise NotFound(_MISSING)
-    await send_json(send, record, headers=[(b"cache-control", b"private, no-store")])
+    await send_json(send, record)
 
 
 def _read(user_id: int, key_id: str, request_id: str) -> bytes | None:

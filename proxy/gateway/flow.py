@@ -10,18 +10,19 @@ from proxy.errors import ApiError, UpstreamUnreachable
 from proxy.filtering import kill_switch, pins
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
-from proxy.filtering.pipeline import PendingDecision, start_filtering
+from proxy.filtering.pipeline import Step, finish, start_filtering
 from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.gateway import builtin, model_list
 from proxy.gateway.call import Call, Outcome, provider_of
 from proxy.gateway.request_options import RequestOptions, parse
 from proxy.limits import active_calls, allowlists
+from proxy.meaning.conversation import is_worth_encoding
 from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import headers, relay, transport
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider
-from proxy.wire.dialect import Dialect, Request, Route
+from proxy.wire.dialect import Request
 
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
@@ -60,6 +61,8 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     call.model = request.model
     if call.access.keeps_chats:
         call.relay_state.whole = []
+    if is_worth_encoding(request.messages):
+        call.relay_state.beginning = []
     allowlists.check_model(request.model, call.access.allowed_models)
     if external is None:
         builtin.check_for_builtin(request)
@@ -108,35 +111,41 @@ async def filter_body(
     request_options: RequestOptions,
     gate_config: CostGateConfig | None = None,
     *,
-    is_kept: bool = True,
+    is_preview: bool = False,
 ) -> tuple[Request, FilterResult]:
     """Return the request, checked, and what of it goes to the provider.
 
-    What the gate decides is remembered for the conversation's next turn if `is_kept`.
+    What the gate decides is remembered for the conversation's next turn; a preview only looks, and
+    shows of a short request too what would be left out of a longer one.
     """
-    request, result = await run_in_thread_if_large(
-        len(body), _read_and_filter, body, call.dialect, call.route, request_options, gate_config
-    )
-    if isinstance(result, PendingDecision):
-        result = await result.resolve(is_kept=is_kept)
-    return request, result
+    # A preview may wait as long as the whole filter: nobody's answer hangs on it.
+    patience = options().filter_seconds if is_preview else options().encoder_seconds
+    short_tokens = 0 if is_preview else options().short_tokens
+    wishes = request_options, gate_config, patience, short_tokens
+    request, step = await run_in_thread_if_large(len(body), _read_and_filter, body, call, *wishes)
+    return request, await finish(step, is_kept=not is_preview)
 
 
 def _read_and_filter(
     body: bytes,
-    dialect: Dialect,
-    route: Route,
+    call: Call,
     request_options: RequestOptions,
     gate_config: CostGateConfig | None,
-) -> tuple[Request, FilterResult | PendingDecision]:
-    request = dialect.read(body, route, most_messages=options().max_messages)
+    encoder_seconds: float,
+    short_tokens: int,
+) -> tuple[Request, Step]:
+    dialect = call.dialect
+    request = dialect.read(body, call.route, most_messages=options().max_messages)
     count = len(request.messages)
     filter_options = FilterOptions(
         modes.OFF if kill_switch.is_active() else request_options.mode,
         pins.places(request_options.pinned, count, header="X-Alchemyst-Pin"),
         pins.places(request_options.excluded, count, header="X-Alchemyst-Exclude"),
         options().filter_seconds,
+        call.user_id,
+        encoder_seconds,
         request_options.is_shadow,
+        short_tokens,
     )
     return request, start_filtering(request, dialect, filter_options, gate_config)
 
@@ -170,6 +179,6 @@ async def _close_readably(call: Call, answer: transport.Answer, send: Send) -> N
     is_json = answer.status == 200 and relay.kind_of(answer) == b"application/json"
     if broke is None or not is_json or answer.get(b"content-length") is not None:
         return
-    end = call.dialect.closing(b"".join(call.relay_state.pieces), broke)
+    end = call.dialect.closing(call.relay_state.end.tail(), broke)
     if end is not None:
         await send({"type": "http.response.body", "body": end})

@@ -141,7 +141,7 @@ def _optional(**schema: Any) -> dict[str, Any]:
 
 _object = {"type": "object"}
 _objects = {"type": "array", "items": _object}
-_penalty = _optional(type="number", minimum=-2, maximum=2)
+_penalty = _optional(type="number")
 _MESSAGE = {
     "type": "object",
     "required": ["role"],
@@ -159,9 +159,9 @@ _COMPLETION = {
         "model": {"type": "string", "minLength": 1, "example": builtin.MODEL},
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
         "stream": _optional(type="boolean"),
-        "max_tokens": _optional(type="integer", minimum=0),
-        "temperature": _optional(type="number", minimum=0, maximum=2),
-        "top_p": _optional(type="number", minimum=0, maximum=1),
+        "max_tokens": _optional(type="number"),
+        "temperature": _optional(type="number"),
+        "top_p": _optional(type="number"),
         "frequency_penalty": _penalty,
         "presence_penalty": _penalty,
     },

@@ -41,11 +41,12 @@ async def send_preview(call: Call, receive: Receive, send: Send) -> None:
         gate_config = await build_preview_gate_config(
             call.user_id, call.dialect.OWN_HOST, request_options.cost
         )
-        _, result = await filter_body(body, call, request_options, gate_config, is_kept=False)
+        _, result = await filter_body(body, call, request_options, gate_config, is_preview=True)
         answer = await run_in_thread_if_large(len(body), _encode, result)
         header = (b"x-alchemyst-context", result.header.encode())
         await send_json(send, answer, headers=[header])
 
 
 def _encode(result: FilterResult) -> bytes:
-    return msgspec.json.encode(to_json(result))
+    is_short = result.tokens_before < options().short_tokens
+    return msgspec.json.encode(to_json(result) | {"short": is_short})

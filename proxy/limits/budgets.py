@@ -202,5 +202,5 @@ def _settle(ids: frozenset[int], holder: str, cost: int) -> None:
 
 
 # A few threads only, so that waiting for row locks leaves some to others.
-_take_on_thread = on_database_thread(_take, at_most=2)
-_settle_on_thread = on_database_thread(_settle, at_most=2)
+_take_on_thread = on_database_thread(_take, at_most=2, writes=True)
+_settle_on_thread = on_database_thread(_settle, at_most=2, writes=True)

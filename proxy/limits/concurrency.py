@@ -1,4 +1,4 @@
-"""How many requests of one user the proxy serves at once: `settings.PROXY_MAX_CONCURRENT`.
+"""How many requests of one user are served at once: `settings.PROXY_MAX_CONCURRENT`.
 
 A stream may last for half an hour, so a rate alone bounds nothing. Each process counts for itself:
 where several serve, a user has that many places in each.

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.filtering.result import FilterResult
-from proxy.upstream.relay import RelayState
+from proxy.wire.answer_end import AnswerEnd
 from proxy.wire.dialect import Counts
 
 # Bytes of an answer for each token, where the provider does not tell how many it gave: an event of
@@ -32,14 +32,14 @@ class QuotaReservation(Protocol):
 
 
 class _Generation(msgspec.Struct):
-    most: int | None = msgspec.field(default=None, name="maxOutputTokens")
+    most: int | float | None = msgspec.field(default=None, name="maxOutputTokens")
 
 
 class _Length(msgspec.Struct):
     """The fields by which callers bound an answer, in either dialect."""
 
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
     generation: _Generation | None = msgspec.field(default=None, name="generationConfig")
 
 
@@ -52,7 +52,7 @@ def tokens_needed(result: FilterResult) -> int:
 
 
 def max_output(result: FilterResult) -> int | None:
-    """Return how many tokens the answer has at most; None where the request does not say."""
+    """Return how many tokens the answer has at most; None where the request sets no limit."""
     try:
         fields = _length.decode(result.body)
     except msgspec.ValidationError:
@@ -60,24 +60,25 @@ def max_output(result: FilterResult) -> int | None:
     bounded = fields.max_completion_tokens or fields.max_tokens
     if bounded is None and fields.generation:
         bounded = fields.generation.most
-    return None if bounded is None else max(bounded, 0)
+    # Local servers take -1 for no limit.
+    return None if bounded is None or bounded < 0 else int(bounded)
 
 
-def tokens_used(result: FilterResult | None, relayed: RelayState, reported: Counts) -> int:
+def tokens_used(result: FilterResult | None, answer: AnswerEnd, reported: Counts) -> int:
     """Return how many tokens a call took: as the provider counted, else by our measure."""
-    counts = completed(result, relayed, reported)
+    counts = completed(result, answer, reported)
     return (counts["prompt_tokens"] or 0) + (counts["completion_tokens"] or 0)
 
 
-def completed(result: FilterResult | None, relayed: RelayState, reported: Counts) -> Counts:
+def completed(result: FilterResult | None, answer: AnswerEnd, reported: Counts) -> Counts:
     """Return the provider's counts, and our measure in place of those that it did not tell."""
     counts = reported.copy()
     if counts["prompt_tokens"] is None:
         counts["prompt_tokens"] = sent(result) if result else 0
     if counts["completion_tokens"] is None:
-        is_stream = any(b"data:" in piece for piece in relayed.pieces)
+        is_stream = b"data:" in answer.tail()
         each = BYTES_PER_STREAMED_TOKEN if is_stream else BYTES_PER_TOKEN
-        counts["completion_tokens"] = -(-relayed.size // each) if result else 0
+        counts["completion_tokens"] = -(-answer.size // each) if result else 0
     return counts
 
 

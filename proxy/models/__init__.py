@@ -8,6 +8,7 @@ from proxy.models.price import Price
 from proxy.models.provider import Provider
 from proxy.models.rollup import UsageRollup
 from proxy.models.switch import FilterSwitch
+from proxy.models.text_vector import TextVector
 from proxy.models.usage import UsageRecord
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "FilterSwitch",
     "Price",
     "Provider",
+    "TextVector",
     "UsageRecord",
     "UsageRollup",
 ]

@@ -23,7 +23,20 @@ from proxy.cost import policy
 from proxy.upstream.target import Base, base_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-RESERVED = ("default", "http", "https", "models", "preview", "requests")
+# What else may stand first on the proxy's path: targets of our own, schemes, and the endpoints and
+# versions of a path whose target was forgotten.
+RESERVED = (
+    "chat",
+    "default",
+    "http",
+    "https",
+    "models",
+    "preview",
+    "requests",
+    "v1",
+    "v1alpha",
+    "v1beta",
+)
 LONGEST_URL = 500
 # How many one user may store.
 MOST_PROVIDERS = 100

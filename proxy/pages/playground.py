@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -21,7 +21,11 @@ from proxy.filtering.cli.conversation_files import MOST_MESSAGES, Conversation
 from proxy.filtering.cli.transcripts import messages_in
 from proxy.filtering.inspector import InspectorView, inspector_view
 from proxy.filtering.result import FilterOptions, filtered
+from proxy.meaning.conversation import with_meanings
 from proxy.relevance import modes
+
+# How long a page may take for what texts mean; then words alone count.
+ENCODER_SECONDS = 3.0
 
 EXAMPLE = """\
 User: How do I merge two sorted lists in Python?
@@ -109,6 +113,7 @@ def _try(form: PlaygroundForm) -> dict[str, Any]:
         "pinned": _join_places(form.pinned),
         "excluded": _join_places(form.excluded),
         "given": accounts[form.mode],
+        "is_short": accounts[form.mode].tokens_before < settings.PROXY_SHORT_TOKENS,
         "accounts": accounts,
     }
 
@@ -124,7 +129,9 @@ def _conversation(text: str) -> Conversation:
     )
     if len(conversations) > 1:
         raise InvalidRequest(gettext("These are several conversations. Paste one."))
-    return conversations[0]
+    read = conversations[0]
+    messages = with_meanings(read.request.messages, seconds=ENCODER_SECONDS)
+    return replace(read, request=replace(read.request, messages=messages))
 
 
 def _account(read: Conversation, form: PlaygroundForm, mode: str) -> InspectorView:

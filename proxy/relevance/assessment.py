@@ -14,7 +14,8 @@ from .keep_rules import apply_keep_rules, reasons
 from .kinds.model import Judgement, judge
 from .messages import Message
 from .scoring import OVERHEAD, scored
-from .text.embeddings import Meaning, vectors
+from .text import embeddings
+from .text.embeddings import Meaning
 from .text.features import Features, Memory
 from .text.tfidf import History
 from .topics import Topics
@@ -141,7 +142,7 @@ class Assessment:
         exchanges = [[features[i] for i in past[number]] for number in compared]
         history = History(exchanges, features[query], memory.terms)
         places = [i for number in compared for i in past[number]]
-        meaning = self._meaning(places, query)
+        meaning = Meaning.of([self.messages[i].vector for i in places], self.messages[query].vector)
         topics = Topics(history, meaning)
         self._check()
         scores = scored(history, topics, self._named(places, query), meaning)
@@ -165,15 +166,8 @@ class Assessment:
         last = self.conversation.last
         if last is None or last in standing or self.shares.get(last, 1.0) >= STANDS_ALONE:
             return False
-        return not any(self.messages[i].is_protected for i in self.conversation.exchanges[last])
-
-    def _meaning(self, places: Sequence[int], query: int) -> Meaning | None:
-        """Return what the texts mean to the encoder, if one is used."""
-        known = vectors()
-        if known is None:
-            return None
-        rows = known.of([self.messages[i].text for i in (*places, query)], self._check)
-        return Meaning(rows[:-1], rows[-1])
+        spoken = [self.messages[i] for i in self.conversation.exchanges[last]]
+        return not any(m.is_protected or embeddings.is_nothing(m.vector) for m in spoken)
 
     def _wordless(self, features: Mapping[int, Features]) -> dict[int, str]:
         """Return the exchanges in which a user sent an image or the like without a word."""

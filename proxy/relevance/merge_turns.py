@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .messages import Message
+from .text import embeddings
 
 BETWEEN: Final = "\n\n"
 """What stands between the texts of joined messages."""
@@ -41,6 +42,7 @@ def joined(messages: Sequence[Message]) -> Message:
         text=BETWEEN.join(m.text for m in messages),
         digest=mark.digest(),
         tokens=sum(m.tokens for m in messages),
+        vector=embeddings.joined([m.vector for m in messages]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +32,6 @@ class Message:
     """The wire says that it must stay, besides what the filter itself protects."""
 
     tokens: int = 0
+
+    vector: bytes = field(default=b"", repr=False)
+    """What its text means to an encoder (`text/embeddings.py`); empty where that is not known."""

@@ -73,6 +73,9 @@ class Scores:
     meaning: Floats
     """What the encoder adds to it; zero where none is used."""
 
+    has_meaning: bool
+    """Whether the encoder was heard."""
+
     together: Floats
     """For each pair of exchanges how likely it is that they are about the same thing."""
 
@@ -104,6 +107,7 @@ def scored(
         likeness=np.maximum.reduceat(plain, firsts),
         widened=np.maximum.reduceat(widened + meant, firsts),
         meaning=np.maximum.reduceat(meant, firsts),
+        has_meaning=meaning is not None,
         together=together,
         is_named=np.maximum.reduceat(named, firsts),
     )

@@ -21,12 +21,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import requests
 from django.conf import settings
 
 from proxy.common.runtime import threads
 from proxy.errors import ModelUnavailable
+from proxy.upstream import builtin_state
 
 MODEL = "alchemyst-ai/alchemyst-c1"
 # When its weights were published.
@@ -47,7 +49,8 @@ PASSED_ON = (
     "SYSTEMROOT",
 )
 
-NOT_INSTALLED = "The built-in model is not installed. The operator can install it: make setup."
+# A token of the first answer, of a machine that is slow.
+TRIAL_SECONDS = 30
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,36 @@ def models() -> dict[str, Any]:
     return {"object": "list", "data": [model]}
 
 
+def try_once() -> str:
+    """Start the model, ask for one token, end it; return why it failed, or nothing if it did not.
+
+    What came of it is remembered, and shown by `builtin_state.recall`.
+    """
+    server = OwnServer()
+    try:
+        _ask_for_a_token(server.start().result())
+        failure = ""
+    except ModelUnavailable as error:
+        failure = error.message
+    finally:
+        server.stop().result()
+    builtin_state.remember(failure)
+    return failure
+
+
+def _ask_for_a_token(own: Endpoint) -> None:
+    body = {"model": own.model, "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
+    try:
+        with requests.Session() as session:
+            # No proxy of the environment stands between us and our child.
+            session.trust_env = False
+            session.headers["Authorization"] = f"Bearer {own.api_key}"
+            url = f"{own.base_url}/chat/completions"
+            session.post(url, json=body, timeout=TRIAL_SECONDS).raise_for_status()
+    except requests.RequestException:
+        raise ModelUnavailable(builtin_state.SILENT) from None
+
+
 def weights() -> Path:
     """Return the file with the weights; raises ModelUnavailable when it is not installed.
 
@@ -89,7 +122,7 @@ def weights() -> Path:
     folders = (package and package.submodule_search_locations) or []
     file = next((path for folder in folders for path in Path(folder).glob("*.gguf")), None)
     if file is None or find_spec("xllamacpp") is None:
-        raise ModelUnavailable(NOT_INSTALLED)
+        raise ModelUnavailable(builtin_state.NOT_INSTALLED)
     return file
 
 
@@ -104,6 +137,7 @@ class OwnServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._endpoint: Endpoint | None = None
         self._rests_until = 0.0
+        self._failure = ""
 
     def running(self) -> Endpoint | None:
         """Return the endpoint while the server lives."""
@@ -123,18 +157,28 @@ class OwnServer:
             logger.warning("The built-in model ended with code %s.", self._process.returncode)
             self._stop()
         if time.monotonic() < self._rests_until:
-            raise ModelUnavailable
+            raise ModelUnavailable(self._failure)
         file, key, began = weights(), secrets.token_urlsafe(32), time.monotonic()
         self._process = _spawn()
         reply = _shake_hands(self._process, {"weights": str(file), "model": MODEL, "key": key})
         if "url" not in reply:
-            self._stop()
-            self._rests_until = time.monotonic() + REST_SECONDS
-            logger.error("The built-in model did not start: %s.", reply["error"])
-            raise ModelUnavailable
+            self._refuse(reply.get("error", ""))
         logger.info("The built-in model started in %.1f s.", time.monotonic() - began)
+        builtin_state.remember("")
         self._endpoint = Endpoint(f"{reply['url']}/v1", key, MODEL)
         return self._endpoint
+
+    def _refuse(self, error: str) -> NoReturn:
+        """Let go of a child that did not start, and tell this caller and those of a while why."""
+        assert self._process is not None
+        process = self._process
+        self._stop()
+        self._failure = builtin_state.why(error, process.returncode)
+        self._rests_until = time.monotonic() + REST_SECONDS
+        builtin_state.remember(self._failure)
+        ended = error or f"it ended with code {process.returncode}"
+        logger.error("The built-in model did not start: %s", ended)
+        raise ModelUnavailable(self._failure)
 
     def _stop(self) -> None:
         process, self._process, self._endpoint = self._process, None, None
@@ -160,20 +204,26 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 
 def _shake_hands(process: subprocess.Popen[bytes], request: dict[str, str]) -> dict[str, str]:
-    """Tell the child what to serve and return its answer: a `url`, or an `error`."""
+    """Tell the child what to serve and return its answer: a `url`, or an `error`; {} if it dies."""
     assert process.stdin is not None
     assert process.stdout is not None
-    too_late = threading.Timer(START_SECONDS, process.kill)
+    late = threading.Event()
+    too_late = threading.Timer(START_SECONDS, lambda: _give_up(process, late))
     too_late.start()
     try:
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
         reply: dict[str, str] = json.loads(process.stdout.readline())
     except (OSError, ValueError):
-        return {"error": f"it ended, or took longer than {START_SECONDS} s"}
+        return {"error": builtin_state.TIMEOUT} if late.is_set() else {}
     finally:
         too_late.cancel()
     return reply
+
+
+def _give_up(process: subprocess.Popen[bytes], late: threading.Event) -> None:
+    late.set()
+    process.kill()
 
 
 _own = OwnServer()

@@ -7,11 +7,16 @@ ends when standard input does, and so with the process that holds the other end.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 # Each of four callers has a context of its own: shared between them, a long conversation of one
@@ -35,12 +40,21 @@ MOST_THREADS = 8
 SPIN = "300"
 
 PR_SET_PDEATHSIG = 1
+# From 0 to 1000: of all processes of the machine or the container, this one goes first.
+FIRST_TO_GO = "1000"
+
+# What llama.cpp calculates with. Small systems don't have it.
+OPENMP = "libgomp.so.1"
+# A wheel among our requirements that carries it, under a name of its own.
+CARRIER = "scikit-learn"
 
 
 def main() -> None:
     _end_with_parent()
-    request: dict[str, str] = json.loads(sys.stdin.readline())
+    _be_first_to_go()
     try:
+        _load_openmp()
+        request: dict[str, str] = json.loads(sys.stdin.readline())
         server = _start_server(request)
         reply = {"url": server.listening_address}
     except Exception as error:
@@ -53,10 +67,47 @@ def main() -> None:
     os._exit(0)
 
 
+def _load_openmp() -> None:
+    """Load the system's OpenMP; where it has none, begin again with the one in our requirements.
+
+    A library is looked for under its own name, in folders that are read when a process starts.
+    Hence a folder with a link of that name, and a new start with it; once loaded, both can go.
+    Where neither is there, importing llama.cpp says so.
+    """
+    if sys.platform != "linux":
+        return
+    folder = sys.argv[1] if len(sys.argv) > 1 else ""
+    # Read when it is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
+    try:
+        ctypes.CDLL(OPENMP)
+    except OSError:
+        carried = _carried_openmp()
+        if carried and not folder:
+            _begin_again_with(carried)
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _carried_openmp() -> Path | None:
+    try:
+        files = metadata.files(CARRIER) or []
+    except metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files if "libgomp" in file.name), None)
+
+
+def _begin_again_with(library: Path) -> None:
+    folder = tempfile.mkdtemp(prefix="alchemyst-")
+    Path(folder, OPENMP).symlink_to(library)
+    searched = os.environ.get("LD_LIBRARY_PATH")
+    os.environ["LD_LIBRARY_PATH"] = f"{folder}:{searched}" if searched else folder
+    os.execv(sys.executable, [sys.executable, "-m", "proxy.upstream.builtin_server", folder])  # noqa: S606
+
+
 def _start_server(request: dict[str, str]) -> Any:
     """Load the weights and listen on a free loopback port; returns when requests are answered."""
-    # Read by OpenMP when it is loaded, by the import.
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -98,6 +149,13 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # Ctrl+C in a terminal reaches the whole group; we end when the parent closes our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _be_first_to_go() -> None:
+    """Where memory runs out, have Linux end us, and not the process that serves everybody."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
 
 
 def _be_silent() -> None:

@@ -28,6 +28,7 @@ class Provider:
 
 def permitted_provider(base: target.Base, key: str, *, own_host: str = "") -> Provider:
     """Return the provider at `base`; raises InvalidTarget where no request may go."""
+    target.refuse_own_tokens(key, base.path)
     ssrf_guard.check(base, own_host)
     return Provider(pool.guarded_pool(), base.authority, key, base)
 

@@ -172,8 +172,8 @@ def tls() -> ssl.SSLContext:
     return context
 
 
-_guarded_pools = PerLoop(lambda: Pool(Resolver(is_guarded=True)))
-_trusted_pools = PerLoop(lambda: Pool(Resolver(is_guarded=False)))
+_guarded_pools = PerLoop(lambda: Pool(Resolver(is_guarded=True)), Pool.close)
+_trusted_pools = PerLoop(lambda: Pool(Resolver(is_guarded=False)), Pool.close)
 
 
 def guarded_pool() -> Pool:

@@ -1,4 +1,7 @@
-"""Open a provider, and relay its bytes: each piece as it comes, nothing held, nothing parsed.
+"""Open a provider, and relay its bytes: each piece as it comes, nothing parsed.
+
+Of an event stream whole events go on, and its own end counts, whatever HTTP says: before it, the
+stream has broken off.
 
 The provider is opened before our status line is sent, so that a refusal is still a status code.
 Whoever opens it releases it, whatever ends the relay: the end, a fault, a client that left.
@@ -7,24 +10,25 @@ Whoever opens it releases it, whatever ends the relay: the end, a fault, a clien
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Message, Send
-from proxy.errors import AccessEnded, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import AccessEnded, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from proxy.options import Bounds
 from proxy.upstream import headers
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
 from proxy.upstream.http1 import ProtocolError, head_of
 from proxy.upstream.transport import Answer, RawHeaders
+from proxy.wire.answer_end import EVENT_STREAM, AnswerEnd, Ending
 from proxy.wire.dialect import Dialect
+from proxy.wire.sse import EventGate
 
-# How much of an answer's end is kept: enough to hold its usage, whole or streamed.
-TAIL_BYTES = 8 * 1024
 MOST_WHOLE = 1024 * 1024
+# How much of its beginning: events are some sixty bytes for each character of an answer.
+BEGINNING_BYTES = 128 * 1024
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
 SHORTEST_MASKED_KEY = 12
 WITHOUT_BODY = (204, 304)
@@ -42,32 +46,23 @@ FAULTS: tuple[tuple[type[Exception], Callable[[str], ApiError]], ...] = (
 class RelayState:
     """What became of an answer on its way down."""
 
+    end: AnswerEnd
     broke: ApiError | None = None
     """Why it broke off."""
-    pieces: deque[bytes] = field(default_factory=deque)
-    """The last pieces of the answer, as many as hold TAIL_BYTES."""
-    size: int = 0
-    """Of all pieces, in bytes."""
     whole: list[bytes] | None = None
     """All pieces, where somebody keeps the conversation; None also for what is too much."""
-    _held: int = 0
+    beginning: list[bytes] | None = None
+    """The first pieces, as many as hold BEGINNING_BYTES, where somebody wants them."""
 
     def append(self, piece: bytes) -> None:
-        """Remember a piece, and forget those that are no longer of the end."""
-        tail = self.pieces
-        tail.append(piece)
-        self.size += len(piece)
-        self._held += len(piece)
+        """Remember a piece, as far as it is still needed when the answer has gone."""
+        if self.beginning is not None and self.end.size < BEGINNING_BYTES:
+            self.beginning.append(piece)
+        self.end.append(piece)
         if self.whole is not None:
             self.whole.append(piece)
-            if self.size > MOST_WHOLE:
+            if self.end.size > MOST_WHOLE:
                 self.whole = None
-        while self._held - len(tail[0]) >= TAIL_BYTES:
-            self._held -= len(tail.popleft())
-
-    def tail(self) -> list[bytes]:
-        """The last bytes of the answer, in pieces, bounded."""
-        return [piece[-TAIL_BYTES:] for piece in self.pieces]
 
 
 async def send(
@@ -136,18 +131,62 @@ async def relay(
 ) -> None:
     """Pass a provider's answer on under the headers `passing`; record in `relayed` how it ended.
 
-    A stream that breaks ends with an error event of the dialect; any other answer is cut where it
-    broke, which no client takes for success.
+    A stream that breaks ends with an error event of the dialect, after whole events alone; any
+    other answer is cut where it broke, which no client takes for success.
     """
     await send({"type": "http.response.start", "status": answer.status, "headers": passing})
+    gate = EventGate() if kind_of(answer) == EVENT_STREAM else None
+    last, fault = b"", None
     try:
-        await _relay_body(answer, send, relayed, deadline)
+        last = await _relay_body(answer, send, gate, relayed, deadline)
     except ApiError as error:
-        relayed.broke = error
-    if relayed.broke and kind_of(answer) == b"text/event-stream":
-        event = dialect.broken(relayed.broke)
-        await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        fault = error
+    rest = gate.rest() if gate else b""
+    ending = _ending(answer, relayed.end, rest, fault, deadline.bounds.most_bytes)
+    if ending is Ending.BROKEN:
+        relayed.broke = fault or UpstreamUnreachable(BROKE_OFF)
+        if gate is None:
+            await send({"type": "http.response.body", "body": last, "more_body": True})
+            return
+        rest = dialect.broken(relayed.broke)
+    elif ending is Ending.FAILED:
+        relayed.broke = UpstreamBroken()
+    await send({"type": "http.response.body", "body": last + rest})
+
+
+async def _relay_body(
+    answer: Answer,
+    send: Send,
+    gate: EventGate | None,
+    relayed: RelayState,
+    deadline: CallDeadline,
+) -> bytes:
+    """Pass an answer's pieces on as they come, but for the last one, which is returned."""
+    most = deadline.bounds.most_bytes
+    while True:
+        piece = await read(answer, deadline)
+        relayed.append(piece)
+        if relayed.end.size > most:
+            raise UpstreamUnreachable(TOO_LARGE)
+        passing = gate.passed(piece) if gate else piece
+        if answer.is_complete:
+            return passing
+        if passing:
+            await send({"type": "http.response.body", "body": passing, "more_body": True})
+
+
+def _ending(
+    answer: Answer, end: AnswerEnd, rest: bytes, fault: ApiError | None, most: int
+) -> Ending:
+    """Return how an answer ended: by its own account if its dialect can tell, else by HTTP's."""
+    is_cut_by_us = end.size > most or isinstance(fault, AccessEnded)
+    kind = kind_of(answer)
+    is_sized = kind != EVENT_STREAM and answer.get(b"content-length") is not None
+    if answer.status < 300 and not is_cut_by_us and not is_sized:
+        own = end.ending(kind, rest)
+        if own is not None:
+            return own
+    return Ending.BROKEN if fault else Ending.COMPLETE
 
 
 def relayed_headers(answer: Answer, bounds: Bounds) -> RawHeaders:
@@ -160,31 +199,19 @@ def relayed_headers(answer: Answer, bounds: Bounds) -> RawHeaders:
         raise UpstreamUnreachable("The provider redirects elsewhere; name its final URL.")
     if not 200 <= status < 600:
         raise UpstreamUnreachable("The provider answered with a status that does not exist.")
-    if status in WITHOUT_BODY:
-        # Without a body, a length describes the body of another response.
-        answer.headers = [each for each in answer.headers if each[0] != b"content-length"]
-    elif int(answer.get(b"content-length") or 0) > bounds.most_bytes:
+    passing = answer.headers
+    if status not in WITHOUT_BODY and int(answer.get(b"content-length") or 0) > bounds.most_bytes:
         raise UpstreamUnreachable(TOO_LARGE)
-    return headers.response_headers(answer.headers)
+    if status in WITHOUT_BODY or kind_of(answer) == EVENT_STREAM:
+        # Without a body, a length describes the body of another response; a stream that breaks is
+        # given another end.
+        passing = [each for each in passing if each[0] != b"content-length"]
+    return headers.response_headers(passing)
 
 
 def kind_of(answer: Answer) -> bytes:
     """Return the type of an answer, without its parameters, in lower case."""
     return (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-
-
-async def _relay_body(
-    answer: Answer, send: Send, relayed: RelayState, deadline: CallDeadline
-) -> None:
-    most = deadline.bounds.most_bytes
-    is_whole = False
-    while not is_whole:
-        piece = await read(answer, deadline)
-        relayed.append(piece)
-        if relayed.size > most:
-            raise UpstreamUnreachable(TOO_LARGE)
-        is_whole = answer.is_complete
-        await send({"type": "http.response.body", "body": piece, "more_body": not is_whole})
 
 
 def mask_key(send: Send, key: bytes) -> Send:

@@ -15,7 +15,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from proxy.common import own_tokens
 from proxy.common.hosts import InvalidHostName, canonical_host
+from proxy.common.percent import fully_unquoted
 from proxy.errors import InvalidTarget
 
 _URL = re.compile(
@@ -29,6 +31,11 @@ _URL = re.compile(
 )
 # Ends most base URLs, and is no key.
 _VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?", re.IGNORECASE)
+# Of a base URL with a version, to which a client has appended one by itself.
+_DOUBLED = re.compile(rf"(/{_VERSION.pattern})\1/*$", re.IGNORECASE)
+_VERSION_AFTER_KEY = re.compile(
+    rf"(?P<target>.+/{_VERSION.pattern}/(?:sk-[^/]+|[^/]{{20,}}))/{_VERSION.pattern}", re.IGNORECASE
+)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
@@ -75,6 +82,15 @@ class Target:
     key: str = field(repr=False)
 
 
+def without_version(path: str) -> str:
+    """Return the name in a path of one, to which some clients append `/v1` by themselves.
+
+    A path of anything else is returned as it is.
+    """
+    name, _, version = path.partition("/")
+    return name if _VERSION.fullmatch(version) else path
+
+
 @lru_cache(maxsize=512)
 def read(path: str, header_key: str | None) -> Target:
     """Return the target that stands in `path`, percent-encoded as it came, without its endpoint.
@@ -84,7 +100,10 @@ def read(path: str, header_key: str | None) -> Target:
     if header_key is not None:
         return Target(base_in(path), _checked_key(header_key))
     # A client that encodes the whole target leaves no slash to split at.
-    url, slash, key = (path if "/" in path.strip("/") else unquote(path)).rpartition("/")
+    whole = path if "/" in path.strip("/") else unquote(path)
+    if appended := _VERSION_AFTER_KEY.fullmatch(whole):
+        whole = appended["target"]
+    url, slash, key = whole.rpartition("/")
     if not slash or url.lower() in ("", "http:", "https:", "http:/", "https:/"):
         raise InvalidTarget(
             "The path must name a provider's URL and then its key, such as "
@@ -109,8 +128,11 @@ def _checked_key(key: str) -> str:
 
 @lru_cache(maxsize=2048)
 def base_in(path: str) -> Base:
-    """Return the base URL in a percent-encoded part of a path; raises InvalidTarget."""
-    return base_of(unquote(path))
+    """Return the base URL in a percent-encoded part of a path, its version named once.
+
+    Raises InvalidTarget.
+    """
+    return base_of(_DOUBLED.sub(r"\1", unquote(path)))
 
 
 def base_of(text: str) -> Base:
@@ -131,6 +153,15 @@ def base_of(text: str) -> Base:
     if {".", ".."} & set(path.split("/")):
         raise InvalidTarget("The target's URL may have no '.' or '..' in its path.")
     return Base(scheme, _host_in(match["host"]), port, quote(path, safe=_PATH_SAFE))
+
+
+def refuse_own_tokens(*texts: str) -> None:
+    """Raise InvalidTarget if a token of ours stands in what would go to a provider."""
+    if any(own_tokens.contains_one(fully_unquoted(text)) for text in texts):
+        raise InvalidTarget(
+            "This is an Alchemyst key, not your provider's. It belongs into the header "
+            "Authorization alone; give the key that the provider knows."
+        )
 
 
 def _host_in(text: str) -> str:

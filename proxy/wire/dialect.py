@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypedDict
+from typing import Final, NamedTuple, Protocol, TypedDict
 
 from proxy.common.errors import ApiError
 from proxy.common.web.asgi import Scope
@@ -58,6 +59,46 @@ class Counts(TypedDict):
     written_tokens: int | None
 
 
+class Mark:
+    """A field by its name and what follows it, found without parsing.
+
+    In a text of JSON's the name has its quotes escaped, so it is found as a field's alone.
+    """
+
+    LONGEST: Final = 64
+
+    def __init__(self, name: bytes, follows: bytes) -> None:
+        self._name = b'"%b"' % name
+        self._pattern = re.compile(rb'"%b"\s*:\s*%b' % (name, follows))
+
+    def spans(self, text: bytes, until: int) -> Iterator[tuple[int, int]]:
+        """Yield start and end of each one that begins before `until`."""
+        # Most of a large text has none, and bytes are searched for faster than patterns.
+        first = text.find(self._name)
+        if 0 <= first < until:
+            for match in self._pattern.finditer(text, first, until + self.LONGEST):
+                if match.start() < until:
+                    yield match.span()
+
+
+class Step(NamedTuple):
+    """What an event says of the end of its stream."""
+
+    begun: tuple[int, ...] = ()
+    """The choices that it is of, by their indices."""
+
+    finished: tuple[int, ...] = ()
+    """Those of them that end with it."""
+
+    is_last: bool = False
+    """Whether nothing has to follow it, whatever was begun."""
+
+    is_error: bool = False
+
+
+NO_STEP: Final = Step()
+
+
 class Dialect(Protocol):
     """One wire format; each module of this package that stands in the table is one."""
 
@@ -69,6 +110,15 @@ class Dialect(Protocol):
 
     SUPPORTED: str
     """What a 404 tells: the endpoints that there are."""
+
+    STREAMS: frozenset[str]
+    """The endpoints, as usage rows name them, whose streams have an end of their own."""
+
+    FINISH: Mark
+    """Stands in each event that finishes a choice."""
+
+    USAGE: Mark
+    """Stands before the object with the provider's usage."""
 
     def claims(self, path: str, scope: Scope) -> bool:
         """Whether the callers of `path` (without the proxy's prefix) speak this dialect."""
@@ -98,8 +148,17 @@ class Dialect(Protocol):
     def listed(self, body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
         """Return a list of models without those that may not be used; None where it is no list."""
 
-    def reported(self, tail: bytes) -> Counts:
-        """Return the provider's own token counts from the end of its answer."""
+    def reported(self, texts: bytes) -> Counts:
+        """Return the provider's own token counts from what may hold them of its answer."""
+
+    def step(self, data: bytes) -> Step:
+        """Return what an event says of its stream's end; raises msgspec.DecodeError."""
+
+    def is_closed(self, start: bytes, tail: bytes) -> bool | None:
+        """Whether an answer of STREAMS that is no event stream came to its own end.
+
+        None where only HTTP tells. `start` are its first bytes, `tail` its last.
+        """
 
     def error(self, fault: ApiError) -> bytes:
         """Return an error's body."""

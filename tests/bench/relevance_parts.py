@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from proxy.relevance import assessment, filter, keep_rules, scoring, topics  # noqa: E402
 from proxy.relevance.kinds import model as kinds  # noqa: E402
 from proxy.relevance.text import features, words  # noqa: E402
-from tests.bench.relevance import Filter, scorer_at  # noqa: E402
+from tests.bench.relevance import WordsOnly, scorer_at  # noqa: E402
 
 Change = tuple[object, str, object]
 
@@ -125,7 +125,7 @@ PARTS: dict[str, list[Change]] = {
 
 def measured(scorer: ModuleType, data: Any, tasks: set[str]) -> str:
     """Return the cells of one row."""
-    filter_ = Filter()
+    filter_ = WordsOnly()
     mode = ("very_strict",)
     cells = []
     if "t1" in tasks:

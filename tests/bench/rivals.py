@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from proxy.filtering import encoder
+from proxy.relevance.text import embeddings
+from tests.bench.encoded import encoder
 
 Messages = list[dict[str, Any]]
 
@@ -86,12 +87,11 @@ class MiniLM(_Threshold):
 
     thresholds = {"very_strict": 0.45, "strict": 0.3, "lax": 0.15}
 
-    def __init__(self) -> None:
-        self._encoder = encoder.MiniLM()
-
     @functools.lru_cache(maxsize=20_000)  # noqa: B019
     def _vector(self, text: str) -> np.ndarray:
-        return self._encoder.vector(re.sub(r"\s+", " ", text))
+        known = encoder()
+        assert known is not None
+        return embeddings.unpacked([known.vector(re.sub(r"\s+", " ", text))])[0]
 
     def score(self, messages: Messages, query: str) -> list[float]:
         asked = self._vector(query)

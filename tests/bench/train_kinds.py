@@ -2,7 +2,8 @@
 
     python tests/bench/train_kinds.py [--shared DIR] [--out FILE]
 
-Each conversation is taken apart by the product's own code, words alone. The same data and the same
+Each conversation is taken apart by the product's own code, once with what its texts mean to the
+encoder and once by words alone, so that one set of weights serves both. The same data and the same
 scikit-learn give the same weights. How well they do on what they never saw is told by
 `tests/bench/kinds.py --cross-validate`.
 """
@@ -15,7 +16,7 @@ import json
 import sys
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,13 @@ sys.path.insert(0, str(ROOT))
 from proxy.relevance import assessment as assessing  # noqa: E402
 from proxy.relevance.kinds import model as kinds  # noqa: E402
 from proxy.relevance.kinds.turns import Turns, turns  # noqa: E402
+from proxy.relevance.messages import Message  # noqa: E402
 from proxy.relevance.text.features import memory  # noqa: E402
+from tests.bench.encoded import with_vectors  # noqa: E402
 from tests.bench.relevance import read, scorer_at  # noqa: E402
+
+Reader = Callable[[list[Message]], list[Message]]
+"""What gives messages their vectors, or leaves them without."""
 
 FOLDS = 5
 HIDDEN, NETWORKS, ROUNDS, DECAY = 12, 3, 40, 6.0
@@ -106,9 +112,14 @@ class Item:
 
 
 def items(shared: Path) -> list[Item]:
-    """Return every labelled conversation in which something could go."""
+    """Return every labelled conversation in which something could go, in both states."""
     with patch.object(assessing, "judge", _described):
-        return [item for item in (*_of_kinds(shared), *_of_tasks(shared)) if item is not None]
+        return [
+            item
+            for read_as in (with_vectors, list[Message])
+            for item in (*_of_kinds(shared, read_as), *_of_tasks(shared, read_as))
+            if item is not None
+        ]
 
 
 def _described(history: Any, topics: Any, scores: Any, exchanges: Any, sizes: Any) -> Any:
@@ -120,7 +131,7 @@ def _described(history: Any, topics: Any, scores: Any, exchanges: Any, sizes: An
     return kinds.Judgement(described, scores.together, sizes, nothing, kind, 0.0, risks)
 
 
-def _of_kinds(shared: Path) -> Iterator[Item | None]:
+def _of_kinds(shared: Path, read_as: Reader) -> Iterator[Item | None]:
     path = shared / "data" / "context_kinds" / "items.jsonl"
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -135,10 +146,11 @@ def _of_kinds(shared: Path) -> Iterator[Item | None]:
             needs,
             choices,
             set(row["droppable"]),
+            read_as,
         )
 
 
-def _of_tasks(shared: Path) -> Iterator[Item | None]:
+def _of_tasks(shared: Path, read_as: Reader) -> Iterator[Item | None]:
     data = scorer_at(shared).Data(str(shared / "data" / "context_filter"))
     for task in ("t2", "t3", "t4"):
         for number, row in enumerate(data.rows(task)):
@@ -158,6 +170,7 @@ def _of_tasks(shared: Path) -> Iterator[Item | None]:
                 needs,
                 [],
                 set(range(len(history))) - needed,
+                read_as,
             )
 
 
@@ -171,8 +184,9 @@ def _item(
     needs: list[set[int]],
     choices: list[set[int]],
     droppable: set[int],
+    read_as: Reader,
 ) -> Item | None:
-    asked = read([*messages, {"role": "user", "content": query}])
+    asked = read_as(read([*messages, {"role": "user", "content": query}]))
     assessment = assessing.Assessment(asked, memory(), None)
     if assessment.judgement is None:
         return None

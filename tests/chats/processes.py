@@ -62,6 +62,7 @@ class Process:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         arguments = ["-m", "uvicorn", "alchemyst.asgi:application", "--port", str(port)]
+        arguments += ["--http", "alchemyst.web.connections:ClockedProtocol"]
         quiet = ["--no-access-log", "--timeout-graceful-shutdown", "25"]
         with log.open("ab") as out:
             self.process = subprocess.Popen(

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 from django.conf import LazySettings
+from django.db import OperationalError
 
 from alchemyst.accounts.models import User
 from chats.models import Chat, Generation
 from proxy.models import Provider
+from tests import gemini
 from tests.chats import behaviours
 from tests.chats.answers import KEY, QUESTION, Api, asking, persona, questions, text, types
 from tests.chats.conftest import texts
-from tests.fakes import ANSWER, FakeProvider, Received
+from tests.fakes import ANSWER, FakeProvider, Received, chunk, deltas, stream
 
 State = Generation.State
 
@@ -206,6 +208,163 @@ class TestBeforeTheFirstPiece:
         assert len(questions(provider)) == 2
 
 
+def saying(provider: FakeProvider, *pieces: bytes, then: list[bytes] | None = None) -> None:
+    """Have the behaviour `saying` stream this, and something else from the second time on."""
+    streams = iter([list(pieces)])
+
+    async def say(request: web.Request, received: Received) -> web.StreamResponse:
+        return await stream(request, next(streams, then or list(pieces)))
+
+    provider.behaviours["saying"] = say
+
+
+def event(**fields: Any) -> bytes:
+    return b"data: " + json.dumps(fields).encode() + b"\n\n"
+
+
+LIMIT = {"message": "Rate limit reached for org", "code": "rate_limit_exceeded"}
+LIMITED = "The model's provider takes no more for now (rate_limit_exceeded): Rate limit reached"
+
+
+class TestInAnEventOfTheStream:
+    @pytest.mark.parametrize(
+        ("error", "status", "words"),
+        [
+            (event(error=LIMIT), 429, LIMITED),
+            (
+                event(error={"message": "The engine is overloaded", "code": 529}),
+                502,
+                "The model's provider failed (status 529): The engine is overloaded",
+            ),
+            (
+                event(error="overloaded, try later"),
+                503,
+                "The model's provider takes no more for now: overloaded, try later",
+            ),
+            (
+                b'event: error\ndata: {"message": "boom"}\n\n',
+                502,
+                "The model's provider failed (status 502): boom",
+            ),
+            (b"event: error\ndata: boom\n\n", 502, "(status 502): boom"),
+            (
+                event(error={"message": "Flagged", "code": 403}),
+                502,
+                "The model's provider refused the request (status 403): Flagged",
+            ),
+            (event(object="error", message="Too long", code=400), 502, "(status 400): Too long"),
+            (
+                event(type="error", error={"type": "overloaded_error", "message": "Busy"}),
+                503,
+                "Bus",
+            ),
+            (
+                event(choices=[{"error": {"message": "Gone", "code": 502}}]),
+                502,
+                "(status 502): Gone",
+            ),
+            (event(error={"message": "Oh", "type": "server_error"}), 502, "(server_error): Oh"),
+            (event(error={"code": 500}), 502, "failed (status 500). Try again."),
+        ],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("begun", [b"", chunk({"content": "One"})], ids=["first", "later"])
+    def test_a_fault_is_told_in_the_providers_words(
+        self,
+        api: Api,
+        alice: User,
+        provider: FakeProvider,
+        begun: bytes,
+        error: bytes,
+        status: int,
+        words: str,
+    ):
+        saying(provider, begun, error)
+        persona(alice, provider, "saying")
+
+        answer = api.generate()
+
+        assert answer.status_code == status
+        assert words in answer.json()["message"]
+        assert outcome() == ((State.INCOMPLETE, "One") if begun else (State.FAILED, ""))
+
+    def test_of_geminis_it_is_too(self, api: Api, alice: User, provider: FakeProvider):
+        said = gemini.answer({"text": "One"})
+        error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
+        saying(provider, event(**said), event(error=error))
+        persona(alice, provider, "saying", dialect="gemini")
+
+        answer = api.generate()
+
+        assert answer.json()["message"] == (
+            "The model's provider takes no more for now (status 503): The model is overloaded."
+        )
+        assert outcome() == (State.INCOMPLETE, "One")
+
+    def test_its_words_and_its_code_have_no_key(
+        self, api: Api, alice: User, provider: FakeProvider
+    ):
+        saying(provider, event(error={"message": f"No {KEY}\nhere" + "x" * 999, "code": KEY}))
+        persona(alice, provider, "saying")
+
+        told = api.generate().json()["message"]
+
+        assert KEY not in told
+        assert "No *** here" in told
+        assert len(told) < 400
+
+    @pytest.mark.parametrize(
+        "error",
+        [LIMIT, {"code": 529, "message": "Overloaded"}, "overloaded", {"code": 500}],
+        ids=repr,
+    )
+    def test_before_the_first_piece_what_fails_for_a_moment_is_asked_once_more(
+        self, api: Api, alice: User, provider: FakeProvider, error: Any
+    ):
+        saying(provider, chunk({"role": "assistant"}), event(error=error), then=deltas())
+        persona(alice, provider, "saying")
+
+        assert api.generate().json()["result"]["message"] == ANSWER
+        assert len(questions(provider)) == 2
+
+    def test_before_the_first_piece_it_is_asked_no_third_time(
+        self, api: Api, alice: User, provider: FakeProvider
+    ):
+        saying(provider, event(error=LIMIT))
+        persona(alice, provider, "saying")
+
+        answer = api.generate()
+
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+        assert len(questions(provider)) == 2
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            [chunk({"content": "One"}), event(error=LIMIT)],
+            [event(error={"code": 403, "message": "Flagged"})],
+        ],
+        ids=["after-a-piece", "a-refusal"],
+    )
+    def test_else_it_is_asked_once(
+        self, api: Api, alice: User, provider: FakeProvider, pieces: list[bytes]
+    ):
+        saying(provider, *pieces)
+        persona(alice, provider, "saying")
+
+        api.generate()
+
+        assert len(questions(provider)) == 1
+
+    def test_after_the_finish_it_changes_nothing(
+        self, api: Api, alice: User, provider: FakeProvider
+    ):
+        saying(provider, chunk({"content": "One"}), chunk({}, "stop"), event(error=LIMIT))
+        persona(alice, provider, "saying")
+
+        assert api.generate().json()["result"]["message"] == "One"
+
+
 class TestInTheMiddle:
     @pytest.mark.parametrize(
         ("behaviour", "kept"),
@@ -301,3 +460,23 @@ class TestOddButSound:
         assert sent.json["systemInstruction"]["parts"] == [{"text": "You bake."}]
         assert sent.json["generationConfig"] == {"temperature": 0.5, "maxOutputTokens": 50}
         assert sent.json["contents"] == [{"role": "user", "parts": [{"text": QUESTION}]}]
+
+
+class TestADatabaseThatGoes:
+    def test_ends_a_stream_with_an_error_and_not_in_the_middle(
+        self, api: Api, alice: User, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def fail(*args: object) -> None:
+            raise OperationalError("secret-host refused")
+
+        persona(alice, provider)
+        with api.stream() as response:
+            session = response.headers["x-alchemyst-replay-session-id"]
+            assert b"final_response" in response.content
+        monkeypatch.setattr("chats.eventlog.log._read", fail)
+
+        error, done = api.replay(session)
+
+        assert error.data["error"]["code"] == "unavailable"
+        assert done.type == "done"
+        assert "secret-host" not in str(error.data)

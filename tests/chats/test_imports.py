@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import requests
 from django.conf import LazySettings
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from alchemyst.accounts.models import User
 from alchemyst.celery import in_process_runner
 from chats.imports import run
-from chats.models import Chat, ImportJob
+from chats.models import Chat, Generation, ImportJob
 from chats.tasks import clean_up, import_chats, resume_imports
+from proxy.common.runtime import threads
 from tests.chats.conftest import TEA, talk, texts
 
 IMPORT = "/api/v1/chat/import"
@@ -416,6 +418,184 @@ class TestSending:
         assert as_bob.get(f"{IMPORT}/{report['id']}").status_code == 404
 
 
+def many(count: int) -> list[dict[str, Any]]:
+    return [CHATGPT | {"conversation_id": str(n), "title": str(n)} for n in range(count)]
+
+
+def at_conversation(monkeypatch: pytest.MonkeyPatch, title: str, act: Callable[[], object]) -> None:
+    """Have something done while the conversation of that title is being imported."""
+    monkeypatch.undo()
+    keep = run.Import.keep
+
+    def keep_and_act(self: run.Import, conversation: Any) -> None:
+        keep(self, conversation)
+        if conversation.title == title:
+            act()
+
+    monkeypatch.setattr(run.Import, "keep", keep_and_act)
+
+
+class TestStopping:
+    @pytest.fixture
+    def job(self, alice: User) -> ImportJob:
+        return ImportJob.begin(alice.pk, [json.dumps(many(6)).encode()])
+
+    @pytest.fixture
+    def report(self, as_alice: APIClient, job: ImportJob) -> Callable[[], dict[str, Any]]:
+        return lambda: as_alice.get(f"{IMPORT}/{job.pk}").json()
+
+    @pytest.fixture
+    def run_and_stop(
+        self, as_alice: APIClient, job: ImportJob, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., None]:
+        """Run the import, and have Alice stop it while the fourth conversation is read."""
+
+        def stop(body: dict[str, Any]) -> None:
+            url = f"{IMPORT}/{job.pk}/stop"
+            read = run.Import.read
+
+            def read_and_stop(self: run.Import, raw: bytes) -> Any:
+                if self.job.processed == 4:
+                    assert as_alice.post(url, body, format="json").status_code == 202
+                return read(self, raw)
+
+            monkeypatch.setattr(run.Import, "read", read_and_stop)
+            run.run(job.pk)
+            monkeypatch.setattr(run.Import, "read", read)
+
+        return stop
+
+    @pytest.mark.parametrize("body", [{}, {"keep": True}])
+    def test_ends_it_and_keeps_what_was_imported(
+        self, run_and_stop, report, alice: User, body: dict[str, Any]
+    ):
+        run_and_stop(body)
+
+        assert (report()["state"], report()["stop"], report()["imported"]) == ("stopped", "keep", 3)
+        assert report()["finishedAt"]
+        assert sorted(Chat.objects.of(alice).values_list("title", flat=True)) == ["0", "1", "2"]
+
+    def test_deletes_what_was_imported_if_asked_to(self, run_and_stop, report, alice: User):
+        run_and_stop({"keep": False})
+
+        assert (report()["state"], report()["imported"], report()["messages"]) == ("stopped", 0, 0)
+        assert not Chat.objects.filter(owner=alice).exists()
+
+    def test_leaves_what_an_earlier_import_brought(
+        self, imported, alice: User, as_alice: APIClient, monkeypatch: pytest.MonkeyPatch
+    ):
+        imported([OPEN_WEBUI])
+        job = ImportJob.begin(alice.pk, [json.dumps(many(3)).encode()])
+        job.chats.create(owner=alice, title="half")
+        as_alice.post(f"{IMPORT}/{job.pk}/stop", {"keep": False}, format="json")
+
+        run.run(job.pk)
+
+        assert [chat.title for chat in Chat.objects.of(alice)] == ["Green tea"]
+
+    def test_never_deletes_a_chat_that_went_on(
+        self, job: ImportJob, as_alice: APIClient, report, alice: User
+    ):
+        chat = job.chats.create(owner=alice, title="went on")
+        answer = chat.append("assistant", "Oolong.")
+        Generation.objects.create(
+            owner=alice, chat=chat, message=answer, lease_until=timezone.now(), state="complete"
+        )
+        as_alice.post(f"{IMPORT}/{job.pk}/stop", {"keep": False}, format="json")
+
+        run.run(job.pk)
+
+        assert (report()["state"], report()["imported"], report()["messages"]) == ("stopped", 1, 1)
+        assert Chat.objects.of(alice).get().title == "went on"
+
+    def test_lets_the_next_import_begin_and_find_the_rest(self, run_and_stop, imported):
+        run_and_stop({})
+
+        report = imported(many(6))
+
+        assert (report["imported"], report["skipped"]) == (3, 3)
+
+    def test_before_it_began_imports_nothing(self, job: ImportJob, as_alice: APIClient, report):
+        as_alice.post(f"{IMPORT}/{job.pk}/stop")
+
+        run.run(job.pk)
+
+        assert (report()["state"], report()["imported"]) == ("stopped", 0)
+
+    def test_outlives_the_process_that_worked_on_it(
+        self, job: ImportJob, as_alice: APIClient, report, alice: User
+    ):
+        ImportJob.objects.update(state="running", lease_until=timezone.now(), attempts=3)
+        job.chats.create(owner=alice, title="half")
+        as_alice.post(f"{IMPORT}/{job.pk}/stop", {"keep": False}, format="json")
+
+        run.run(job.pk)
+
+        assert (report()["state"], report()["imported"]) == ("stopped", 0)
+
+    def test_of_an_ended_import_is_a_conflict(self, imported, as_alice: APIClient):
+        job_id = imported([CHATGPT])["id"]
+
+        answer = as_alice.post(f"{IMPORT}/{job_id}/stop", {"keep": False}, format="json")
+
+        assert answer.status_code == 409
+        assert Chat.objects.count() == 1
+
+    def test_of_a_strangers_import_is_not_found(self, job: ImportJob, as_bob: APIClient):
+        assert as_bob.post(f"{IMPORT}/{job.pk}/stop").status_code == 404
+        job.refresh_from_db()
+        assert job.stop == ""
+
+    def test_takes_no_unknown_word(self, job: ImportJob, as_alice: APIClient):
+        answer = as_alice.post(f"{IMPORT}/{job.pk}/stop", {"delete": True}, format="json")
+
+        assert answer.status_code == 400
+
+    def test_by_the_end_of_an_account_leaves_nothing(
+        self, job: ImportJob, alice: User, monkeypatch: pytest.MonkeyPatch
+    ):
+        read = run.Import.read
+
+        def read_of_nobody(self: run.Import, raw: bytes) -> Any:
+            if self.job.processed == 3:
+                User.objects.filter(pk=alice.pk).delete()
+            return read(self, raw)
+
+        monkeypatch.setattr(run.Import, "read", read_of_nobody)
+        run.run(job.pk)
+
+        assert not ImportJob.objects.exists()
+        assert not Chat.objects.exists()
+
+
+class TestThePage:
+    @pytest.fixture
+    def job(self, alice: User) -> ImportJob:
+        return ImportJob.begin(alice.pk, [json.dumps(many(3)).encode()])
+
+    def test_shows_how_far_an_import_is(self, alices: Client, job: ImportJob):
+        run.run(job.pk)
+
+        page = alices.get("/imports").content.decode()
+
+        assert "3 of 3 chats imported, 0 left out" in page
+        assert "/stop" not in page
+
+    @pytest.mark.parametrize(("form", "stop"), [({}, "keep"), ({"delete": "1"}, "delete")])
+    def test_stops_one(self, alices: Client, job: ImportJob, form: dict[str, str], stop: str):
+        assert f"/imports/{job.pk}/stop" in alices.get("/imports").content.decode()
+
+        answer = alices.post(f"/imports/{job.pk}/stop", form, follow=True)
+
+        job.refresh_from_db()
+        assert job.stop == stop
+        assert "The import is being stopped." in answer.content.decode()
+
+    def test_is_anybody_elses_not(self, bobs: Client, job: ImportJob):
+        assert bobs.post(f"/imports/{job.pk}/stop").status_code == 404
+        assert str(job.pk) not in bobs.get("/imports").content.decode()
+
+
 class TestTheWork:
     def test_goes_on_where_it_was_cut_off(
         self, as_alice: APIClient, alice: User, monkeypatch: pytest.MonkeyPatch
@@ -451,6 +631,33 @@ class TestTheWork:
 
         job.refresh_from_db()
         assert job.imported == 1
+
+    def test_is_left_to_another_process_when_this_one_ends(
+        self, alice: User, monkeypatch: pytest.MonkeyPatch
+    ):
+        job = ImportJob.begin(alice.pk, [json.dumps(many(5)).encode()])
+        at_conversation(monkeypatch, "3", threads.ENDING.set)
+        run.run(job.pk)
+        threads.ENDING.clear()
+        job.refresh_from_db()
+        assert (job.state, job.imported) == ("queued", 4)
+
+        run.run(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.imported, job.skipped) == ("complete", 5, 0)
+
+    def test_that_gets_on_is_not_given_up(self, alice: User, monkeypatch: pytest.MonkeyPatch):
+        job = ImportJob.begin(alice.pk, [json.dumps(many(9)).encode()])
+        for number in range(1, 9):
+            at_conversation(monkeypatch, str(number), threads.ENDING.set)
+            run.run(job.pk)
+            threads.ENDING.clear()
+
+        run.run(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.imported) == ("complete", 9)
 
     def test_that_ends_its_process_each_time_is_given_up(self, alice: User):
         job = ImportJob.begin(alice.pk, [b"[]"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -18,19 +19,30 @@ from personas.models import Persona
 
 
 @pytest.mark.parametrize("question", ["one", "two", "three"])
-def test_a_loop_that_ends_while_it_begins_to_hear_waits_for_nothing(
-    alices: Client, alice: User, maya: Persona, transactional_db: None, question: str
+def test_a_loop_that_ends_while_it_begins_to_hear_waits_for_nothing_and_leaves_nothing(
+    alices: Client,
+    alice: User,
+    maya: Persona,
+    transactional_db: None,
+    caplog: pytest.LogCaptureFixture,
+    question: str,
 ):
     """Without a server each request has a loop of its own, which ends with its view."""
     chat = Chat.objects.create(owner=alice, title="Tea")
-    asked = {"path": f"/chat/{chat.pk}", "data": {"content": question}}
-    thread = threading.Thread(target=alices.post, kwargs=asked, daemon=True)
 
+    def ask() -> None:
+        alices.post(f"/chat/{chat.pk}", {"content": question})
+        connections.close_all()
+
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(10)
 
     assert not thread.is_alive()
     assert chat.messages.filter(content=question).exists()
+    # A task that its loop did not wait for is told when it is collected.
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,16 +11,20 @@ from aiohttp import web
 from django.conf import LazySettings
 
 from alchemyst.accounts.models import User
+from chats.answers import context_texts
 from chats.answers.research import PLANNING
 from chats.answers.speech import SpeechFilter
 from chats.models import Chat, Generation
 from personas.models import Persona
+from proxy.meaning import encoder
+from proxy.meaning.minilm import MiniLM
 from proxy.models import UsageRecord
 from proxy.upstream import builtin
 from tests.chats.answers import Api, asking, persona, questions
 from tests.chats.conftest import talk
 from tests.conftest import Server
 from tests.fakes import FakeProvider, Received, chunk, stream
+from tests.relevance.unlike_words import PAIRS
 
 BREAD = "Sourdough bread rises for twelve hours in a cool kitchen."
 PARIS = "Paris is the capital of France and lies on the Seine."
@@ -67,6 +72,35 @@ class TestFastContext:
 
         assert answer.json()["metadata"]["sources"][0]["used"] is True
         assert BREAD in system_of(questions(provider)[-1])
+
+
+class TestFastContextByMeaning:
+    @pytest.fixture(autouse=True)
+    def used(self, minilm: MiniLM, settings: LazySettings) -> Iterator[None]:
+        settings.PROXY_ENCODER = "minilm"
+        encoder.use(minilm)
+        yield
+        encoder.use(None)
+
+    @pytest.mark.parametrize("place", [0, 7, 11])
+    def test_rests_on_the_text_that_answers_in_other_words(
+        self,
+        api: Api,
+        maya: Persona,
+        provider: FakeProvider,
+        place: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        # However busy this machine is.
+        monkeypatch.setattr(context_texts, "ENCODER_SECONDS", 20)
+        question = PAIRS[place][0]
+        texts = [{"title": str(n), "content": passage} for n, (_, passage) in enumerate(PAIRS[:12])]
+
+        found = api.streamed(asking(question, fastContext=texts))
+
+        given = found[-2].data["content"]["context"]["given"]
+        assert max(given, key=lambda source: source["score"])["title"] == str(place)
+        assert PAIRS[place][1] in system_of(questions(provider)[-1])
 
 
 class TestResearch:

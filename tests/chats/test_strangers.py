@@ -28,6 +28,7 @@ NAMING: list[tuple[str, str, Any]] = [
     ("patch", "/api/v1/chat/{chat}/messages/{message}", {"fate": "excluded"}),
     ("get", "/api/v1/chat/export?chatId={chat}", None),
     ("get", "/api/v1/chat/import/{chat}", None),
+    ("post", "/api/v1/chat/import/{chat}/stop", {"keep": False}),
 ]
 OTHERS: list[tuple[str, str, Any]] = [
     ("get", "/api/v1/chat/history", None),

@@ -98,6 +98,7 @@ async def test_json_is_sent_with_its_length_and_what_headers_are_given():
     assert start["headers"] == [
         (b"content-type", b"application/json"),
         (b"content-length", b"2"),
+        (b"cache-control", b"private, no-store"),
         (b"x-name", b"value"),
     ]
     assert body == {"type": "http.response.body", "body": b"{}"}

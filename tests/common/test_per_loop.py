@@ -33,6 +33,20 @@ def test_what_belonged_to_a_loop_that_ended_is_dropped():
     assert owned.any() is None
 
 
+def test_what_belonged_to_a_loop_is_closed_on_it_when_it_ends():
+    closed: list[tuple[object, asyncio.AbstractEventLoop]] = []
+    owned: PerLoop[object] = PerLoop(
+        object, close=lambda value: closed.append((value, asyncio.get_running_loop()))
+    )
+
+    async def ask() -> tuple[object, asyncio.AbstractEventLoop]:
+        return owned.get(), asyncio.get_running_loop()
+
+    belonging = asyncio.run(ask())
+
+    assert closed == [belonging]
+
+
 async def test_what_was_taken_out_is_made_anew():
     owned: PerLoop[object] = PerLoop(object)
     first = owned.get()

@@ -23,7 +23,13 @@ POOL = re.compile(r"ThreadPoolExecutor|threading\.Thread\(")
 APPS = ("alchemyst", "chats", "personas", "proxy")
 
 DATABASE_POOLS = (*threads.REQUESTS, threads.DATABASE, threads.WRITER, threads.HEARTBEAT)
-OTHER_POOLS = (threads.CPU, threads.NETWORK, threads.PROCESSES)
+OTHER_POOLS = (
+    threads.CPU,
+    threads.NETWORK,
+    threads.ENCODER,
+    threads.LEARNER,
+    threads.PROCESSES,
+)
 
 
 def test_there_are_no_pools_but_these():
@@ -33,15 +39,21 @@ def test_there_are_no_pools_but_these():
     assert [path for path in files if POOL.search(path.read_text())] == []
 
 
-def test_seventeen_threads_at_most_and_ten_of_them_with_a_connection():
+def test_nineteen_threads_at_most_and_ten_of_them_with_a_connection():
     """As many as PostgreSQL's usual pool has connections."""
     usual = shared(threads.USUAL_CONNECTIONS)
 
     with_a_connection = usual.requests + usual.database + 1 + 1 + threads.TASK_THREADS
-    others = threads.CPU_THREADS + threads.NETWORK_THREADS + threads.PROCESS_THREADS
+    others = (
+        threads.CPU_THREADS
+        + threads.NETWORK_THREADS
+        + threads.ENCODER_THREADS
+        + threads.LEARNER_THREADS
+        + threads.PROCESS_THREADS
+    )
 
     assert with_a_connection == threads.USUAL_CONNECTIONS == 10
-    assert with_a_connection + others == 17
+    assert with_a_connection + others == 19
 
 
 @pytest.mark.parametrize("connections", range(threads.LEAST_CONNECTIONS, 101))
@@ -56,7 +68,7 @@ def test_the_pools_have_as_many_threads_as_is_said():
         return int(getattr(executor, "_max_workers"))  # noqa: B009
 
     assert sum(map(count, (*DATABASE_POOLS, threads.TASKS))) == sum(threads.SHARED) + 4
-    assert sum(map(count, OTHER_POOLS)) == 7
+    assert sum(map(count, OTHER_POOLS)) == 9
 
 
 class Hindrance:

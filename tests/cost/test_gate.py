@@ -191,7 +191,11 @@ class TestPreview:
     ):
         messages = list(turns())[4 * EXCHANGES + 2]
         url = f"{server}/api/v1/proxy/preview"
-        headers = {"Authorization": f"Bearer {token}", "X-Alchemyst-Cost": "balanced"}
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "X-Alchemyst-Cost": "balanced",
+            "X-Alchemyst-Relevance": "very_strict",
+        }
         body = {"model": "gpt-5.4", "messages": messages}
 
         answer = http.post(url, json=body, headers=headers).json()

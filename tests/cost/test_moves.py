@@ -288,7 +288,8 @@ def test_the_setting_allows_it_on_the_proxys_path(ask, billing, price, settings,
         settings.PROXY_COST_MOVES = is_allowed
         for messages in turns:
             system = {"role": "system", "content": f"You may {is_allowed}."}
-            found.append(told(ask([system, *messages])).get("moved"))
+            answer = ask([system, *messages], Relevance="very_strict")
+            found.append(told(answer).get("moved"))
 
     assert any(found[: len(turns)])
     assert not any(found[len(turns) :])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
+from alchemyst.accounts.models import Limit
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
 
@@ -73,16 +74,15 @@ def error_of(response: requests.Response) -> dict[str, str]:
             "invalid_messages",
             "messages[0].tool_calls",
         ),
-        ({"model": "m", "messages": HI, "temperature": 2.1}, "invalid_request", "temperature"),
         ({"model": "m", "messages": HI, "temperature": "hot"}, "invalid_request", "temperature"),
-        ({"model": "m", "messages": HI, "top_p": -0.1}, "invalid_request", "top_p"),
+        ({"model": "m", "messages": HI, "top_p": []}, "invalid_request", "top_p"),
         (
-            {"model": "m", "messages": HI, "frequency_penalty": -3},
+            {"model": "m", "messages": HI, "frequency_penalty": {}},
             "invalid_request",
             "frequency_penalty",
         ),
         (
-            {"model": "m", "messages": HI, "presence_penalty": 2.5},
+            {"model": "m", "messages": HI, "presence_penalty": True},
             "invalid_request",
             "presence_penalty",
         ),
@@ -103,6 +103,65 @@ def test_a_bad_body_is_400(
     error = error_of(response)
     assert (error["type"], error["code"], error["param"]) == ("invalid_request_error", code, param)
     assert not provider.received
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"temperature": "hot"},
+            "Invalid type for 'temperature': expected a decimal, but got a string instead.",
+        ),
+        (
+            {"max_tokens": [1]},
+            "Invalid type for 'max_tokens': expected an integer or a decimal, but got an array "
+            "instead.",
+        ),
+        (
+            {"stream": 1},
+            "Invalid type for 'stream': expected a boolean, but got an integer instead.",
+        ),
+        ({"model": None}, "Invalid type for 'model': expected a string, but got null instead."),
+        ({"model": ""}, "'model' must not be empty."),
+    ],
+    ids=str,
+)
+def test_a_wrong_type_is_told_as_openai_tells_it(
+    http: requests.Session, through: Through, fields, words: str
+):
+    response = http.post(f"{through()}/chat/completions", json=completion(HI) | fields)
+
+    assert error_of(response)["message"] == words
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'"max_tokens": -1',
+        b'"max_tokens":0',
+        b'"max_tokens": 4096.0',
+        b'"max_completion_tokens": -1',
+        b'"temperature": 2.5',
+        b'"temperature":-1',
+        b'"top_p": 1.01',
+        b'"top_p": -0.1',
+        b'"frequency_penalty": -3',
+        b'"presence_penalty":  2.50',
+        b'"top_p": null, "temperature": null, "max_tokens": null',
+    ],
+    ids=bytes.decode,
+)
+def test_a_value_that_a_provider_alone_may_refuse_is_passed_on_as_it_is(
+    http: requests.Session, through: Through, provider: FakeProvider, alice, field: bytes
+):
+    # Whoever has a limit on tokens has the answer's bound read.
+    Limit.objects.create(user=alice, tokens_per_day=10**9)
+    body = b'{"model":"m",%b,"messages":[{"role":"user","content":"Hi"}]}' % field
+
+    response = http.post(f"{through()}/chat/completions", data=body)
+
+    assert response.status_code == 200
+    assert provider.last().body == body
 
 
 def test_a_lone_surrogate_is_answered_not_crashed_on(http: requests.Session, through: Through):

@@ -18,7 +18,7 @@ import pytest
 from django.conf import LazySettings
 
 from proxy.errors import ModelUnavailable
-from proxy.upstream import builtin, builtin_server
+from proxy.upstream import builtin, builtin_server, builtin_state
 
 try:
     builtin.weights()
@@ -27,6 +27,22 @@ except ModelUnavailable:
     IS_INSTALLED = False
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+# A process that tries the model, and says what came of it.
+TRIAL = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+from proxy.upstream import builtin
+print(builtin.try_once() or "it works")
+"""
+
+# Where the loader finds OpenMP's library; nothing where it has none.
+OPENMP = """
+import ctypes, contextlib
+with contextlib.suppress(OSError):
+    ctypes.CDLL("libgomp.so.1")
+    print(next(line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line))
+"""
 
 # A process that starts the model and then waits to be killed.
 PARENT = """
@@ -49,8 +65,10 @@ async def ended() -> AsyncIterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_operators_server(settings: LazySettings) -> None:
+def no_operators_server(settings: LazySettings, tmp_path: Path) -> None:
     settings.C1_BASE_URL = ""
+    # Where it is remembered how a start went.
+    settings.DATA_DIR = tmp_path
 
 
 def pid() -> int:
@@ -94,6 +112,11 @@ def shown(process: int, file: str) -> str:
         return ""
 
 
+def openmp_of_the_system() -> str:
+    shown = subprocess.run([sys.executable, "-c", OPENMP], capture_output=True, text=True)
+    return shown.stdout.strip()
+
+
 class TestWithoutWeights:
     async def test_says_how_to_install_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(builtin, "WEIGHTS_PACKAGE", "weights_of_nobody")
@@ -133,6 +156,93 @@ class TestWithoutWeights:
         assert builtin._own._process is None
 
 
+def ends_by(code: str) -> Callable[[], subprocess.Popen[bytes]]:
+    """Return what starts a child that does this instead of answering."""
+
+    def spawn() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", f"import os, signal; {code}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    return spawn
+
+
+class TestAStartThatFails:
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            ("os.kill(os.getpid(), signal.SIGILL)", "processor lacks"),
+            ("os.kill(os.getpid(), signal.SIGKILL)", "want of memory"),
+            ("os._exit(1)", "want of memory"),
+            (
+                """print('{"error": "ImportError: libx.so.6: cannot open shared object file"}')""",
+                "has no libx.so.6",
+            ),
+            ("""print('{"error": "OSError: /home/me/secret"}')""", "server's log says why"),
+        ],
+    )
+    async def test_says_why_without_a_path_and_what_to_do(
+        self, monkeypatch: pytest.MonkeyPatch, code: str, words: str
+    ) -> None:
+        monkeypatch.setattr(builtin, "weights", lambda: Path("any.gguf"))
+        monkeypatch.setattr(builtin, "_spawn", ends_by(code))
+
+        with pytest.raises(ModelUnavailable) as raised:
+            await builtin.endpoint()
+
+        assert words in raised.value.message
+        assert "/home" not in raised.value.message
+        assert "ALCHEMYST_C1_BASE_URL" in raised.value.message
+
+    async def test_says_the_same_to_who_comes_while_it_rests(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(builtin, "weights", lambda: Path("any.gguf"))
+        monkeypatch.setattr(builtin, "_spawn", ends_by("os.kill(os.getpid(), signal.SIGILL)"))
+        with pytest.raises(ModelUnavailable) as first:
+            await builtin.endpoint()
+
+        with pytest.raises(ModelUnavailable) as second:
+            await builtin.endpoint()
+
+        assert second.value.message == first.value.message
+
+    async def test_is_remembered_by_the_installation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(builtin, "weights", lambda: Path("any.gguf"))
+        monkeypatch.setattr(builtin, "_spawn", ends_by("os.kill(os.getpid(), signal.SIGILL)"))
+
+        with pytest.raises(ModelUnavailable) as raised:
+            await builtin.endpoint()
+
+        monkeypatch.setattr(builtin_state, "_last", "")
+        assert builtin_state.recall() == builtin_state.State("unavailable", raised.value.message)
+
+
+class TestWhatIsRemembered:
+    def test_is_nothing_before_the_first_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(builtin_state, "_last", "")
+
+        assert builtin_state.recall().status == "untried"
+
+    def test_is_of_these_versions_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        builtin_state.remember("It did not work.")
+
+        monkeypatch.setattr(builtin_state, "_made_of", lambda: "another version")
+
+        assert builtin_state.recall().status == "untried"
+
+    def test_is_of_the_process_where_the_folder_cannot_be_written(
+        self, settings: LazySettings
+    ) -> None:
+        settings.DATA_DIR = Path("/proc/nowhere")
+
+        builtin_state.remember("It did not work.")
+
+        assert builtin_state.recall() == builtin_state.State("unavailable", "It did not work.")
+
+
 class TestTheOperatorsServer:
     async def test_is_used_by_settings_alone(
         self, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
@@ -166,6 +276,26 @@ class TestOurOwn:
         assert answer["model"] == builtin.MODEL
         assert answer["choices"][0]["message"]["content"]
         assert answer["usage"]["completion_tokens"] <= 8
+
+    def test_is_tried_with_a_token_and_ended(self) -> None:
+        assert builtin.try_once() == ""
+
+        assert builtin_state.recall().status == "ok"
+        assert builtin._own.running() is None
+
+    @on_linux
+    def test_runs_where_the_system_has_no_openmp(self) -> None:
+        if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+            pytest.skip("only root can hide a library from a process")
+        hide = f"mount --bind /dev/null '{place}' && " if (place := openmp_of_the_system()) else ""
+
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", f'{hide} exec "$0" -c "$1"', sys.executable, TRIAL],
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.stdout == "it works\n", done.stderr
 
     async def test_streams_in_openais_shape(self) -> None:
         own = await builtin.endpoint()

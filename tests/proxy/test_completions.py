@@ -54,7 +54,7 @@ class TestTheOpenAIPackage:
         raw = sdk(through()).chat.completions.with_raw_response.create(**completion())
 
         told = dict(p.split("=") for p in raw.headers["x-alchemyst-context"].split("; "))
-        assert told["mode"] == "very_strict"
+        assert told["mode"] == "strict"
         assert (told["kept"], told["dropped"]) == ("5", "2")
         assert int(told["tokens-after"]) < int(told["tokens-before"])
         assert raw.headers["x-alchemyst-request-id"].startswith("req_")

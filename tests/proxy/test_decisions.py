@@ -107,7 +107,7 @@ class TestShadow:
 
         told = shadowed(self.BODY).headers["x-alchemyst-context"]
 
-        assert told.startswith("mode=very_strict; result=shadow; kept=5; dropped=2; ")
+        assert told.startswith("mode=strict; result=shadow; kept=5; dropped=2; ")
         as_filtered = done.headers["x-alchemyst-context"].replace("filtered", "shadow")
         assert told.split("; ms=")[0] == as_filtered.split("; ms=")[0]
 
@@ -120,12 +120,12 @@ class TestShadow:
         assert told.startswith("mode=lax; result=shadow; ")
 
     def test_follows_the_mode_of_the_user(self, shadowed, alice: User):
-        alice.relevance = "strict"
+        alice.relevance = "very_strict"
         alice.save()
 
         told = shadowed(self.BODY).headers["x-alchemyst-context"]
 
-        assert told.startswith("mode=strict; result=shadow; ")
+        assert told.startswith("mode=very_strict; result=shadow; ")
 
     def test_says_so_where_nothing_would_go(self, shadowed):
         told = shadowed(msgspec.json.encode(completion(HISTORY[-1:]))).headers
@@ -137,7 +137,7 @@ class TestShadow:
 
         (row,) = rows()
 
-        assert (row.mode, row.filtering) == ("very_strict", "shadow")
+        assert (row.mode, row.filtering) == ("strict", "shadow")
         assert (row.messages_before, row.messages_after) == (7, 5)
 
     def test_is_asked_once_where_the_provider_refuses(
@@ -174,7 +174,7 @@ class TestARecord:
 
         assert told["id"] == request_id
         assert (told["mode"], told["result"], told["model"]) == (
-            "very_strict",
+            "strict",
             "filtered",
             "gpt-test",
         )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import openai
 import pytest
 import requests
+from django.conf import LazySettings
 
 from proxy.errors import ModelUnavailable
-from proxy.upstream import builtin
+from proxy.upstream import builtin, builtin_state
 from tests.fakes import ANSWER, FakeProvider
 from tests.proxy.conftest import HISTORY
 
@@ -129,7 +131,7 @@ def test_without_its_weights_it_says_what_to_do(
     sdk: Sdk, default: str, monkeypatch: pytest.MonkeyPatch
 ):
     def missing() -> None:
-        raise ModelUnavailable(builtin.NOT_INSTALLED)
+        raise ModelUnavailable(builtin_state.NOT_INSTALLED)
 
     monkeypatch.setattr(builtin, "_own", builtin.OwnServer())
     monkeypatch.setattr(builtin, "weights", missing)
@@ -139,3 +141,20 @@ def test_without_its_weights_it_says_what_to_do(
 
     assert raised.value.status_code == 503
     assert "make setup" in raised.value.message
+
+
+def test_a_model_that_does_not_start_here_says_why(
+    sdk: Sdk, default: str, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings.DATA_DIR = tmp_path
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(b"GGUF, but not really")
+    monkeypatch.setattr(builtin, "_own", builtin.OwnServer())
+    monkeypatch.setattr(builtin, "weights", lambda: damaged)
+
+    with pytest.raises(openai.InternalServerError) as raised:
+        sdk(default).chat.completions.create(model=C1, messages=HELLO)
+
+    assert raised.value.status_code == 503
+    assert "could not be loaded" in raised.value.message
+    assert str(tmp_path) not in raised.value.message

@@ -137,7 +137,7 @@ class TestTheTable:
         assert 0 <= float(score) < 1
         assert int(tokens) > 3
         assert " ".join(rest) == "below threshold; talk What is the capital of France?"
-        assert summary.startswith("very_strict, filtered: 5 of 7 messages, ")
+        assert summary.startswith("strict, filtered: 5 of 7 messages, ")
         assert "% saved" in summary
 
     def test_is_cut_to_the_width(self, written: Written, monkeypatch: pytest.MonkeyPatch):
@@ -212,4 +212,4 @@ class TestOptions:
             shown(written(HISTORY), "--pin", "middle")
 
     def test_take_the_operators_mode_by_default(self, written: Written):
-        assert json.loads(shown(written(HISTORY), "--json"))["mode"] == "very_strict"
+        assert json.loads(shown(written(HISTORY), "--json"))["mode"] == "strict"

@@ -7,7 +7,8 @@ import socket
 import pytest
 import requests
 
-from alchemyst.logs import MaskingFormatter, masked_path
+from alchemyst.logs import MaskingFormatter
+from alchemyst.web.redaction import masked_path
 from proxy.wire import gemini
 from tests.fakes import FakeProvider
 from tests.gemini import KEY, Ask, base_of, is_ours

@@ -207,7 +207,7 @@ class TestTheFilter:
             b'"generation_config": {', b'"generation_config":{'
         )
         assert (
-            "mode=very_strict; result=filtered; kept=5; dropped=2"
+            "mode=strict; result=filtered; kept=5; dropped=2"
             in (answer.headers["x-alchemyst-context"])
         )
         assert "filter;dur=" in answer.headers["server-timing"]

@@ -85,7 +85,7 @@ class TestEachMessage:
         )
         lone = {"role": "user", "content": "Sourdough bread with rye flour, please."}
 
-        told = preview([lone, *asked]).json()["messages"]
+        told = preview([lone, *asked], relevance="very_strict").json()["messages"]
 
         joined = [each for each in told if each["fate"] == "joined"]
         assert {each["index"] for each in joined} == {0, 1}

@@ -3,17 +3,66 @@
 from __future__ import annotations
 
 import logging
+import random
+import re
+import string
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+from django.urls import URLResolver, get_resolver
 
-from alchemyst.logs import MaskingFormatter, WithRequestId, masked, masked_path
+from alchemyst.logs import MaskingFormatter, WithRequestId
+from alchemyst.web.redaction import masked, masked_path
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
 
 CANARY = "canary-7Zq4-secret"
 QUESTION = HISTORY[-1:]
+CHAT = "01998c2e-7b1a-7c3e-9a55-0f3e8d2c1b4a"
+TARGET = "https://api.openai.com/v1"
+
+
+def paths_with(key: str) -> list[str]:
+    """Paths that are no well-formed call, as people mistype them and intruders spell them."""
+    return [
+        f"/api/v1/proxy/default/{key}/chat/completions",
+        f"/api/v1/proxy/default/{TARGET}/{key}/chat/completions",
+        f"/api/v1/proxy/default/../{key}/chat/completions",
+        f"/api/v1/proxy/preview/{key}",
+        f"/api/v1/proxy/requests/{key}",
+        f"/api/v1/proxy/{key}",
+        f"/api/v1/proxy/https://{key}/chat/completions",
+        f"/api/v1/proxy/https://{key}@api.openai.com/v1/models",
+        f"/api/v1/proxy/https://api.openai.com%3F{key}/v1/models",
+        f"/api/v1/proxy/{TARGET}/chat/completions/{key}",
+        f"/api/v1/proxy/default/models?{key}",
+        f"/api/v1/proxy%2F{TARGET}%2F{key}/chat/completions",
+        f"/api/v1/proxy;v=1/{TARGET}/{key}/chat/completions",
+        f"/api/v1/PROXY/{TARGET}/{key}/chat/completions",
+        f"/API/v1/Proxy/{TARGET}/{key}/chat/completions",
+        f"/api/v1/%70ro%78y/{TARGET}/{key}/chat/completions",
+        f"/api/v1/%2570roxy/{TARGET}/{key}/chat/completions",
+        f"/api/v1%252Fproxy%252F{key}%252Fchat",
+        f"/api/v1/%EF%BD%90%EF%BD%92%EF%BD%8F%EF%BD%98%EF%BD%99/{TARGET}/{key}",
+        f"/api/v1/PROXY/a%20b/{key}/chat/completions",
+        f"/api/v1/PROXY/a%22b/{key}/chat/completions",
+        f"/api/v1/PROXY/a%3Fb/{key}/chat/completions",
+        f"/api/v1/PROXY/a%0Ab/{key}/chat/completions",
+        f"/api/v1/PROXY/%5Cproxy%5C{key}",
+        f"/api/v1/PROXY?target={key}",
+        f"/api/v1/chat/../proxy/{TARGET}/{key}/chat/completions",
+        f"/api/v1/./proxy//{TARGET}/{key}/chat/completions",
+        f"/api//v1//proxy//{TARGET}/{key}/chat/completions",
+        f"//api/v1/proxy/{TARGET}/{key}/chat/completions",
+        f"/api/proxy/{TARGET}/{key}/chat/completions",
+        f"/proxy/default/{key}/chat/completions",
+        f"/static/../api/v1/PROXY/{key}",
+        f"/signin?next=/api/v1/PROXY/{TARGET}/{key}/chat/completions",
+        f"/signin?next=%2Fapi%2Fv1%2Fproxy%2F{key}%2Fchat%2Fcompletions",
+    ]
 
 
 @pytest.fixture
@@ -110,6 +159,91 @@ def test_a_path_in_a_log_names_the_host_and_masks_the_rest(path: str, shown: str
     assert masked(f'"POST {path} HTTP/1.1" 200') == f'"POST {shown} HTTP/1.1" 200'
 
 
+@pytest.mark.parametrize("path", paths_with(CANARY))
+class TestAPathThatIsNoWellFormedCall:
+    def test_is_logged_without_its_key(
+        self, server: str, token: str, log: Callable[[], str], path: str
+    ):
+        connection = HTTPConnection(urlsplit(server).netloc, timeout=10)
+        connection.request("POST", path, "{}", headers={"Authorization": f"Bearer {token}"})
+        connection.getresponse().read()
+        connection.close()
+
+        assert CANARY not in log()
+
+    def test_stands_in_a_line_without_its_key(self, path: str):
+        assert CANARY not in masked(f'127.0.0.1 - "POST {path} HTTP/1.1" 404')
+        assert CANARY not in masked(f"GET http://testserver{path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/v1/chat/fetch/{CHAT}",
+        f"/chat/{CHAT}/given/{CHAT}",
+        "/api/v1/chat/history?limit=20&pinned=true&q=which+tea+did+we+speak+of",
+        "/personas/a-persona-with-a-rather-long-name-2024-05-01",
+        "/admin/proxy/usagerecord/?created__gte=2026-01-01",
+        "/admin/token_blacklist/outstandingtoken/",
+        "/static/css/stream-reader.55e7cbb9ba48.css",
+        "/api/v1/proxy/requests/req_0123456789abcdef00000001",
+        "/api/v1/proxy/preview/v1beta/models/gemini-2.5-flash-preview-05-20:generateContent",
+        "/api/v1/proxy/default/chat/completions",
+    ],
+)
+def test_an_ordinary_path_stays_readable(path: str):
+    assert masked(f'"GET {path} HTTP/1.1" 200') == f'"GET {path} HTTP/1.1" 200'
+
+
+def test_every_route_of_our_own_stays_readable():
+    routes = [
+        f"/{re.sub('<.*?>', CHAT, route)}"
+        for route in routes_of(get_resolver())
+        if "(?P" not in route
+    ]
+
+    assert len(routes) > 100
+    assert [route for route in routes if masked_path(route) != route] == []
+
+
+def routes_of(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes_of(pattern, route)
+        else:
+            yield route
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/chat/{}", "/wrong/v1/{}/models", "/s?token_of={}", "/{}"]
+)
+@pytest.mark.parametrize("alphabet", [string.ascii_letters + string.digits, string.hexdigits[:16]])
+@pytest.mark.parametrize("length", [24, 32, 64])
+def test_random_characters_are_masked_in_any_path(path: str, alphabet: str, length: int):
+    key = "".join(random.Random(length).choices(alphabet, k=length))
+
+    assert key not in masked_path(path.format(key))
+    assert key not in masked(f'"GET {path.format(key)} HTTP/1.1" 404')
+
+
+def test_a_uuid_that_is_no_chats_may_be_a_key():
+    key = "8d8b5a0e-4c58-4f0e-9c29-6f2b9a7a4c11"
+
+    assert masked_path(f"/api/v1/{key}/models") == "/api/v1/~masked~/models"
+
+
+def test_the_files_of_a_traceback_stay_readable():
+    line = '  File "/srv/alchemyst/proxy/upstream/relay.py", line 12, in relay'
+
+    assert masked(line) == line
+
+
+def test_a_path_without_end_is_masked_in_no_time():
+    for path in ("/" + "%25" * 20_000, "/%" + "25" * 30_000, "/" + "a/" * 30_000):
+        assert masked_path(f"{path}/proxy/{CANARY}").count(CANARY) == 0
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -129,6 +263,11 @@ def test_a_secret_beside_its_name_is_masked(text: str):
     "secret",
     [
         "sk-proj-abcdefgh12345678",
+        "gsk_abcdefgh12345678",
+        "pplx-abcdefgh12345678",
+        "nvapi-abcdefgh12345678",
+        "AQ.Ab8RN6abcdefgh12345678",
+        "AKIAIOSFODNN7EXAMPLE",
         "alk_abcdefghijklmnop",
         "AIzaSyA1234567890abcdefghij_-",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",

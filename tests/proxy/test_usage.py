@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
+from aiohttp import web
 from django.conf import LazySettings
 from django.db import models
 from django.utils import timezone
@@ -14,7 +17,8 @@ from django.utils import timezone
 from proxy.accounting import usage_writer
 from proxy.models import UsageRecord
 from proxy.wire import openai
-from tests.fakes import FakeProvider
+from tests import gemini
+from tests.fakes import USAGE, Behaviour, FakeProvider, Received, chunk
 from tests.proxy.conftest import completion
 
 Through = Callable[..., str]
@@ -34,7 +38,7 @@ def test_a_call_leaves_its_row(
     assert row.caller == alice
     assert row.endpoint == "chat/completions"
     assert row.target == provider.url.removeprefix("http://")
-    assert (row.model, row.mode, row.filtering) == ("gpt-test", "very_strict", "filtered")
+    assert (row.model, row.mode, row.filtering) == ("gpt-test", "strict", "filtered")
     assert (row.messages_before, row.messages_after) == (7, 5)
     assert row.tokens_before > row.tokens_after > 0
     assert (row.prompt_tokens, row.cached_tokens, row.completion_tokens) == (21, 16, 4)
@@ -148,9 +152,112 @@ def test_a_call_is_never_delayed_by_rows_that_cannot_be_written(
         (b'"usage":{"prompt_tokens":9,"completion_tok', None, None),
         (b'"usage":{"prompt_tokens":"many","completion_tokens":-4}', None, None),
         (b'"usage":{"prompt_tokens":5,"prompt_tokens_details":null}}', 5, None),
+        (b'"usage":{"prompt_tokens":16111.0,"completion_tokens":2.5}}', 16111, None),
+        (b'"usage":{"prompt_tokens":5}} "usage":{"search_context_size":"low"}', 5, None),
     ],
 )
 def test_the_providers_own_count_is_read_from_the_end_of_its_answer(tail, prompt, completed):
     counts = openai.reported(tail)
 
     assert (counts["prompt_tokens"], counts["completion_tokens"]) == (prompt, completed)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 15872}},
+        {"prompt_tokens_details": {"cached_tokens": None}, "prompt_cache_hit_tokens": 15872},
+        {"prompt_tokens_details": None, "prompt_cache_hit_tokens": 15872.0},
+        {"cached_tokens": None, "cache_read_input_tokens": 15872},
+        {"prompt_tokens_details": {}, "cached_tokens": 15872},
+    ],
+    ids=str,
+)
+def test_a_name_without_a_count_does_not_hide_another(usage):
+    counts = openai.reported(json.dumps({"usage": usage}).encode())
+
+    assert counts["cached_tokens"] == 15872
+
+
+COUNTS = {"prompt_tokens": 21, "completion_tokens": 4, "cached_tokens": 16}
+DETAILS = {"details": [{"tokens": 1}] * 800}
+LARGE = {"search_results": [{"title": "x" * 200}] * 200}
+
+
+def answered(**fields: Any) -> bytes:
+    message = {"role": "assistant", "content": "word " * 4000}
+    return json.dumps(
+        fields | {"choices": [{"message": message, "finish_reason": "stop"}]}
+    ).encode()
+
+
+def streamed(*ends: bytes) -> bytes:
+    return b"".join([chunk({"content": "word"}, usage=None)] * 100) + b"".join(ends)
+
+
+class TestCountsAreReadWhereverTheyStand:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            answered(id="1", usage=USAGE),
+            answered(usage=USAGE, **LARGE),
+            answered(**LARGE)[:-1] + b',"usage":' + json.dumps(USAGE | DETAILS).encode() + b"}",
+        ],
+        ids=["early", "before-results", "with-large-details"],
+    )
+    @pytest.mark.parametrize("size", [1500, 10**6])
+    def test_in_a_whole_answer(self, http, through, provider, rows, body: bytes, size: int):
+        provider.behaviours["given"] = sending(body, size, "application/json")
+
+        answer = http.post(f"{through('given')}/chat/completions", json=completion())
+
+        assert answer.content == body
+        (row,) = rows()
+        assert {name: getattr(row, name) for name in COUNTS} == COUNTS
+
+    @pytest.mark.parametrize(
+        "ends",
+        [
+            [chunk({}, "stop", usage=USAGE | DETAILS)],
+            [chunk({}, "stop", usage=USAGE, citations=["x" * 200] * 60)],
+            [chunk({}, "stop", usage=USAGE), chunk({}, choices=[], citations=["x" * 200] * 200)],
+            [chunk({"content": "a"}, usage=USAGE), *[chunk({"content": "b"})] * 200],
+        ],
+        ids=["large", "before-citations", "long-before-the-end", "early"],
+    )
+    @pytest.mark.parametrize("size", [77, 1500, 10**6])
+    def test_in_a_stream(self, http, through, provider, rows, ends: list[bytes], size: int):
+        body = streamed(*ends, chunk({}, "stop"), b"data: [DONE]\n\n")
+        provider.behaviours["given"] = sending(body, size, "text/event-stream")
+
+        answer = http.post(f"{through('given')}/chat/completions", json=completion(stream=True))
+
+        assert answer.content == body
+        (row,) = rows()
+        assert {name: getattr(row, name) for name in COUNTS} == COUNTS
+
+    def test_in_a_stream_of_geminis(self, ask_gemini, provider, rows):
+        first = gemini.answer({"text": "a"})
+        later = gemini.answer({"text": "b" * 40_000}, finishReason="STOP")
+        del later["usageMetadata"]
+        body = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in (first, later))
+        provider.behaviours["given"] = sending(body, 1500, "text/event-stream")
+
+        answer = ask_gemini(task="streamGenerateContent", query="?alt=sse", behaviour="given")
+
+        assert answer.content == body
+        (row,) = rows()
+        assert (row.prompt_tokens, row.completion_tokens, row.cached_tokens) == (21, 7, 16)
+
+
+def sending(body: bytes, size: int, kind: str) -> Behaviour:
+    """A provider's behaviour: it answers with a body, in pieces of a size."""
+
+    async def behaviour(request: web.Request, received: Received) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": kind})
+        await response.prepare(request)
+        for start in range(0, len(body), size):
+            await response.write(body[start : start + size])
+        return response
+
+    return behaviour

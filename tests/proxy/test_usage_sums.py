@@ -52,7 +52,7 @@ def a_call(user: Any, **changes: Any) -> CallFinished:
         "outcome": "complete",
         "milliseconds": 900,
         "first_byte_milliseconds": 300,
-        "tail": [],
+        "usage_texts": [],
         "parse_usage": lambda tail: counts,
         **changes,
     }

@@ -7,24 +7,44 @@ database, so that must be a scratch one.
 from __future__ import annotations
 
 import json
+import secrets
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import django
 import django.apps
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldError, ValidationError
 from django.core.management import call_command
 from django.core.management.color import no_style
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import StateApps
+from django.db.models import Model
 
 APPS = ("chats", "personas", "proxy", "accounts")
 FIRST = ("chats", "0002_initial")
 """The least of what was first released: it brings the first state of the other apps along."""
 KEY = "ak_first-schema-0123456789abcdefghijkl"
 """The text of the stored API key."""
+OWNED_BY_ONE = ("Limit", "Budget")
+"""What a constraint wants to belong to a user, or to something else."""
+VALUES = {
+    "BigIntegerField": 1,
+    "BinaryField": b"bytes",
+    "BooleanField": False,
+    "DateField": datetime(2026, 3, 1, tzinfo=UTC).date(),
+    "DateTimeField": datetime(2026, 3, 1, tzinfo=UTC),
+    "DecimalField": 1,
+    "FloatField": 1.0,
+    "JSONField": [],
+    "PositiveBigIntegerField": 1,
+    "PositiveIntegerField": 1,
+    "PositiveSmallIntegerField": 1,
+}
+"""A value of each kind, for columns that must have one."""
 ROWS = Path(__file__).with_name("first_rows.json")
 
 _SCHEMA = {
@@ -137,7 +157,67 @@ def _in_use() -> dict[str, Any]:
     }
 
 
+def beside() -> dict[str, list[str]]:
+    """Take each migration of ours, and do after it what the code before it does.
+
+    Return what fails, by migration: an old process meets it between `migrate` and its restart.
+    """
+    executor = MigrationExecutor(connection)
+    faults = {}
+    for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        step = MigrationExecutor(connection)
+        before = step.loader.project_state(list(step.loader.applied_migrations)).apps
+        step.migrate([(migration.app_label, migration.name)])
+        if migration.app_label in APPS:
+            faults[f"{migration.app_label}.{migration.name}"] = _old_code_fails(before)
+    return faults
+
+
+def _old_code_fails(before: StateApps) -> list[str]:
+    known = {config.label for config in before.get_app_configs()} & set(APPS)
+    models = [model for app in known for model in before.get_app_config(app).get_models()]
+    return sorted(fault for model in models if (fault := _fails_on(model)))
+
+
+def _fails_on(model: type[Model]) -> str:
+    """Insert, read, change and delete a row, and take all back; return what went wrong."""
+    try:
+        with transaction.atomic():
+            row = _new(model)
+            model._base_manager.get(pk=row.pk).save()
+            row.delete()
+            connection.check_constraints()
+            transaction.set_rollback(True)
+    except (DatabaseError, FieldError) as error:
+        return f"{model._meta.label}: {str(error).splitlines()[0]}"
+    return ""
+
+
+def _new(model: type[Model]) -> Model:
+    """Make a row with no more in it than it needs, and the rows that it needs."""
+    owned = ("user",) if model.__name__ in OWNED_BY_ONE else ()
+    values = {
+        field.name: _value(field)
+        for field in model._meta.concrete_fields
+        if field.name in owned or not _may_be_left_out(field)
+    }
+    return model._base_manager.create(**values)
+
+
+def _may_be_left_out(field: Any) -> bool:
+    return field.has_default() or field.null or field.blank or field.primary_key
+
+
+def _value(field: Any) -> Any:
+    if field.is_relation:
+        return _new(field.related_model)
+    kind = field.get_internal_type()
+    if kind in ("CharField", "TextField"):
+        return field.choices[0][0] if field.choices else secrets.token_hex(4)[: field.max_length]
+    return VALUES[kind]
+
+
 if __name__ == "__main__":
     django.setup()
-    steps = {"back-and-forth": back_and_forth, "upgrade": upgrade}
+    steps = {"back-and-forth": back_and_forth, "upgrade": upgrade, "beside": beside}
     print(json.dumps(steps[sys.argv[1]]()))

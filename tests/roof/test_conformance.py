@@ -10,6 +10,7 @@ import pytest
 import requests
 import schemathesis
 from django.conf import LazySettings
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import (
@@ -22,6 +23,7 @@ from schemathesis.checks import (
 
 from alchemyst.accounts.models import ApiKey, User
 from alchemyst.celery import in_process_runner
+from chats.models import ImportJob
 from proxy.models import DecisionRecord, Provider
 from tests.chats.answers import persona
 from tests.chats.conftest import TEA, talk
@@ -71,11 +73,13 @@ def known(
     stored = Provider.sealed(alice.pk, name="fake", base_url=target, key="sk-1", dialect="openai")
     stored.save()
     key, _ = ApiKey.make(alice, name="key", scopes=["chat"])
+    job = ImportJob.objects.create(owner=alice, lease_until=timezone.now())
     yield {
         "chat_id": str(chat.pk),
         "chatId": str(chat.pk),
         "message_id": str(chat.messages.latest("position").pk),
         "key_id": str(key.pk),
+        "job_id": str(job.pk),
         "provider_id": str(stored.pk),
         "slug": "maya",
         "id": decision.request_id,

@@ -20,7 +20,18 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 # A file or folder of ours in backticks, and a module that a command runs.
 OURS = "alchemyst|chats|personas|proxy|deploy|static|templates|tests"
 PATH = re.compile(rf"`((?:{OURS})/[\w./-]*)`")
+FILE = re.compile(r"`((?:[\w-]+/)*[\w-]+\.(?:py|lua|js|css|html))`")
 MODULE = re.compile(r"-m (tests(?:\.\w+)+)")
+# Each with every ending of its path: "/proxy/wire/usage.py", "/wire/usage.py", "/usage.py".
+OUR_FILES = {
+    str(Path("/", *path.relative_to(ROOT).parts[start:]))
+    for folder in OURS.split("|")
+    for path in (ROOT / folder).rglob("*.*")
+    if "node_modules" not in path.parts
+    for start in range(len(path.relative_to(ROOT).parts))
+}
+# Named as what a reader would add.
+EXAMPLES = {"file.py"}
 TARGET = re.compile(r"(?:`|^ {4}|&& )make ([a-z][a-z-]*)", re.MULTILINE)
 
 
@@ -59,6 +70,15 @@ def test_every_path_of_ours_that_a_page_names_is_there(page: Path):
     paths = [*PATH.findall(text), *(f"{m.replace('.', '/')}.py" for m in MODULE.findall(text))]
 
     assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of
+)
+def test_every_file_of_code_that_a_page_names_is_somewhere(page: Path):
+    names = FILE.findall(page.read_text())
+
+    assert not [name for name in names if name not in EXAMPLES and f"/{name}" not in OUR_FILES]
 
 
 def test_every_target_that_is_named_can_be_made():

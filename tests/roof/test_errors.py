@@ -98,6 +98,23 @@ def test_a_database_that_is_down_is_503_and_worth_another_try(
         assert "secret-host" not in answer.text
 
 
+def test_a_page_is_503_while_the_database_is_down(
+    alices: Client, server: str, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OperationalError("secret-host refused")
+
+    cookies = {name: morsel.value for name, morsel in alices.cookies.items()}
+    monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.load", fail)
+
+    answer = requests.get(f"{server}/chats", cookies=cookies)
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert "text/html" in answer.headers["content-type"]
+    assert "secret-host" not in answer.text
+
+
 @pytest.mark.django_db
 def test_the_front_page_says_what_to_do_first(client: Client):
     page = client.get("/", headers={"host": "127.0.0.1:8000"}).content.decode()

@@ -133,6 +133,21 @@ def test_neither_log_shows_the_key_of_a_call_that_fails(
     assert CANARY not in front.log()
 
 
+@pytest.mark.parametrize("prefix", ["api/v1/PROXY", "api/v1/chat/../%70roxy", "proxy"])
+def test_no_log_shows_the_key_of_a_path_that_was_mistyped(
+    front: nginx.Nginx, http: requests.Session, prefix: str
+):
+    target = f"{front.url}/{prefix}/https://no-such-host.invalid/v1/{CANARY}/chat/completions"
+    request = http.prepare_request(requests.Request("POST", front.url, json=completion(QUESTION)))
+    request.url = target
+
+    http.send(request)
+    requests.get(f"{front.url}/healthz")
+
+    assert "/healthz" in front.log()
+    assert CANARY not in front.log()
+
+
 def test_a_chat_is_followed_over_a_websocket(front: nginx.Nginx, alice: User, token: str):
     chat = Chat.objects.create(owner=alice)
     address = f"{front.url.replace('http', 'ws')}/ws/chat/{chat.pk}"

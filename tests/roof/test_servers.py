@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -21,14 +23,16 @@ from tests.fakes import FakeProvider
 from tests.gemini import base_of
 from tests.proxy.conftest import HISTORY, completion
 from tests.proxy.test_canary import CANARY, FAULTS, GEMINI
+from tests.proxy.test_secrets import paths_with
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 ASGI = "alchemyst.asgi:application"
+CLOCKED = ["--http", "alchemyst.web.connections:ClockedProtocol"]
 COMMANDS = {
     "uvicorn": ["-m", "uvicorn", ASGI, "--port", "{port}"],
-    "uvicorn, quiet": ["-m", "uvicorn", ASGI, "--port", "{port}", "--no-access-log"],
+    "uvicorn, quiet": ["-m", "uvicorn", ASGI, "--port", "{port}", "--no-access-log", *CLOCKED],
     "runserver": ["manage.py", "runserver", "--noreload", "{port}"],
     "daphne": ["-m", "daphne", "-p", "{port}", ASGI],
 }
@@ -129,13 +133,18 @@ def servers(installation: Installation) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(params=COMMANDS, ids=str)
-def served(
+def served_url(
     request: pytest.FixtureRequest, installation: Installation, servers: dict[str, str]
-) -> Callable[..., requests.Response]:
-    """Asks the application, started in one of the documented ways."""
+) -> str:
+    """Where the application is, started in one of the documented ways."""
     if request.param not in servers:
         servers[request.param] = installation.serve(COMMANDS[request.param])
-    url = servers[request.param]
+    return servers[request.param]
+
+
+@pytest.fixture
+def served(served_url: str, installation: Installation) -> Callable[..., requests.Response]:
+    """Asks the application for a path of its API."""
 
     def ask(
         path: str,
@@ -147,7 +156,7 @@ def served(
     ) -> requests.Response:
         return requests.request(
             method,
-            f"{url}/api/v1/{api}{path}",
+            f"{served_url}/api/v1/{api}{path}",
             headers={"Authorization": f"Bearer {installation.key}"} | (headers or {}),
             timeout=30,
             **options,
@@ -179,7 +188,20 @@ def test_it_streams_and_its_log_has_no_key(
     assert installation.key not in installation.log.read_text()
 
 
-@pytest.mark.parametrize("served", ["uvicorn", "runserver", "daphne"], indirect=True)
+def test_no_log_shows_the_key_of_a_path_that_is_no_well_formed_call(
+    served_url: str, installation: Installation
+):
+    connection = http.client.HTTPConnection(urlsplit(served_url).netloc, timeout=30)
+    for path in paths_with(CANARY):
+        connection.request("GET", path, headers={"Authorization": f"Bearer {installation.key}"})
+        connection.getresponse().read()
+    connection.close()
+    assert CANARY not in installation.log.read_text()
+
+    assert CANARY not in installation.log.read_text()
+
+
+@pytest.mark.parametrize("served_url", ["uvicorn", "runserver", "daphne"], indirect=True)
 def test_a_key_that_went_through_every_fault_and_endpoint_is_nowhere(
     served: Callable[..., requests.Response], installation: Installation, provider: FakeProvider
 ):

@@ -22,11 +22,12 @@ from proxy.models.provider import providers_updated
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("alchemyst", "chats", "personas", "proxy")
 # Besides the settings: what starts a process and names them, a child that is given a part of
-# our environment, and a command that asks how its terminal is.
+# our environment, a command that asks how its terminal is, and what installs all of it.
 READS_THE_ENVIRONMENT = {
     "alchemyst/asgi.py",
     "alchemyst/celery.py",
     "alchemyst/env.py",
+    "alchemyst/bootstrap/install.py",
     "proxy/upstream/builtin.py",
     "proxy/upstream/builtin_server.py",
     "proxy/management/commands/filter.py",

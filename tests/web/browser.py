@@ -25,12 +25,23 @@ FLAGS = (
 def launched() -> Iterator[Browser]:
     """Yield a running browser. Raises playwright's Error where there is none."""
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(FLAGS)
-    with sync_playwright() as playwright:
+    playwright = _started()
+    try:
         browser = playwright.chromium.launch(executable_path=found(playwright), args=flags)
         try:
             yield browser
         finally:
             browser.close()
+    finally:
+        playwright.stop()
+
+
+def _started() -> Playwright:
+    try:
+        return sync_playwright().start()
+    except Exception as error:
+        # Its driver is a program that may lack a library of the system: it has no Error for that.
+        raise Error(f"Playwright's driver does not start: {error}") from error
 
 
 def found(playwright: Playwright) -> str:

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from alchemyst.accounts.auth.jwt import LONGEST
 from alchemyst.accounts.models import RECORDS, SCOPES, ApiKey, User, cost_presets
 from proxy.common import host_patterns
-from proxy.common.web.drf import KnownFields
+from proxy.common.web.drf import KnownFields, ModelSerializer, RegexField, TextField
 from proxy.relevance.modes import relevance_modes
 
 LONGEST_PASSWORD = 1024
@@ -23,19 +23,19 @@ MOST_ENTRIES = 100
 class ErrorSerializer(serializers.Serializer[Any]):
     """What every error of the API looks like, but for the proxy's."""
 
-    message = serializers.CharField()
-    error = serializers.CharField()
+    message = TextField()
+    error = TextField()
     details = serializers.DictField(required=False)
 
 
-class PasswordField(serializers.CharField):
+class PasswordField(TextField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             write_only=True, trim_whitespace=False, max_length=LONGEST_PASSWORD, **kwargs
         )
 
 
-class RegisterSerializer(serializers.ModelSerializer[User]):
+class RegisterSerializer(ModelSerializer[User]):
     password = PasswordField()
 
     class Meta:
@@ -57,21 +57,21 @@ class RegisterSerializer(serializers.ModelSerializer[User]):
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    username = serializers.CharField(max_length=150)
+    username = TextField(max_length=150)
     password = PasswordField()
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
-    refresh = serializers.CharField(max_length=LONGEST, write_only=True)
+    refresh = TextField(max_length=LONGEST, write_only=True)
 
 
 class PairSerializer(serializers.Serializer[Any]):
-    access = serializers.CharField()
-    refresh = serializers.CharField()
+    access = TextField()
+    refresh = TextField()
 
 
 class VerifySerializer(serializers.Serializer[Any]):
-    token = serializers.CharField(max_length=LONGEST, write_only=True)
+    token = TextField(max_length=LONGEST, write_only=True)
 
 
 class EmptySerializer(serializers.Serializer[Any]):
@@ -87,7 +87,7 @@ class ChoiceField(serializers.ChoiceField):
         super().fail(key, **kwargs)
 
 
-class ModelEntry(serializers.RegexField):
+class ModelEntry(RegexField):
     """A model's name, or the beginning of names followed by `*`."""
 
     default_error_messages = {
@@ -98,7 +98,7 @@ class ModelEntry(serializers.RegexField):
         super().__init__(r"^[^*]*\*?$", max_length=LONGEST_ENTRY)
 
 
-class HostEntry(serializers.CharField):
+class HostEntry(TextField):
     """A host, in lower case as the proxy writes it: with or without a port, or all under a name."""
 
     default_error_messages = {
@@ -129,7 +129,7 @@ class EntriesField(serializers.ListField):
         )
 
 
-class ApiKeySerializer(KnownFields, serializers.ModelSerializer[ApiKey]):
+class ApiKeySerializer(KnownFields, ModelSerializer[ApiKey]):
     """The key of a program. A misspelt `expires_at` must not make one for ever."""
 
     scopes = serializers.ListField(
@@ -198,7 +198,7 @@ class ApiKeySerializer(KnownFields, serializers.ModelSerializer[ApiKey]):
 class NewApiKeySerializer(ApiKeySerializer):
     """A key on the one occasion when its text is shown."""
 
-    key = serializers.CharField(read_only=True)
+    key = TextField(read_only=True)
 
     class Meta(ApiKeySerializer.Meta):
         fields = ["key", *ApiKeySerializer.Meta.fields]

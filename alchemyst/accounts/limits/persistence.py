@@ -37,6 +37,8 @@ def resume() -> None:
     if stores.without_redis() is stores.memory_counters:
         now = time.time()
         windows = [int(now // seconds) for seconds in (MINUTE, DAY)]
+        # Of a clock that was a little ahead, too.
+        windows += [window + 1 for window in windows]
         stores.memory_counters.resume(LimitCount.objects.filter(window__in=windows)[:MOST_COUNTERS])
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import redis
 from django.conf import settings
 
+from proxy.common.outages import outages
 from proxy.common.redis import CircuitBreaker, async_client, client
 from proxy.common.runtime.per_loop import PerLoop
 
@@ -95,8 +96,8 @@ class RedisStore:
     def call(self, script: str, key: str, *args: int | str) -> float:
         try:
             answer = self._client.eval(script, 1, key, *args)
-        except redis.RedisError:
-            self._fail()
+        except redis.RedisError as error:
+            self._fail(error)
             raise
         self.breaker.succeed()
         return float(str(answer))
@@ -104,15 +105,18 @@ class RedisStore:
     async def acall(self, script: str, key: str, *args: int | str) -> float:
         try:
             answer = await self._clients.get().eval(script, 1, key, *args)
-        except redis.RedisError:
-            self._fail()
+        except redis.RedisError as error:
+            self._fail(error)
             raise
         self.breaker.succeed()
         return float(str(answer))
 
-    def _fail(self) -> None:
-        if self.breaker.fail():
-            logger.warning("Redis does not answer: each process counts rate limits for itself.")
+    def _fail(self, error: redis.RedisError) -> None:
+        if self.breaker.fail() and not outages.report(error):
+            logger.warning(
+                "Redis refuses (%s): each process counts rate limits for itself.",
+                type(error).__name__,
+            )
 
     async def aclose(self) -> None:
         if client := self._clients.pop():

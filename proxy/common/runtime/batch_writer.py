@@ -1,6 +1,7 @@
 """What is written off the request's path: kept in memory, bounded, and written in batches.
 
-When the database is slower than the calls, or gone, rows are lost and counted, never a request
+While the database is away, rows wait for it. They are lost, and counted, when more wait than there
+is room for, when the process ends meanwhile, or when the database refuses them. A request is never
 delayed.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from proxy.common.runtime.retry import with_retries
 from proxy.common.runtime.threads import on_database_thread
@@ -31,7 +32,7 @@ def _call(write: Callable[[list[Any]], None], batch: list[Any]) -> None:
 
 
 # One thread for all kinds of rows, however slow the database is.
-_on_thread = on_database_thread(_call, at_most=1)
+_on_thread = on_database_thread(_call, at_most=1, writes=True)
 
 
 def _one(row: object) -> int:
@@ -62,6 +63,9 @@ class BatchWriter(Generic[Row]):
         self._weight = weight
         self._waiting: deque[Row] = deque()
         self._held = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop that writes next; it may have ended meanwhile."""
+        self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -81,28 +85,44 @@ class BatchWriter(Generic[Row]):
             return
         self._held += weight
         self._waiting.append(row)
-        if self._writer is None or self._writer.done() or self._is_elsewhere(self._writer):
-            self._writer = asyncio.get_running_loop().create_task(self._write_soon())
+        if not self._is_scheduled():
+            loop = self._loop = asyncio.get_running_loop()
+            # No task yet: a loop that ends waits for its tasks, but for none that begins meanwhile.
+            self._timer = loop.call_later(PAUSE_SECONDS, self._start)
 
     async def close(self) -> None:
         """Write what is waiting, now."""
-        writer, self._writer = self._writer, None
-        if writer and not writer.done() and not self._is_elsewhere(writer):
-            writer.cancel()
-            await asyncio.wait([writer])
-        await self._write_all()
+        if self._is_scheduled():
+            timer, writer = self._timer, self._writer
+            if timer:
+                timer.cancel()
+            elif writer:
+                writer.cancel()
+                await asyncio.wait([writer])
+        self._loop = self._timer = self._writer = None
+        await self._write_all(is_last=True)
 
-    @staticmethod
-    def _is_elsewhere(writer: asyncio.Task[None]) -> bool:
-        """Whether a writer belongs to another event loop, which may have ended under it."""
-        return writer.get_loop() is not asyncio.get_running_loop()
+    def _is_scheduled(self) -> bool:
+        """Whether the running loop will write, or is writing, what waits."""
+        if self._loop is not asyncio.get_running_loop():
+            return False
+        return self._timer is not None or (self._writer is not None and not self._writer.done())
 
-    async def _write_soon(self) -> None:
-        await asyncio.sleep(PAUSE_SECONDS)
-        await self._write_all()
+    def _start(self) -> None:
+        self._timer = None
+        self._writer = asyncio.get_running_loop().create_task(self._write_waiting())
 
-    async def _write_all(self) -> None:
-        """Write until nothing waits; a batch counts as waiting until it is written or lost."""
+    async def _write_waiting(self) -> None:
+        while not await self._write_all():
+            logger.warning("%d %s wait for the database", len(self), self.name)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _write_all(self, *, is_last: bool = False) -> bool:
+        """Write until nothing waits, and return True; or False where the database is away.
+
+        A batch counts as waiting until it is written or lost. What can't be written is lost at
+        once if this `is_last`.
+        """
         waiting = self._waiting
         while waiting:
             batch = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
@@ -117,7 +137,11 @@ class BatchWriter(Generic[Row]):
                 waiting.extendleft(reversed(batch))
                 raise
             except DatabaseError as error:
+                if isinstance(error, OperationalError) and not is_last:
+                    waiting.extendleft(reversed(batch))
+                    return False
                 self.dropped += len(batch)
                 kind = type(error).__name__
                 logger.error("%d %s could not be written: %s", self.dropped, self.name, kind)
             self._held -= sum(map(self._weight, batch))
+        return True

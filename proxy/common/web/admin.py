@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -133,7 +133,11 @@ class ReadWithReason:
         """Ask for the reason, then show the texts once."""
         if not self.may_read(request):
             raise PermissionDenied
-        row = get_object_or_404(self.model, pk=object_id)
+        try:
+            row = get_object_or_404(self.model, pk=object_id)
+        except (ValueError, ValidationError):
+            # What stands in the path is no id of these rows.
+            raise Http404 from None
         form = ReasonForm(request.POST or None)
         context = {
             **self.admin_site.each_context(request),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from proxy.common.errors import InvalidRequest, RequestTooLarge
+from proxy.common.errors import ApiError, InvalidRequest, RequestTooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PRIVATE = "private, no-store"
+"""Cache-Control of what is one user's own."""
 
 # Where a request's headers, once looked through, are kept in its scope.
 _HEADERS = "alchemyst.headers"
@@ -67,6 +70,27 @@ async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+async def call_refusing(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Call `app` with a `receive` that may refuse the request, and raise its ApiError afterwards.
+
+    The application sees a client that leaves, upon which it lets go of what it holds.
+    """
+    refusal: ApiError | None = None
+
+    async def receive_or_leave() -> Message:
+        nonlocal refusal
+        if refusal is None:
+            try:
+                return await receive()
+            except ApiError as error:
+                refusal = error
+        return {"type": "http.disconnect"}
+
+    await app(scope, receive_or_leave, send)
+    if refusal is not None and not scope["has_begun"]:
+        raise refusal
+
+
 def _too_large(most: int) -> RequestTooLarge:
     # What is left of the body is not read, so nothing else can come by this connection.
     return RequestTooLarge(
@@ -77,8 +101,9 @@ def _too_large(most: int) -> RequestTooLarge:
 async def send_json(
     send: Send, body: bytes, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Answer with JSON that is encoded already."""
+    """Answer with JSON that is encoded already, and that is its caller's own."""
     sized = (b"content-length", str(len(body)).encode())
-    sent = [(b"content-type", b"application/json"), sized, *headers]
+    private = (b"cache-control", PRIVATE.encode())
+    sent = [(b"content-type", b"application/json"), sized, private, *headers]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": body})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+from django.db import models
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
+
+Row = TypeVar("Row", bound=models.Model)
 
 # The shape that errors have all over the JSON API.
 ERROR = {"$ref": "#/components/schemas/Error"}
@@ -28,6 +31,39 @@ class Conflict(ValidationError):
     """A request that is sound, but contradicts what is there."""
 
     status_code = status.HTTP_409_CONFLICT
+
+
+class _OnlyText(serializers.CharField):
+    """Refuses what is no text, where its library would write a number or a truth value down."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class TextField(_OnlyText):
+    """A text; a number is none."""
+
+
+class EmailField(_OnlyText, serializers.EmailField):
+    """A mail address."""
+
+
+class RegexField(_OnlyText, serializers.RegexField):
+    """A text of a certain form."""
+
+
+class ModelSerializer(serializers.ModelSerializer[Row]):
+    """A serializer of rows whose fields of text are as strict as those that are written out."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.CharField: TextField,
+        models.EmailField: EmailField,
+        models.TextField: TextField,
+    }
 
 
 class KnownFields(serializers.Serializer[Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from proxy.filtering.cli import conversation_files
 from proxy.filtering.cli.conversation_files import Conversation
 from proxy.filtering.cli.terminal import bar, table, truncate
 from proxy.filtering.result import FilterOptions, FilterResult
+from proxy.meaning.conversation import with_meanings
 from proxy.relevance import modes
 
+# Nobody waits for an answer; an encoder takes about ten a second of long messages.
+ENCODER_SECONDS = 600.0
 _COLOURS = {"dropped": "2", "joined": "36", "protected": "32"}
 
 
@@ -90,7 +94,10 @@ class Command(BaseCommand):
             )
         except ApiError as error:
             raise CommandError(error.message) from None
-        return result.filtered(read.request, read.dialect, filter_options)
+        messages = with_meanings(read.request.messages, seconds=ENCODER_SECONDS)
+        return result.filtered(
+            replace(read.request, messages=messages), read.dialect, filter_options
+        )
 
     def _show(self, done: FilterResult, options: dict[str, Any]) -> None:
         coloured = options["force_color"] or (
@@ -107,8 +114,13 @@ class Command(BaseCommand):
 
 def _summary(done: FilterResult) -> str:
     saved = 100 * (1 - done.tokens_after / done.tokens_before)
+    short = (
+        "; so short, a request goes whole"
+        if done.tokens_before < settings.PROXY_SHORT_TOKENS
+        else ""
+    )
     return (
         f"{done.mode}, {done.filtering}: {done.messages_after} of {done.messages_before} messages, "
         f"{done.tokens_after} of {done.tokens_before} tokens ({saved:.0f} % saved), "
-        f"{done.milliseconds:.1f} ms"
+        f"{done.milliseconds:.1f} ms{short}"
     )

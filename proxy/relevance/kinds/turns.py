@@ -192,6 +192,7 @@ def _question_columns(c: _Conversation) -> dict[str, float]:
         "cover by the last": cover[-1],
         "best likeness": c.scores.likeness.max(),
         "best meaning": c.scores.meaning.max(),
+        "has a meaning": c.scores.has_meaning,
         "begins like others": begins_alike.mean(),
         "begins like several": begins_alike.sum() >= CLOSE,
         "longer than others": question.form[length] - _median(c.asks[:, length]),

@@ -13,6 +13,7 @@ from alchemyst.accounts.limits.stores.types import (
     Acquire,
     Refusal,
     Release,
+    is_over,
     refusal,
 )
 from alchemyst.accounts.models import LimitCount, LimitHold
@@ -24,9 +25,9 @@ class DatabaseCounters:
 
     def __init__(self) -> None:
         # A call that waits for another's lock occupies a thread: some are left for other calls.
-        self._acquire = on_database_thread(self.acquire, at_most=2)
-        self._release = on_database_thread(self.release, at_most=2)
-        self._renew = on_database_thread(self.renew, at_most=1)
+        self._acquire = on_database_thread(self.acquire, at_most=2, writes=True)
+        self._release = on_database_thread(self.release, at_most=2, writes=True)
+        self._renew = on_database_thread(self.renew, at_most=1, writes=True)
 
     def acquire(self, holder: str, acquires: list[Acquire]) -> Refusal | None:
         now = time.time()
@@ -82,7 +83,7 @@ class DatabaseCounters:
             LimitCount.objects.bulk_create(new, ignore_conflicts=True)
             rows = {row.key: row for row in counters.all()}
         for row in rows.values():
-            if row.window != windows[row.key]:
+            if is_over(row.window, windows[row.key]):
                 row.window, row.count = windows[row.key], 0
         return rows
 

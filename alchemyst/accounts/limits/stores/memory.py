@@ -8,7 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 
-from alchemyst.accounts.limits.stores.types import Acquire, Refusal, Release, refusal
+from alchemyst.accounts.limits.stores.types import (
+    Acquire,
+    Refusal,
+    Release,
+    is_over,
+    refusal,
+)
 from alchemyst.accounts.models import LimitCount
 
 MOST_COUNTERS = 50_000
@@ -22,7 +28,7 @@ class _Counter:
     held: int = 0
 
     def move_to(self, window: int) -> None:
-        if window != self.window:
+        if is_over(self.window, window):
             self.window, self.count = window, 0
 
     def hold(self, holder: str, amount: int) -> None:

@@ -53,6 +53,16 @@ class Counters(Protocol):
         ...
 
 
+def is_over(counted: int, window: int) -> bool:
+    """Return whether the window that a count is of is over in this `window`.
+
+    The one before is not later: a clock that is a little behind, or was set back over midnight,
+    begins no window a second time. After a longer step back the count begins anew, or a clock that
+    was a year ahead would end all limits' windows for a year.
+    """
+    return window not in (counted, counted - 1)
+
+
 def refusal(position: int, acquire: Acquire, count: int, held: int) -> Refusal | None:
     """Return why one acquire does not fit a counter that has so much, if it does not."""
     after = count + acquire.add + acquire.hold

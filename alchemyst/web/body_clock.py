@@ -1,0 +1,55 @@
+"""How long a request's body may take: in all, and from one piece to the next."""
+
+from __future__ import annotations
+
+import asyncio
+
+from django.conf import settings
+
+from alchemyst.errors import api_error
+from proxy.common.web.asgi import App, Message, Receive, Scope, Send, call_refusing
+
+TOO_SLOW = "The body did not arrive in time. Send it again, faster."
+
+
+class BodyClock:
+    """ASGI: refuses a request, with 408, whose body is promised and does not come.
+
+    Waiting for the client to leave, which comes after the body, has no end.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _has_body(scope):
+            await call_refusing(self.app, scope, _timed(receive), send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _has_body(scope: Scope) -> bool:
+    names = (b"content-length", b"transfer-encoding")
+    return any(name in names and value != b"0" for name, value in scope["headers"])
+
+
+def _timed(receive: Receive) -> Receive:
+    """Return `receive`, which raises once the body, or the next piece of it, is too late."""
+    end = asyncio.get_running_loop().time() + settings.REQUEST_BODY_SECONDS
+    is_whole = False
+
+    async def timed() -> Message:
+        nonlocal is_whole
+        if is_whole:
+            return await receive()
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(min(settings.REQUEST_BODY_IDLE_SECONDS, end - now)):
+                event = await receive()
+        except TimeoutError:
+            # What is left of the body is not read, so nothing else can come by this connection.
+            raise api_error(408, TOO_SLOW, headers=(("connection", "close"),)) from None
+        is_whole = not event.get("more_body")
+        return event
+
+    return timed

@@ -1,0 +1,1 @@
+"""What texts mean to a small sentence encoder, beside their words: made, kept and recalled."""

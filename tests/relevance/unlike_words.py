@@ -1,0 +1,61 @@
+"""Forty questions and the passages that answer them, without a telling word in common."""
+
+from __future__ import annotations
+
+PAIRS = (
+    ("How do I stop my dog from barking?", "Train a noisy puppy with treats when it is quiet."),
+    ("What should I wear in the rain?", "Take a waterproof coat and an umbrella when it is wet."),
+    ("How can I fall asleep faster?", "Insomnia improves with a dark bedroom and no late coffee."),
+    ("Which car is cheap to run?", "Small electric vehicles have the lowest cost per mile."),
+    ("How do I get a stain out of a shirt?", "Remove spots from clothes with soap before washing."),
+    ("Is my child too ill for school?", "Keep kids with a fever at home, away from lessons."),
+    ("How much is the flat?", "The apartment's monthly rent comes to nine hundred euros."),
+    ("When may I see the doctor?", "The physician's next free appointment is on Tuesday."),
+    ("How do I lose weight?", "Eat fewer calories and exercise, and the pounds will go."),
+    ("Why is my computer so slow?", "A laptop with little free memory takes ages to respond."),
+    ("Who wrote Hamlet?", "Shakespeare is the author of the tragedy of the Danish prince."),
+    ("How do planes stay in the air?", "Wings produce lift, which lets an aircraft fly."),
+    ("Where can I leave my luggage?", "Lockers for bags and suitcases are at the station."),
+    ("What do rabbits eat?", "Bunnies live on hay, grass and a few carrots."),
+    ("How do I pay my taxes?", "Send the revenue office your income declaration by April."),
+    ("Can I bring my cat on the train?", "Pets travel free on rail journeys in a closed carrier."),
+    ("How do I cook rice?", "Simmer one cup of grains in two cups of water until soft."),
+    ("What causes earthquakes?", "Tectonic plates slip along a fault and the ground shakes."),
+    ("How do I repair a flat tyre?", "Patch the puncture in your bicycle's inner tube, then pump."),
+    ("Is the museum open today?", "The gallery's visiting hours are nine to five, Sundays too."),
+    (
+        "How do I ask my boss for a raise?",
+        "Show your manager the results and request a higher salary.",
+    ),
+    ("Which wine goes with fish?", "A dry white such as Riesling suits salmon and other seafood."),
+    (
+        "How do I cancel my subscription?",
+        "To end the membership, terminate the contract by e-mail.",
+    ),
+    ("Why do leaves turn red?", "In autumn the foliage loses its green as chlorophyll fades."),
+    ("What is the fastest animal?", "A cheetah can sprint at over a hundred kilometres an hour."),
+    ("My back hurts, what helps?", "Spinal pain is eased by stretching and a warm bath."),
+    ("How do I learn to swim?", "Beginners take lessons in a pool and practise floating."),
+    ("Do I need a passport for Norway?", "An identity card suffices for travel to Scandinavia."),
+    (
+        "How do I make the kitchen smell nice?",
+        "Boil lemon peel to freshen the odour where you cook.",
+    ),
+    (
+        "What is a good present for mum?",
+        "Mothers love flowers, a book or a framed photo as a gift.",
+    ),
+    ("How do I get rid of mice?", "Set traps for rodents along the wall and seal every hole."),
+    ("How hot is the sun?", "Our star has a surface temperature of about 5,500 degrees."),
+    (
+        "Where did I put the keys to the house?",
+        "The spare set for the front door hangs in the hall.",
+    ),
+    ("Who may see my medical data?", "Health records are confidential, open to your nurses alone."),
+    ("How do I back up my photos?", "Copy the pictures to an external drive every week."),
+    ("How long does the battery last?", "A full charge gives the phone eleven hours of power."),
+    ("What did the jury decide?", "The court's verdict was guilty on all counts."),
+    ("Why is bread dense?", "A loaf stays heavy if the yeast had no time to rise."),
+    ("What helps against mosquitoes?", "Insect bites are prevented by nets and repellent spray."),
+    ("How do I propose to my girlfriend?", "Kneel, show the ring and ask her to marry you."),
+)
