@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.relevance import modes
 from proxy.relevance.filter import decide
+from proxy.relevance.text import embeddings
 
 from .conversations import assistant, calling, chat, reasons, result, stays, system, user
 
@@ -387,3 +390,14 @@ class TestTheLastExchange:
 
     def test_stays_in_the_strictest_where_the_question_goes_on_with_it(self):
         assert {4, 5} <= stays(self.PAST, "And why is that?", "very_strict")
+
+    def test_stays_in_the_strictest_where_its_meaning_is_not_known_yet(self):
+        known, unknown = embeddings.packed([1.0, 0.0]), embeddings.nothing(2)
+        conversation = [
+            replace(message, vector=unknown if place in (4, 5) else known)
+            for place, message in enumerate([*self.PAST, user(self.QUESTION)])
+        ]
+
+        fates = [verdict.fate for verdict in decide(conversation, "very_strict")]
+
+        assert fates[4:6] == ["protected", "protected"]
