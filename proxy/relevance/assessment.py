@@ -152,7 +152,9 @@ class Assessment:
         spoken = [[self.messages[i] for i in past[number]] for number in compared]
         self.judgement = judge(history, topics, scores, spoken, sizes)
         self._kinds = dict(zip(compared, self.judgement.kinds, strict=True))
-        needs = apply_keep_rules(self.judgement.needs, exchanges, topics, self.judgement.kinds)
+        needs = apply_keep_rules(
+            self.judgement.weighed_needs, exchanges, topics, self.judgement.kinds
+        )
         self.shares = dict(zip(compared, needs.tolist(), strict=True))
         standing = {compared[n]: why for n, why in reasons(exchanges, topics).items()}
         if self.judgement.about_conversation >= ABOUT:

@@ -31,7 +31,7 @@ class Verdict:
 
     reason: str
     score: float | None = None
-    """How likely the question needs its exchange, where that was worked out."""
+    """How likely the question needs its exchange, where that was worked out; more of what binds."""
 
 
 class Verdicts(list[Verdict]):

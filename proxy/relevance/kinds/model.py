@@ -43,6 +43,10 @@ LEVELS: Final = (0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.
 TOPIC: Final = 0.4
 """What an exchange takes of the need for another about the same thing."""
 
+BINDING: Final = ("fact", "rule", "state")
+BINDS: Final = 1.3
+"""How many times its need counts what is of a kind that binds a question which does not name it."""
+
 FARTHEST: Final = 4.0
 """Standard deviations from the mean beyond which a number says no more."""
 
@@ -109,6 +113,13 @@ class Judgement:
     about_conversation: float
     risks: Floats
     """How likely something needed goes, at each of `LEVELS`."""
+
+    @property
+    def weighed_needs(self) -> Floats:
+        """The needs, as they are held against a threshold."""
+        weights = np.array([BINDS if kind in BINDING else 1.0 for kind in self.kinds], np.float64)
+        weighed: Floats = np.round(np.minimum(self.needs * weights, 1), 6)
+        return weighed
 
     def level(self, threshold: float, most_risk: float) -> float:
         """Return the highest of `LEVELS` up to `threshold` that risks no more; 0: none does."""
