@@ -118,8 +118,9 @@ class Judgement:
     def weighed_needs(self) -> Floats:
         """The needs, as they are held against a threshold."""
         weights = np.array([BINDS if kind in BINDING else 1.0 for kind in self.kinds], np.float64)
-        weighed: Floats = np.round(np.minimum(self.needs * weights, 1), 6)
-        return weighed
+        weighed = np.clip(self.needs * weights, 0.0, 1.0)
+        rounded: Floats = np.round(weighed, 6)
+        return rounded
 
     def level(self, threshold: float, most_risk: float) -> float:
         """Return the highest of `LEVELS` up to `threshold` that risks no more; 0: none does."""
