@@ -13,7 +13,6 @@ from proxy.common.lru import digest_of
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.meaning import encoder
 from proxy.meaning.recollection import Recollection
-from proxy.relevance import modes
 from proxy.relevance.messages import Message
 from proxy.relevance.passages import alike
 from proxy.relevance.text import embeddings
@@ -24,7 +23,7 @@ PASSAGE_CHARACTERS = 900
 # More are not compared: of long texts passages are longer.
 MOST_PASSAGES = 1500
 # The share of the best passage's score that another one needs.
-SHARE = modes.SHARES["strict"]
+SHARE = 0.2
 # A model takes seconds to answer, so what passages mean may take a part of one.
 ENCODER_SECONDS = 0.5
 

@@ -150,11 +150,12 @@ def assess(
     tariff = config.tariff(request.model)
     if tariff is None:
         return None
-    share = modes.SHARES[mode]
-    needed = policy.widths(tariff.rates, share)
+    threshold = modes.THRESHOLDS[mode]
+    needed = policy.widths(tariff.rates, threshold)
     widths = at_widths(
         request.messages,
-        (share, needed.need, needed.keep),
+        (threshold, needed.need, needed.keep),
+        most_risk=modes.MOST_RISK[mode],
         pinned=pinned,
         excluded=excluded,
         deadline=deadline,

@@ -25,7 +25,9 @@ _FIXED = ("system message", "current turn", "last exchange", "protected exchange
 # Reasons as pages show them; one that is missing here is shown as it is.
 _WORDS = {
     "relevant": _("about this"),
-    "below threshold": _("other topic"),
+    "below threshold": _("not needed"),
+    "not sure": _("kept to be sure"),
+    "about the conversation": _("the question is about all of it"),
     "system message": _("always kept: system"),
     "current turn": _("the question"),
     "last exchange": _("last exchange"),

@@ -71,6 +71,9 @@ class FilterResult:
     cost_decision: CostDecision | None = field(default=None, repr=False)
     """What the cost gate decided; None where it was off."""
 
+    confidence: float | None = None
+    """How sure it is that nothing needed went; None where relevance alone dropped nothing."""
+
     reason: str = ""
     """Why everything was forwarded, where the filter did not look: `short`, or nothing."""
 
@@ -83,6 +86,8 @@ class FilterResult:
             f"tokens-before={self.tokens_before}; tokens-after={self.tokens_after}; "
             f"ms={self.milliseconds:.2f}"
         )
+        if self.confidence is not None:
+            text = f"{text}; confidence={self.confidence:.2f}"
         if self.reason:
             return f"{text}; reason={self.reason}"
         return f"{text}; {self.cost_decision.header}" if self.cost_decision else text
@@ -108,7 +113,9 @@ def filtered(
             excluded=options.excluded,
             deadline=time.monotonic() + options.seconds,
         )
-        return apply_verdicts(request, dialect, options, verdicts, began)
+        outcome = apply_verdicts(request, dialect, options, verdicts, began)
+        is_whole = outcome.messages_after == outcome.messages_before
+        return outcome if is_whole else replace(outcome, confidence=verdicts.confidence)
     except Exception as error:
         # Fail open: whatever the fault, the request is forwarded.
         return whole_after(error, request, options, began)

@@ -6,11 +6,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
 from .duplicates import repeated
 from .exchanges import split_exchanges
 from .keep_rules import apply_keep_rules, reasons
+from .kinds.model import Judgement, judge
 from .messages import Message
 from .scoring import OVERHEAD, scored
+from .text import embeddings
 from .text.embeddings import Meaning
 from .text.features import Features, Memory
 from .text.tfidf import History
@@ -18,6 +22,12 @@ from .topics import Topics
 
 MIN_SAVING: Final = 0.10
 """The share of the text that must go, or none of it goes: less is not worth a changed prefix."""
+
+ABOUT: Final = 0.3
+"""How likely a question must be about the conversation itself, for all of it to stay."""
+
+STANDS_ALONE: Final = 0.1
+"""The last exchange may go, in the strictest mode, if it is needed less than this."""
 
 MOST_EXCHANGES: Final = 2000
 
@@ -36,6 +46,13 @@ class Assessment:
         self._deadline = deadline
         self.copies: dict[int, int] = {}
         self.shares: dict[int, float] = {}
+        """How likely the question needs each exchange that is no copy."""
+
+        self.stands_alone = False
+        """Whether the question surely needs nothing of the last exchange."""
+
+        self.judgement: Judgement | None = None
+        self._kinds: dict[int, str] = {}
         self.ranks: dict[int, float] = {}
         """A score for each message by itself, the larger the more it matters."""
 
@@ -46,16 +63,30 @@ class Assessment:
         if self.conversation.exchanges and self.conversation.query is not None:
             self._judge(memory, self.conversation.query)
 
-    def dropped(self, share: float) -> dict[int, str]:
-        """Return the exchanges to drop, with the reason; a larger share never names fewer."""
-        low = self.under(share)
+    def level(self, threshold: float, most_risk: float) -> float:
+        """Return the highest threshold up to this one at which no more than that is risked."""
+        if self.judgement is None:
+            return 0.0
+        return self.judgement.level(threshold, most_risk)
+
+    def confidence(self, level: float) -> float:
+        """Return how sure it is that nothing needed is under `level`."""
+        return 1.0 if self.judgement is None else self.judgement.confidence(level)
+
+    def dropped(self, level: float, *, may_last_go: bool = False) -> dict[int, str]:
+        """Return the exchanges to drop, with the reason; a higher level never names fewer."""
+        low = self.under(level)
+        if may_last_go and self.stands_alone and self.conversation.last is not None:
+            low = [*low, self.conversation.last]
         if sum(self._size_of(n) for n in low) < MIN_SAVING * sum(self._sizes):
             low = []
-        return dict.fromkeys(low, "below threshold") | dict.fromkeys(self.copies, "duplicate")
+        return {n: self.worded("below threshold", n) for n in low} | dict.fromkeys(
+            self.copies, "duplicate"
+        )
 
-    def under(self, share: float) -> list[int]:
-        """Return the exchanges that score less and have no other reason to stay."""
-        return [n for n, s in self.shares.items() if s < share and n not in self._stays]
+    def under(self, level: float) -> list[int]:
+        """Return the exchanges that are needed less and have no other reason to stay."""
+        return [n for n, s in self.shares.items() if s < level and n not in self._stays]
 
     def excluded(self, indices: frozenset[int]) -> dict[int, str]:
         """Return the exchanges that hold one of `indices` and may go."""
@@ -65,8 +96,11 @@ class Assessment:
             if (unwanted := indices.intersection(exchange)) and number not in self.needed
         }
 
-    def statuses(self) -> list[tuple[str, str, float | None]]:
-        """Return fate, reason and score of each message, as long as nothing is dropped."""
+    def statuses(self, threshold: float = 0.0) -> list[tuple[str, str, float | None]]:
+        """Return fate, reason and score of each message, as long as nothing is dropped.
+
+        What is needed less than `threshold` and stays all the same, stays because of the risk.
+        """
         current = self.conversation.current
         standing: list[tuple[str, str, float | None]] = [
             ("protected", "current turn" if index in current else "system message", None)
@@ -74,10 +108,17 @@ class Assessment:
         ]
         for number, exchange in enumerate(self.conversation.exchanges):
             fate = "protected" if number in self.needed else "kept"
-            reason, score = self._stays.get(number, "relevant"), self.shares.get(number)
+            score = self.shares.get(number)
+            usual = "not sure" if score is not None and score < threshold else "relevant"
+            reason = self._stays.get(number) or self.worded(usual, number)
             for index in exchange:
                 standing[index] = (fate, reason, score)
         return standing
+
+    def worded(self, reason: str, number: int) -> str:
+        """Return `reason` with the kind of the exchange."""
+        kind = self._kinds.get(number)
+        return f"{reason}; {kind}" if kind else reason
 
     def _always(self) -> dict[int, str]:
         """Return the exchanges that every mode keeps."""
@@ -106,11 +147,29 @@ class Assessment:
         self._check()
         scores = scored(history, topics, self._named(places, query), meaning)
         self._check()
-        shares = apply_keep_rules(scores.exchanges, exchanges, topics)
-        self.shares = dict(zip(compared, shares.tolist(), strict=True))
         self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
+        sizes = np.array([self._size_of(number) for number in compared], np.float64)
+        spoken = [[self.messages[i] for i in past[number]] for number in compared]
+        self.judgement = judge(history, topics, scores, spoken, sizes)
+        self._kinds = dict(zip(compared, self.judgement.kinds, strict=True))
+        needs = apply_keep_rules(
+            self.judgement.weighed_needs, exchanges, topics, self.judgement.kinds
+        )
+        self.shares = dict(zip(compared, needs.tolist(), strict=True))
         standing = {compared[n]: why for n, why in reasons(exchanges, topics).items()}
-        self._stays = self._wordless(features) | standing | self._stays
+        if self.judgement.about_conversation >= ABOUT:
+            standing |= dict.fromkeys(compared, "about the conversation")
+        standing = self._wordless(features) | standing
+        self.stands_alone = self._is_last_idle(standing)
+        self._stays = standing | self._stays
+
+    def _is_last_idle(self, standing: Mapping[int, str]) -> bool:
+        """Tell whether the last exchange has no reason to stay but that it is the last."""
+        last = self.conversation.last
+        if last is None or last in standing or self.shares.get(last, 1.0) >= STANDS_ALONE:
+            return False
+        spoken = [self.messages[i] for i in self.conversation.exchanges[last]]
+        return not any(m.is_protected or embeddings.is_nothing(m.vector) for m in spoken)
 
     def _wordless(self, features: Mapping[int, Features]) -> dict[int, str]:
         """Return the exchanges in which a user sent an image or the like without a word."""
@@ -126,8 +185,9 @@ class Assessment:
     def _named(self, places: Sequence[int], query: int) -> list[bool]:
         """Tell which messages come from somebody whom the question names."""
         question = self.messages[query].text.casefold()
-        names = {m.name for m in self.messages if m.name and m.name.casefold() in question}
-        return [self.messages[index].name in names for index in places]
+        names = {m.name for m in self.messages if m.name}
+        named = {name for name in names if name.casefold() in question}
+        return [self.messages[index].name in named for index in places]
 
     def _check(self) -> None:
         if self._deadline is not None and time.monotonic() > self._deadline:

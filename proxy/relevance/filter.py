@@ -1,7 +1,7 @@
 """The steps in their order, and a verdict for each message.
 
 Why the filter's own result stays as it is: one assessment of a conversation names what to
-drop, for any share of the best score, and a larger share never names less. A mode assesses again
+drop, for any level of need, and a higher level never names less. A mode assesses again
 until nothing is named, so that in its result neither its own assessment nor that of any milder mode
 names anything.
 
@@ -11,7 +11,7 @@ one keeps, which is rare, it drops nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from . import modes
@@ -31,7 +31,15 @@ class Verdict:
 
     reason: str
     score: float | None = None
-    """Its exchange's share of the best score, where one was worked out."""
+    """How likely the question needs its exchange, where that was worked out; more of what binds."""
+
+
+class Verdicts(list[Verdict]):
+    """A verdict for each message, and how sure it is that nothing needed goes."""
+
+    def __init__(self, verdicts: Iterable[Verdict], confidence: float = 1.0) -> None:
+        super().__init__(verdicts)
+        self.confidence = confidence
 
 
 def decide(
@@ -41,7 +49,7 @@ def decide(
     pinned: Collection[int] = (),
     excluded: Collection[int] = (),
     deadline: float | None = None,
-) -> list[Verdict]:
+) -> Verdicts:
     """Return a verdict for each message, judged by what the last user message asks.
 
     `pinned` messages stay and `excluded` ones go, each with its whole exchange; what every
@@ -49,13 +57,12 @@ def decide(
     `time.monotonic()`.
     """
     if mode == "off":
-        return [Verdict(index, "kept", "filter off") for index in range(len(messages))]
+        return Verdicts(Verdict(index, "kept", "filter off") for index in range(len(messages)))
     roles = [message.role for message in messages]
     if roles.count("user") < 2 and not excluded and not pinned:
-        return _with_one_question(roles)
+        return Verdicts(_with_one_question(roles))
     narrowing = _Narrowing(messages, pinned, excluded, deadline)
-    *_, dropped = narrowing.at_thresholds([modes.SHARES[name] for name in modes.DOWN_TO[mode]])
-    return narrowing.verdicts(dropped)
+    return narrowing.verdicts(narrowing.dropped_in(mode), mode)
 
 
 def _with_one_question(roles: list[str]) -> list[Verdict]:
@@ -108,35 +115,45 @@ class _Narrowing:
             self._excluded = gone | unwanted_verdicts
             self._whole = self._assess(sorted(self._whole.indices - gone.keys()))
 
-    def at_thresholds(self, shares: Sequence[float]) -> Iterator[dict[int, Verdict]]:
-        """Yield what is dropped at each of the descending `shares`."""
-        stricter: frozenset[int] = frozenset()
-        for share in shares:
-            dropped = self._drop_below(share)
-            if not stricter.isdisjoint(dropped):
-                dropped = {}
-            stricter = self._whole.indices - dropped.keys()
-            yield dropped | self._excluded
+    def dropped_in(self, mode: str) -> dict[int, Verdict]:
+        """Return what is dropped in `mode`: nothing that a stricter one keeps."""
+        dropped = self._drop(mode)
+        stricter = modes.STRICTER.get(mode)
+        if dropped and stricter:
+            kept = self._whole.indices - self.dropped_in(stricter).keys()
+            if not kept.isdisjoint(dropped):
+                return {}
+        return dropped
 
-    def verdicts(self, dropped: dict[int, Verdict]) -> list[Verdict]:
+    def verdicts(self, dropped: dict[int, Verdict], mode: str) -> Verdicts:
         """Return a verdict for each message of the whole conversation."""
-        verdicts = dict(dropped)
-        for run, (fate, reason, score) in zip(
-            self._whole.runs, self._whole.assessment.statuses(), strict=True
-        ):
+        verdicts = dropped | self._excluded
+        assessment = self._whole.assessment
+        statuses = assessment.statuses(modes.THRESHOLDS[mode])
+        for run, (fate, reason, score) in zip(self._whole.runs, statuses, strict=True):
             for index in run:
                 why = "pinned" if index in self._pinned else reason
                 verdicts.setdefault(index, Verdict(index, fate, why, score))
-        return [verdicts[index] for index in range(len(self._messages))]
+        level = self._level(assessment, mode) if dropped else 0.0
+        return Verdicts(
+            (verdicts[index] for index in range(len(self._messages))), assessment.confidence(level)
+        )
 
-    def _drop_below(self, share: float) -> dict[int, Verdict]:
-        """Drop what scores below `share` until nothing more does."""
+    def _drop(self, mode: str) -> dict[int, Verdict]:
+        """Drop what `mode` drops until nothing more goes."""
         step = self._whole
         dropped: dict[int, Verdict] = {}
-        while gone := step.assessment.dropped(share):
+        may_last_go = mode in modes.LAST_MAY_GO
+        while gone := step.assessment.dropped(
+            self._level(step.assessment, mode), may_last_go=may_last_go
+        ):
             dropped |= self._verdicts_on(step, gone)
             step = self._assess(sorted(self._whole.indices - dropped.keys()))
         return dropped
+
+    @staticmethod
+    def _level(assessment: Assessment, mode: str) -> float:
+        return assessment.level(modes.THRESHOLDS[mode], modes.MOST_RISK[mode])
 
     def _assess(self, stays: Sequence[int]) -> _Step:
         runs = joins(self._messages, stays)

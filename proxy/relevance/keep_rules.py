@@ -24,6 +24,9 @@ SAME_THING: Final = 0.8
 """Two exchanges as alike as this are versions of one thing."""
 
 
+_MAY_BE_STALE: Final = ("fact", "state", "correction")
+
+
 def reasons(exchanges: Sequence[Sequence[Features]], topics: Topics) -> dict[int, str]:
     """Return the exchanges that stay for what they do, with the word for it."""
     stays = {
@@ -38,15 +41,24 @@ def reasons(exchanges: Sequence[Sequence[Features]], topics: Topics) -> dict[int
 
 
 def apply_keep_rules(
-    shares: Floats, exchanges: Sequence[Sequence[Features]], topics: Topics
+    needs: Floats,
+    exchanges: Sequence[Sequence[Features]],
+    topics: Topics,
+    kinds: Sequence[str],
 ) -> Floats:
-    """Return `shares` so that what is kept is kept with its correction and its latest version."""
-    versions = np.tril(topics.likeness >= SAME_THING, -1) * shares
-    shares = np.maximum(shares, versions.max(axis=1))
+    """Return `needs` so that what is kept is kept with its correction and its latest version."""
+    versions = np.tril(topics.likeness >= SAME_THING, -1) * needs
+    needs = np.maximum(needs, versions.max(axis=1))
+    may_be_stale = np.array([kind in _MAY_BE_STALE for kind in kinds])
     for number in range(1, len(exchanges)):
         if exchanges[number][0].corrects:
-            shares[number - 1 : number + 1] = shares[number - 1 : number + 1].max()
-    return shares
+            needs[number - 1 : number + 1] = needs[number - 1 : number + 1].max()
+        if kinds[number] == "correction":
+            # What it corrects often shares no word with it, so it stays with all that it may mean.
+            stale = may_be_stale[:number].copy()
+            stale[np.argmax(topics.likeness[number, :number])] = True
+            needs[number] = max(needs[number], needs[:number][stale].max())
+    return needs
 
 
 def _open_request(exchanges: Sequence[Sequence[Features]], topics: Topics) -> int | None:

@@ -13,12 +13,14 @@ def relevance_modes() -> list[tuple[str, str]]:
     return [(name, name.replace("_", " ")) for name in NAMES]
 
 
-SHARES: Final = {"very_strict": 0.40, "strict": 0.20, "lax": 0.10}
-"""The share of the best exchange's score that an exchange needs to stay."""
+THRESHOLDS: Final = {"very_strict": 0.40, "strict": 0.25, "lax": 0.13}
+"""How likely the question must need an exchange for it to stay."""
 
-DOWN_TO: Final = {
-    "very_strict": ("very_strict",),
-    "strict": ("very_strict", "strict"),
-    "lax": ("very_strict", "strict", "lax"),
-}
-"""Each mode with the stricter ones, whose results it must hold."""
+MOST_RISK: Final = {"very_strict": 0.15, "strict": 0.15, "lax": 0.05}
+"""How likely it may be that something needed goes; where it is likelier, more stays."""
+
+LAST_MAY_GO: Final = ("very_strict",)
+"""The modes in which the last exchange goes where the question surely stands alone."""
+
+STRICTER: Final = {"strict": "very_strict", "lax": "strict"}
+"""The mode whose result each mode must hold."""

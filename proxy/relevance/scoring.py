@@ -64,25 +64,53 @@ class Scores:
     messages: Floats
     """A score for each message by itself."""
 
+    likeness: Floats
+    """The likeness of each exchange's best message to the question."""
+
+    widened: Floats
+    """The same, with the question seen as a follow-up if it is one, and with its meaning."""
+
+    meaning: Floats
+    """What the encoder adds to it; zero where none is used."""
+
+    has_meaning: bool
+    """Whether the encoder was heard."""
+
+    together: Floats
+    """For each pair of exchanges how likely it is that they are about the same thing."""
+
+    is_named: Floats
+    """For each exchange whether somebody speaks in it whom the question names."""
+
 
 def scored(
     history: History, topics: Topics, is_named: Sequence[bool], meaning: Meaning | None = None
 ) -> Scores:
-    """Return the scores; `named` tells the messages whose sender the question names."""
-    single = _inherited(history, topics, _likeness(history, topics, meaning))
-    own = np.maximum.reduceat(single, history.bounds[:-1])
-    spread = _spread(topics, own)
-    score = (1 - TOPIC) * spread + TOPIC * (topics.together() * spread).max(axis=1)
-    messages = OWN * single + (spread - OWN * own + SINGLE * score)[history.of]
-    messages *= 1 + SPEAKER * np.array(is_named, np.float64)
-    return Scores(_shares(history, topics, score), np.round(messages, 9))
-
-
-def _likeness(history: History, topics: Topics, meaning: Meaning | None) -> Floats:
-    """Return the likeness of each message to the question, seen as a follow-up if it is one."""
+    """Return the scores; `is_named` tells the messages whose sender the question names."""
+    firsts = history.bounds[:-1]
+    plain = history.likeness(history.vector())
     last = history.row(int(history.bounds[-2]))
-    likeness = history.likeness(history.vector() + topics.gate * EXPANSION * last)
-    return likeness if meaning is None else likeness + meaning.to_question()
+    # A question that goes on with the last exchange is widened by what that one asked.
+    widened = plain + topics.gate * EXPANSION * history.likeness(last)
+    meant = np.zeros(len(plain)) if meaning is None else meaning.to_question()
+    single = _inherited(history, topics, widened + meant)
+    own = np.maximum.reduceat(single, firsts)
+    spread = _spread(topics, own)
+    together = topics.together()
+    score = (1 - TOPIC) * spread + TOPIC * (together * spread).max(axis=1)
+    messages = OWN * single + (spread - OWN * own + SINGLE * score)[history.of]
+    named = np.array(is_named, np.float64)
+    messages *= 1 + SPEAKER * named
+    return Scores(
+        exchanges=_shares(history, topics, score),
+        messages=np.round(messages, 9),
+        likeness=np.maximum.reduceat(plain, firsts),
+        widened=np.maximum.reduceat(widened + meant, firsts),
+        meaning=np.maximum.reduceat(meant, firsts),
+        has_meaning=meaning is not None,
+        together=together,
+        is_named=np.maximum.reduceat(named, firsts),
+    )
 
 
 def _inherited(history: History, topics: Topics, likeness: Floats) -> Floats:

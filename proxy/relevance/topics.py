@@ -35,7 +35,8 @@ class Topics:
         if meaning is not None:
             self.likeness += meaning.of_pairs(history.bounds)
         self._nearest, self._closest = _best(self.likeness)
-        self._near, self._cover = _cover(history, matrix)
+        self._near, self.cover = _cover(history, matrix)
+
         self.gate = self._gate(history)
         """How likely it is that the question goes on with the last exchange."""
 
@@ -44,7 +45,7 @@ class Topics:
 
     def _gate(self, history: History) -> float:
         """Tell a follow-up, which points back and says little, from a return to older things."""
-        cover, question = self._cover, history.question
+        cover, question = self.cover, history.question
         near = cover[-2:].max()
         return float(
             _likely(

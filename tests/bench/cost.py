@@ -33,7 +33,7 @@ from proxy.relevance import modes  # noqa: E402
 from proxy.relevance.thresholds import at_widths  # noqa: E402
 from tests.bench.relevance import read  # noqa: E402
 
-SHARE = modes.SHARES["very_strict"]
+SHARE = modes.THRESHOLDS["very_strict"]
 CHEAP, DEAR = policy.widths(Rates(), SHARE), policy.widths(Rates(read=1.0, lifetime=0), SHARE)
 # The simulator names widths by the shares of another engine: what this one keeps at each.
 SHARES = {
@@ -42,7 +42,7 @@ SHARES = {
     0.40: SHARE,
     0.27: DEAR.need,
     0.20: DEAR.keep,
-    0.15: modes.SHARES["lax"],
+    0.15: modes.THRESHOLDS["lax"],
 }
 # A width that no way here asks for: what is like the question, whether for that it stays or not.
 ON_TOPIC = 0.10

@@ -79,7 +79,7 @@ class Turns:
         body = json.dumps({"model": MODEL, "messages": said}).encode()
         route = Route("", "/chat/completions", "chat/completions", "POST", True)
         request = openai.read(body, route, most_messages=2000)
-        wish, share = FilterOptions("very_strict", seconds=60), modes.SHARES["very_strict"]
+        wish, share = FilterOptions("very_strict", seconds=60), modes.THRESHOLDS["very_strict"]
         asked = policy.widths(self.gate.table.of(HOST, MODEL).rates, share)  # type: ignore[union-attr]
         # What is new in a turn is read once, whoever asks first.
         result.filtered(request, openai, wish)

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from proxy.relevance import assessment, filter, keep_rules, scoring, topics  # noqa: E402
+from proxy.relevance.kinds import model as kinds  # noqa: E402
 from proxy.relevance.text import features, words  # noqa: E402
 from tests.bench.relevance import WordsOnly, scorer_at  # noqa: E402
 
@@ -27,6 +29,7 @@ Change = tuple[object, str, object]
 
 _best_first = scoring._shares
 _reasons = keep_rules.reasons
+_judged = kinds.judge
 
 
 def _stem_nothing(word: str) -> Any:
@@ -71,13 +74,27 @@ def _but(reason: str) -> Callable[..., dict[int, str]]:
     return reasons
 
 
-def _looked_once(self: Any, share: float) -> dict[int, Any]:
-    gone = self._whole.look.dropped(share)
-    return self._gone(self._whole, gone) if gone else {}
+def _looked_once(self: Any, mode: str) -> dict[int, Any]:
+    gone = self._whole.assessment.dropped(self._level(self._whole.assessment, mode))
+    return self._verdicts_on(self._whole, gone) if gone else {}
+
+
+def _likeness_alone(*asked: Any) -> kinds.Judgement:
+    judgement = _judged(*asked)
+    return replace(judgement, needs=asked[2].exchanges, about_conversation=0.0)
+
+
+def _no_risk(self: Any, threshold: float, most_risk: float) -> float:
+    return threshold
 
 
 PARTS: dict[str, list[Change]] = {
     "nothing: all parts": [],
+    "the need (a share of the best likeness instead)": [(assessment, "judge", _likeness_alone)],
+    "the need of others of the topic": [(kinds, "TOPIC", 0.0)],
+    "the risk": [(kinds.Judgement, "level", _no_risk)],
+    "questions about the conversation": [(assessment, "ABOUT", 2.0)],
+    "the last exchange always": [(assessment, "STANDS_ALONE", 0.0)],
     "stems": [(words, "_word", _stem_nothing)],
     "less weight for words of asking": [(features, "VAGUE_WEIGHT", 1.0)],
     "widening by the last user message": [(scoring, "EXPANSION", 0.0)],
@@ -98,9 +115,11 @@ PARTS: dict[str, list[Change]] = {
     "open requests": [(assessment, "reasons", _but("open request"))],
     "an open request begins its topic": [(keep_rules, "MOST_LINK", 1.0)],
     "standing instructions": [(assessment, "reasons", _but("standing instruction"))],
-    "corrections and latest versions": [(assessment, "raised", lambda shares, *rest: shares)],
+    "corrections and latest versions": [
+        (assessment, "apply_keep_rules", lambda needs, *rest: needs)
+    ],
     "the least worth dropping": [(assessment, "MIN_SAVING", 0.0)],
-    "looking again (then not idempotent)": [(filter._Narrowing, "_dropped", _looked_once)],
+    "looking again (then not idempotent)": [(filter._Narrowing, "_drop", _looked_once)],
 }
 
 

@@ -186,7 +186,7 @@ class TestAlarm:
 
 
 class TestPreview:
-    def test_shows_what_is_kept_for_the_cache_beside_what_is_for_the_answer(
+    def test_shows_what_is_not_worth_its_price_beside_what_is_for_the_answer(
         self, server, token, http
     ):
         messages = list(turns())[4 * EXCHANGES + 2]
@@ -201,9 +201,9 @@ class TestPreview:
         answer = http.post(url, json=body, headers=headers).json()
 
         assert answer["cost"]["mode"] == "fresh"
-        reasons = {message["reason"] for message in answer["messages"]}
-        assert "kept for the cache" in reasons
-        assert "below threshold" in reasons
+        reasons = {message["reason"].partition(";")[0] for message in answer["messages"]}
+        assert "sending it again costs more than it is worth" in reasons
+        assert "relevant" in reasons
 
     def test_without_a_preset_it_is_relevance_alone(self, server, token, http):
         url = f"{server}/api/v1/proxy/preview"

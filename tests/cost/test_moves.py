@@ -282,7 +282,7 @@ def test_the_account_of_a_request_says_what_was_moved():
 
 @pytest.mark.django_db(transaction=True)
 def test_the_setting_allows_it_on_the_proxys_path(ask, billing, price, settings, rows):
-    turns = conversation(5)
+    turns = conversation(3)
     found = []
     for is_allowed in (True, False):
         settings.PROXY_COST_MOVES = is_allowed

@@ -57,6 +57,7 @@ class TestTheOpenAIPackage:
         assert told["mode"] == "strict"
         assert (told["kept"], told["dropped"]) == ("5", "2")
         assert int(told["tokens-after"]) < int(told["tokens-before"])
+        assert 0 < float(told["confidence"]) <= 1
         assert raw.headers["x-alchemyst-request-id"].startswith("req_")
         assert "filter;dur=" in raw.headers["server-timing"]
 

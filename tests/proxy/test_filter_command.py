@@ -136,7 +136,7 @@ class TestTheTable:
         assert (place, role, fate) == ("2", "user", "dropped")
         assert 0 <= float(score) < 1
         assert int(tokens) > 3
-        assert " ".join(rest) == "below threshold What is the capital of France?"
+        assert " ".join(rest) == "below threshold; talk What is the capital of France?"
         assert summary.startswith("strict, filtered: 5 of 7 messages, ")
         assert "% saved" in summary
 

@@ -54,7 +54,7 @@ class TestEachMessage:
             "index": 2,
             "role": "user",
             "fate": "dropped",
-            "reason": "below threshold",
+            "reason": "below threshold; talk",
             "score": told[2]["score"],
             "tokens": token_count.PER_MESSAGE + token_count.count(HISTORY[2]["content"]),
         }

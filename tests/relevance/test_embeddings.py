@@ -39,7 +39,7 @@ def sensed(message: Message) -> Message:
 
 
 def stays(conversation: Sequence[Message]) -> list[int]:
-    return indices_to_send(decide(conversation, "very_strict"))
+    return indices_to_send(decide(conversation, "strict"))
 
 
 def test_finds_what_shares_no_word_with_the_question():

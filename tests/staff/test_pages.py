@@ -145,7 +145,7 @@ class TestDecisions:
 
         text = page.content.decode()
         assert "is-dropped" in text
-        assert "other topic, 0.09" in text
+        assert "not needed, 0.09" in text
         assert "Paris" not in text
         assert "bread" not in text
 

@@ -100,6 +100,11 @@ def nothing(width: int) -> bytes:
     return bytes(width)
 
 
+def is_nothing(direction: bytes) -> bool:
+    """Tell whether this stands for a text that says nothing, or is too new to be known."""
+    return bool(direction) and not any(direction)
+
+
 def joined(directions: Sequence[bytes]) -> bytes:
     """Return the direction of texts that became one; empty where one of theirs is missing."""
     if not all(directions):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from proxy.common.lru import LRUCache
 
 from ..messages import Message
-from . import phrases, words
+from . import form, phrases, words
 
 READ: Final = 24_000
 """Characters at each end of a message that are read; a pasted log says the rest twice."""
@@ -63,10 +63,23 @@ class Features:
     is_question: bool
     length: int
 
+    form: NDArray[np.float32]
+    """What holds of its form, in the order of `form.NAMES`."""
+
+    opening: int
+    """Equal where two texts begin with the same word."""
+
+    script: int
+
+    changes_something: bool
+    """Whether it calls a tool that does more than look."""
+
     @property
     def size(self) -> int:
         """Bytes that it takes, about."""
-        return _OVERHEAD + self.ids.nbytes + self.counts.nbytes + self.weights.nbytes
+        return _OVERHEAD + (
+            self.ids.nbytes + self.counts.nbytes + self.weights.nbytes + self.form.nbytes
+        )
 
 
 class Memory:
@@ -139,6 +152,10 @@ class Memory:
             corrects=is_users and found_phrases.corrects(),
             is_question="?" in read or "？" in read or "؟" in read,
             length=len(text),
+            form=form.form(text),
+            opening=form.opening(text),
+            script=form.script(text),
+            changes_something=bool(message.calls) and form.changes_something(text),
         )
 
     def _count_terms(self, text: str) -> dict[int, int]:
