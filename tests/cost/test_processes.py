@@ -50,6 +50,9 @@ def environment(tmp_path: Path, provider: BillingProvider) -> dict[str, str]:
         "ALCHEMYST_DATA_DIR": str(tmp_path),
         "ALCHEMYST_PROXY_ALLOWED_TARGETS": provider.host,
         "REDIS_URL": settings.REDIS_URL,
+        # Short conversations, by words alone.
+        "ALCHEMYST_PROXY_SHORT_TOKENS": "0",
+        "ALCHEMYST_PROXY_ENCODER": "off",
     }
 
 

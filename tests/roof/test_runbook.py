@@ -242,7 +242,7 @@ class TestAnUpgrade:
         url = machine.installation.environment["DATABASE_URL"]
         with psycopg.connect(url) as somebody:
             somebody.execute("SELECT * FROM accounts_apikey")
-            with pytest.raises(AssertionError, match="lock timeout"):
+            with pytest.raises(AssertionError, match="locked by another writer"):
                 machine.types(command)
         machine.types(command)
 
