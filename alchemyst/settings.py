@@ -64,6 +64,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    # Before staticfiles: its collectstatic is done by one process at a time.
+    "alchemyst.apps.RoofConfig",
     "django.contrib.staticfiles",
     "django.forms",
     "servestatic",
@@ -72,7 +74,6 @@ INSTALLED_APPS = [
     "rest_framework_simplejwt.token_blacklist",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "alchemyst.apps.RoofConfig",
     "alchemyst.accounts",
     "proxy",
     "personas",

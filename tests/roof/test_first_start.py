@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import get_commands
 
 from alchemyst.operations.exclusive import MIGRATING, folder_lock
 from tests.chats.processes import ROOT, database
@@ -118,6 +119,7 @@ def test_static_files_are_collected_by_one(environment: dict[str, str]):
     outputs = run_at_once(environment, "collectstatic", "--noinput")
 
     assert all("static files" in output for output in outputs)
+    assert get_commands()["collectstatic"] == "alchemyst"
     # Another run of the suite may be collecting into the same folder.
     with folder_lock(ROOT / "staticfiles", on_wait=lambda: None):
         assert json.loads((ROOT / "staticfiles" / "staticfiles.json").read_text())["paths"]
