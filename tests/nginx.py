@@ -74,6 +74,11 @@ class Nginx:
         """What it has written down."""
         return "".join(file.read_text() for file in self.folder.glob("*.log"))
 
+    def forget(self) -> None:
+        """Empty what it has written down; it appends."""
+        for file in self.folder.glob("*.log"):
+            os.truncate(file, 0)
+
     def end(self) -> None:
         self._process.terminate()
         self._process.wait(10)

@@ -23,6 +23,7 @@ from django.contrib.auth.models import Group
 
 from alchemyst.accounts.limits import stores
 from alchemyst.accounts.models import ApiKey, Limit, User
+from tests.conftest import Server
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import completion, said
 
@@ -148,9 +149,13 @@ class TestWhatARefusalSays:
         assert "x-should-retry" not in headers
 
     @pytest.mark.parametrize("kind", ["requests_per_day", "tokens_per_day"])
-    def test_of_a_day_is_the_quota_and_when_the_next_one_begins(self, at_once: Ask, alice, kind):
+    def test_of_a_day_is_the_quota_and_when_the_next_one_begins(
+        self, at_once: Ask, alice, kind, the_server: Server
+    ):
         Limit.objects.create(user=alice, **{kind: 1 if kind == "requests_per_day" else 30})
         at_once(1)
+        # What a call took is counted once its answer has gone.
+        the_server.rest()
 
         with _left_of(86_400) as left:
             ((status, body, headers),) = at_once(1)
