@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -123,18 +123,23 @@ def folder(name: str, default: str) -> Path:
 def redis_url(name: str) -> str:
     """Return the URL of a Redis in NAME, or nothing."""
     value = secret(name)
+    if value and not _is_redis(value):
+        raise ImproperlyConfigured(
+            f"{name} must be redis://host:port/number, rediss:// or unix://."
+        )
+    return value
+
+
+def _is_redis(text: str) -> bool:
     try:
-        if not value or _is_redis(urlsplit(value)):
-            return value
+        url = urlsplit(text)
+        if url.scheme == "unix":
+            return bool(url.path)
+        is_tcp = url.scheme in ("redis", "rediss")
+        return is_tcp and url.port != 0 and _is_number(url.path.strip("/"))
     except ValueError:
-        pass
-    raise ImproperlyConfigured(f"{name} must be redis://host:port/number, rediss:// or unix://.")
-
-
-def _is_redis(url: SplitResult) -> bool:
-    if url.scheme == "unix":
-        return bool(url.path)
-    return url.scheme in ("redis", "rediss") and url.port != 0 and _is_number(url.path.strip("/"))
+        # A port that is no number, or brackets that hold no address.
+        return False
 
 
 def _is_number(text: str) -> bool:

@@ -17,7 +17,7 @@ from copy import copy
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from alchemyst.web.redaction import masked, masked_path, masked_query
+from alchemyst.web.redaction import mask, mask_path, mask_query
 from proxy.common.web.asgi import App, Message, Receive, Scope, Send
 
 # A request's id: which process of which start, and which of its requests. Cheaper than as many
@@ -32,7 +32,7 @@ class MaskingFormatter(logging.Formatter):
     """A formatter whose finished text, traceback included, holds no secret."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(_with_masked_paths(record)))
+        return mask(super().format(_with_masked_paths(record)))
 
 
 class JSONFormatter(logging.Formatter):
@@ -45,11 +45,11 @@ class JSONFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "request_id": getattr(record, "request_id", "-"),
-            "message": masked(record.getMessage()),
+            "message": mask(record.getMessage()),
         }
         if record.exc_info:
             text = record.exc_text or self.formatException(record.exc_info)
-            entry["exception"] = masked(text)
+            entry["exception"] = mask(text)
         return json.dumps(entry, ensure_ascii=False)
 
 
@@ -62,7 +62,7 @@ def _with_masked_paths(record: logging.LogRecord) -> logging.LogRecord:
         return record
     result = copy(record)
     result.args = tuple(
-        masked_path(each) if isinstance(each, str) and each.startswith("/") else each
+        mask_path(each) if isinstance(each, str) and each.startswith("/") else each
         for each in record.args
     )
     return result
@@ -111,6 +111,6 @@ def _mask(scope: Scope) -> None:
     """Take the secrets out of the path and the query of a request."""
     path, query = scope["path"], scope["query_string"]
     if query:
-        scope["query_string"] = masked_query(path, query.decode("latin-1")).encode("latin-1")
-    if (shown := masked_path(path)) != path:
-        scope["path"], scope["raw_path"] = shown, quote(shown, safe="/:~@%").encode()
+        scope["query_string"] = mask_query(path, query.decode("latin-1")).encode("latin-1")
+    if (safe := mask_path(path)) != path:
+        scope["path"], scope["raw_path"] = safe, quote(safe, safe="/:~@%").encode()

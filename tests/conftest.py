@@ -25,7 +25,7 @@ from chats.answers.runner import runner
 from personas.models import Persona, PersonaVersion
 from proxy.accounting import decision_writer, usage_writer
 from proxy.filtering import kill_switch
-from proxy.meaning import weights
+from proxy.meaning import store, weights
 from proxy.meaning.minilm import MiniLM
 from proxy.models import DecisionRecord, FilterSwitch
 from tests import faults, gemini, nginx
@@ -181,7 +181,8 @@ def server(
 @pytest.fixture(autouse=True)
 def nothing_expires_by_the_way() -> None:
     """No old row of a test goes because the writers have not looked for such rows for a while."""
-    usage_writer._expired_at = decision_writer._expired_at = time.monotonic()
+    for writer in (usage_writer, decision_writer, store):
+        writer.expiry.restart()
 
 
 @pytest.fixture(scope="session")

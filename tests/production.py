@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import requests
+
+from tests.routes import routes
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "correct-horse-battery"
@@ -141,41 +142,12 @@ def _site(url: str) -> Site:
     import django
 
     django.setup()
-    from django.utils import timezone
-
     from alchemyst.accounts.models import SCOPES, ApiKey, User
-    from chats.models import Chat, Generation, Message
-    from personas.models import DEFAULT
-    from proxy.models import Provider
+    from tests.rows import own_rows
 
     user = User.objects.create_superuser("root", password=PASSWORD)
     key, text = ApiKey.make(user, name="check", scopes=SCOPES)
-    provider = Provider.sealed(
-        user.pk, name="mine", base_url="https://api.example.com/v1", key="sk-check"
-    )
-    provider.take_name()
-    chat = Chat.objects.create(owner=user, title="Tea")
-    chat.bulk_append(
-        [Message(role="user", content="Which?"), Message(role="assistant", content="Oolong")]
-    )
-    answer = chat.messages_on()[1]
-    generation = Generation.objects.create(
-        owner=user,
-        chat=chat,
-        message=answer,
-        state=Generation.State.COMPLETE,
-        lease_until=timezone.now(),
-    )
-    rows = {
-        "chat_id": str(chat.pk),
-        "message_id": str(answer.pk),
-        "replay_session_id": str(generation.pk),
-        "key_id": str(key.pk),
-        "provider_id": str(provider.pk),
-        "slug": DEFAULT,
-        "target": "default",
-        "version": "v1beta",
-    }
+    rows = own_rows(user) | {"key_id": str(key.pk), "target": "default", "version": "v1beta"}
     program = requests.Session()
     program.headers["Authorization"] = f"Bearer {text}"
     return Site(url, _signed_in(url), program, rows)
@@ -218,21 +190,10 @@ def _routes(rows: dict[str, str]) -> Iterator[str]:
 
     The API's own are left to the schema.
     """
-    from django.urls import get_resolver
-
-    for route in _flat(get_resolver().url_patterns):
-        path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: rows.get(match[1], match[0]), route)
+    for route in routes():
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match: rows.get(match[1], match[0]), route)
         if not path.startswith("/api/v1/") and not re.search(r"[<(]", path):
             yield path
-
-
-def _flat(patterns: list[Any], prefix: str = "") -> Iterator[str]:
-    for pattern in patterns:
-        route = prefix + str(pattern.pattern)
-        if children := getattr(pattern, "url_patterns", None):
-            yield from _flat(children, route)
-        else:
-            yield route
 
 
 def _row_pages() -> Iterator[str]:

@@ -144,9 +144,11 @@ def _clear(venv: Path) -> None:
 
 
 def _make(venv: Path) -> None:
-    done = _run(sys.executable, "-m", "venv", str(venv))
-    if done.returncode:
-        raise Failure(f"The virtual environment could not be made.\n{done.stdout}{done.stderr}")
+    process = _run(sys.executable, "-m", "venv", str(venv))
+    if process.returncode:
+        raise Failure(
+            f"The virtual environment could not be made.\n{process.stdout}{process.stderr}"
+        )
     _mark(venv).unlink()
 
 
@@ -210,8 +212,8 @@ def _account(lines: list[str], venv: Path) -> Iterator[str]:
 
 def _use_cache(venv: Path) -> Path | None:
     """Have pip keep what it fetches beside `venv` where its own place is no good; return that."""
-    shown = _run(_python(venv), "-m", "pip", "cache", "dir")
-    if not shown.returncode and _can_be_written(Path(shown.stdout.strip())):
+    answer = _run(_python(venv), "-m", "pip", "cache", "dir")
+    if not answer.returncode and _can_be_written(Path(answer.stdout.strip())):
         return None
     folder = venv.absolute().with_name(f"{venv.name}-cache")
     os.environ["PIP_CACHE_DIR"] = str(folder)
@@ -224,13 +226,13 @@ def _can_be_written(folder: Path) -> bool:
 
 
 def _check_processor(venv: Path) -> None:
-    done = _run(_python(venv), "-c", TRIAL)
-    if done.returncode == -signal.SIGILL:
+    process = _run(_python(venv), "-c", TRIAL)
+    if process.returncode == -signal.SIGILL:
         raise Failure(
             "This machine's processor is too old: numpy needs what x86-64 has had since 2009 (v2)."
         )
-    if done.returncode:
-        raise Failure(f"What was installed does not run here.\n{done.stderr}")
+    if process.returncode:
+        raise Failure(f"What was installed does not run here.\n{process.stderr}")
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 from django.conf import settings
 from django.db import connections
 
+from proxy.common.runtime.folder_lock import Notice, folder_lock
+
 # "alchemys" in ASCII: a number that no other application on the same database takes by chance.
 MIGRATING = 0x616C6368656D7973
 POLL_SECONDS = 0.2
-
-Notice = Callable[[], object]
 
 
 @contextmanager
@@ -36,21 +33,6 @@ def database_lock(alias: str, *, on_wait: Notice) -> Iterator[None]:
     else:
         with folder_lock(settings.DATA_DIR, on_wait=on_wait):
             yield
-
-
-@contextmanager
-def folder_lock(folder: Path, *, on_wait: Notice) -> Iterator[None]:
-    """Hold a folder among the processes of this machine that ask for it in this way."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
 
-from alchemyst.logs import masked
+from alchemyst.web.redaction import mask
 from proxy.common.outages import outages
 
 # Of records alike, in a window of time: so many are written, then each that doubles their number.
@@ -101,7 +101,7 @@ def bound(record: logging.LogRecord, *, note: str = "") -> None:
     except Exception:
         return
     # Masked before it is cut: half a key is not recognised.
-    message = masked(message.strip()).translate(_CONTROLS)
+    message = mask(message.strip()).translate(_CONTROLS)
     record.msg, record.args = _cut(message, MOST_MESSAGE) + note, ()
     if record.exc_info:
         record.exc_text = _traceback_of(record)
@@ -134,7 +134,7 @@ def _place_of_fault(record: logging.LogRecord) -> Hashable:
 def _traceback_of(record: logging.LogRecord) -> str:
     """Return the traceback, indented: no line of a foreign text in it begins as a record does."""
     assert record.exc_info
-    lines = masked("".join(traceback.format_exception(record.exc_info[1]))).splitlines()
+    lines = mask("".join(traceback.format_exception(record.exc_info[1]))).splitlines()
     text = "\n".join(f"  {_cut(line.translate(_CONTROLS), MOST_MESSAGE)}" for line in lines)
     if len(text) <= MOST_TRACEBACK:
         return text

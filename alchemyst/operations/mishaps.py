@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.core.exceptions import ImproperlyConfigured
 
-from alchemyst.logs import masked
+from alchemyst.web.redaction import mask
 from proxy.common.outages import cause_of
 
 # As a shell tells of a command that was interrupted.
@@ -24,7 +24,7 @@ def exit_in_words() -> Iterator[None]:
         sys.stderr.write("Interrupted. What was done stays done; run it again to go on.\n")
         sys.exit(INTERRUPTED)
     except ImproperlyConfigured as error:
-        sys.exit(f"Alchemyst can't start. {masked(str(error))}")
+        sys.exit(f"Alchemyst can't start. {mask(str(error))}")
     except Exception as error:
         if cause := cause_of(error):
             sys.exit(f"{cause.words} {cause.advice}")

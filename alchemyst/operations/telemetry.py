@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from alchemyst.web.redaction import masked
+from alchemyst.web.redaction import mask
 
 MISSING = "{} is set, but its package is not there: pip install -r requirements-reports.txt"
 # The fields of a request that an event may hold.
@@ -30,7 +30,7 @@ def begin() -> None:
 def scrubbed(event: Any, hint: Any = None) -> Any:
     """Return an event of Sentry's, or a part of one, without what nobody may see."""
     if isinstance(event, str):
-        return masked(event)
+        return mask(event)
     if isinstance(event, list):
         return [scrubbed(each) for each in event]
     if not isinstance(event, dict):
@@ -77,7 +77,7 @@ def _mask_span(span: Any, request: Any, response: Any) -> None:
     """Leave a span no address with a query: what is asked for may be private."""
     for name in ("http.url", "http.target", "url.full", "url.query"):
         if name in (span.attributes or {}):
-            span.set_attribute(name, masked(str(span.attributes[name])).partition("?")[0])
+            span.set_attribute(name, mask(str(span.attributes[name])).partition("?")[0])
 
 
 def _import(module: str, variable: str) -> Any:

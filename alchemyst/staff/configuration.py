@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from alchemyst import env
-from alchemyst.web.redaction import MASK, masked
+from alchemyst.web.redaction import MASK, mask
 
 _USERINFO = re.compile(r"//[^/@\s]*@")
 PACKAGES = ("Django", "channels", "uvicorn", "celery", "psycopg", "redis", "httptools")
@@ -23,7 +23,7 @@ def effective() -> Iterator[tuple[str, str, str]]:
         if setting.is_secret:
             yield name, setting.value or "not set", setting.origin
         else:
-            yield name, _USERINFO.sub(f"//{MASK}@", masked(setting.value)), setting.origin
+            yield name, _USERINFO.sub(f"//{MASK}@", mask(setting.value)), setting.origin
 
 
 def versions() -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from typing import Any
 
-from alchemyst.web.redaction import masked
+from alchemyst.web.redaction import mask
 
 
 def patch_daphne() -> None:
@@ -29,7 +29,7 @@ def _mask(log: Any) -> None:
     write_entry = log.write_entry
 
     def write_masked(self: Any, *args: Any, request: str, **details: Any) -> None:
-        write_entry(self, *args, request=masked(request), **details)
+        write_entry(self, *args, request=mask(request), **details)
 
     log.write_entry = write_masked
 

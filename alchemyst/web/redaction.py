@@ -87,14 +87,14 @@ _OWN_IDS = re.compile(
 )
 
 
-def masked(text: str) -> str:
+def mask(text: str) -> str:
     """Return `text` without provider keys, tokens and passwords."""
     return _without_secrets(_WORD.sub(_masked_word, text))
 
 
 def _masked_word(match: re.Match[str]) -> str:
     word = match["word"] or ""
-    return match[0] if _OF_ADDRESSES.isdisjoint(word) else masked_path(word)
+    return match[0] if _OF_ADDRESSES.isdisjoint(word) else mask_path(word)
 
 
 def _without_secrets(text: str) -> str:
@@ -102,7 +102,7 @@ def _without_secrets(text: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def masked_path(path: str) -> str:
+def mask_path(path: str) -> str:
     """Return a path, with its query if there is one, that shows no key.
 
     Of a proxied one it names the target's host and the endpoint, and nothing between.
@@ -113,18 +113,18 @@ def masked_path(path: str) -> str:
     before, rest = path[:end], path[end:]
     if before == _ADMIN:
         return before + _without_keys(rest)
-    shown = f"/{MASK}" if rest else ""
+    ending = f"/{MASK}" if rest else ""
     if f"{before}/".endswith(PROXY_PREFIX) and rest.startswith("/"):
         target, mark, query = rest.removeprefix("/").partition("?")
-        shown = f"/{_masked_target(target)}{_masked_query(mark + query)}"
-    return _without_keys(before) + shown
+        ending = f"/{_masked_target(target)}{_masked_query(mark + query)}"
+    return _without_keys(before) + ending
 
 
-def masked_query(path: str, query: str) -> str:
+def mask_query(path: str, query: str) -> str:
     """Return what may be shown of the query that came with a path."""
     if names_proxy(path) and not path.startswith(f"{_ADMIN}/"):
         return _masked_query(f"?{query}")[1:]
-    return _without_secrets(masked_path(f"?{query}"))[1:]
+    return _without_secrets(mask_path(f"?{query}"))[1:]
 
 
 def names_proxy(path: str) -> bool:

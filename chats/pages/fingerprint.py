@@ -33,5 +33,5 @@ class ChatFingerprint:
 
 def fingerprint_of(chat: Chat) -> ChatFingerprint:
     answers = chat.generations.order_by("-created", "-pk").values_list("pk", "message", "state")
-    shown = (chat.branch_id, chat.updated, chat.title, chat.relevance)
-    return ChatFingerprint(answers.first(), shown)
+    heading = (chat.branch_id, chat.updated, chat.title, chat.relevance)
+    return ChatFingerprint(answers.first(), heading)

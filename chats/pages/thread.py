@@ -177,11 +177,11 @@ def text_so_far(generation: Generation) -> str:
 
 def context_line(context: dict[str, Any]) -> str:
     """Say in a sentence what the model was given; empty where it was given everything."""
-    kept, dropped = context.get("messagesKept", 0), context.get("messagesDropped", 0)
-    if not dropped:
+    stay, go = context.get("messagesKept", 0), context.get("messagesDropped", 0)
+    if not go:
         return ""
     return ngettext(
         "Kept %(kept)d of %(all)d message: the rest has nothing to do with this",
         "Kept %(kept)d of %(all)d messages: the rest has nothing to do with this",
-        kept + dropped,
-    ) % {"kept": kept, "all": kept + dropped}
+        stay + go,
+    ) % {"kept": stay, "all": stay + go}

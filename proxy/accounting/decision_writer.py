@@ -7,7 +7,6 @@ come here.
 from __future__ import annotations
 
 import hashlib
-import time
 import zlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ import msgspec
 from django.contrib.auth import get_user_model
 
 from proxy.common.runtime.batch_writer import BatchWriter
+from proxy.common.runtime.interval import Interval
 from proxy.filtering.decisions import decisions_of
 from proxy.filtering.result import FilterResult
 from proxy.models import DecisionRecord
@@ -29,7 +29,6 @@ LONGEST_TEXT = 10_000
 
 # Requests wait with their bodies.
 MOST_WAITING_BYTES = 64 * 1024 * 1024
-EXPIRE_EVERY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +48,16 @@ class DecisionEntry:
         return len(self.filter_result.request.body)
 
 
-_expired_at = 0.0
+expiry = Interval(seconds=3600)
 
 
 def _insert(batch: list[DecisionEntry]) -> None:
-    global _expired_at
     owners = {entry.owner_id for entry in batch}
     existing = set(get_user_model().objects.filter(pk__in=owners).values_list("pk", flat=True))
     records = [_record(entry) for entry in batch if entry.owner_id in existing]
     # A batch that was written just before its task was cancelled comes a second time.
     DecisionRecord.objects.bulk_create(records, ignore_conflicts=True)
-    if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS or not _expired_at:
-        _expired_at = time.monotonic()
+    if expiry.is_due():
         DecisionRecord.objects.all().expire()
 
 

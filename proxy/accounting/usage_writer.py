@@ -5,7 +5,6 @@ What a provider says of its own usage is read then too, after the answer has gon
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from proxy.accounting.call_cost import PricedCall
 from proxy.accounting.call_finished import CallFinished
 from proxy.common.bulk_insert import bulk_insert, columns_of
 from proxy.common.runtime.batch_writer import BatchWriter
+from proxy.common.runtime.interval import Interval
 from proxy.filtering import cache_estimates, conversation_state
 from proxy.models import UsageRecord, UsageRollup, rollup
 from proxy.models.usage_row import UsageRow
@@ -27,9 +27,8 @@ BARE_BYTES = 1000
 # For each statement SQLite gives other threads a turn, and has to ask for its own again.
 ROWS_A_STATEMENT = 100
 # What is no longer kept goes in passing, a little at a time, so that nothing else waits for it.
-EXPIRE_EVERY_SECONDS = 600.0
 EXPIRED_AT_ONCE = 20_000
-_expired_at = 0.0
+expiry = Interval(seconds=600)
 
 Sink = Callable[[list[PricedCall]], None]
 sinks: list[Sink] = []
@@ -99,9 +98,7 @@ def update_cache_estimates(calls: list[PricedCall]) -> None:
 
 def expire_now_and_then(calls: list[PricedCall]) -> None:
     """Delete some of what is no longer kept, if that was not done a moment ago: a sink."""
-    global _expired_at
-    if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS:
-        _expired_at = time.monotonic()
+    if expiry.is_due():
         expire(most=EXPIRED_AT_ONCE)
 
 

@@ -50,20 +50,20 @@ class Refusal:
         if self.status in (429, 503):
             if not self.words:
                 return "The model's provider has too much to do. Wait a moment, then try again."
-            shown = f" ({code})" if self.code else ""
-            return f"The model's provider takes no more for now{shown}: {self.words}"
+            note = f" ({code})" if self.code else ""
+            return f"The model's provider takes no more for now{note}: {self.words}"
         if self.status >= 500:
-            failed = f"The model's provider failed ({code})"
-            return f"{failed}: {self.words}" if self.words else f"{failed}. Try again."
-        refused = f"The model's provider refused the request ({code})"
+            failure = f"The model's provider failed ({code})"
+            return f"{failure}: {self.words}" if self.words else f"{failure}. Try again."
+        refusal = f"The model's provider refused the request ({code})"
         if self.words:
-            return f"{refused}: {self.words}"
+            return f"{refusal}: {self.words}"
         if self.status == 400:
             return (
-                f"{refused}. The conversation may be too long for it, or the persona's settings "
+                f"{refusal}. The conversation may be too long for it, or the persona's settings "
                 "may not suit it."
             )
-        return f"{refused}. Tell who set it up."
+        return f"{refusal}. Tell who set it up."
 
 
 async def read_refusal(answer: Answer, deadline: CallDeadline, key: str) -> Refusal:

@@ -62,13 +62,13 @@ class _Learner:
     async def _learn(self) -> None:
         run = partial(asyncio.get_running_loop().run_in_executor, threads.LEARNER)
         try:
-            used = await run(encoder.load)
-            while used and (self._answers or self._waiting):
+            model = await run(encoder.load)
+            while model and (self._answers or self._waiting):
                 if self._answers:
                     owner_id, read = self._answers.popleft()
                     self._add_first(owner_id, await run(read))
                 else:
-                    await self._learn_some(partial(run, used.vector))
+                    await self._learn_some(partial(run, model.vector))
         except Exception as error:
             logger.error("Texts were not learned", exc_info=error)
         # Without an encoder nothing is kept waiting; after a fault all is asked for again.
@@ -91,9 +91,9 @@ class _Learner:
         some = dict(texts.popitem(last=False) for _ in range(min(AT_ONCE, len(texts))))
         if texts:
             self._waiting[owner_id] = texts
-        kept = await store.fetch(dict.fromkeys(some, owner_id))
+        known = await store.fetch(dict.fromkeys(some, owner_id))
         for digest, text in some.items():
-            if digest in kept:
+            if digest in known:
                 continue
             (vector,) = store.recall([digest])
             store.keep(KnownVector(digest, owner_id, vector or await vector_of(text)))

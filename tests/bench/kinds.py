@@ -11,11 +11,9 @@ their data live outside the repository; where they are missing, it says so and e
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -49,19 +47,6 @@ class CrossValidated:
             return self._filter.select(messages, query, mode)
 
 
-def kinds_scorer_at(shared: Path) -> ModuleType:
-    """Return the kinds benchmark's scorer; where it is missing, say so and end."""
-    path = shared / "bench" / "context_kinds" / "score.py"
-    if not path.exists():
-        sys.exit(f"The benchmark is not at {shared}; name its place with --shared.")
-    spec = importlib.util.spec_from_file_location("context_kinds_score", path)
-    assert spec
-    assert spec.loader
-    scorer = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(scorer)
-    return scorer
-
-
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -70,7 +55,7 @@ def main() -> None:
     options.add_argument("--words", action="store_true", help="words alone, without the encoder")
     options.add_argument("--cross-validate", action="store_true")
     asked = options.parse_args()
-    scorer = kinds_scorer_at(asked.shared)
+    scorer = scorer_at(asked.shared, "context_kinds")
     path = asked.shared / "data" / "context_kinds" / "items.jsonl"
     items = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     state = WordsOnly() if asked.words else Filter()

@@ -78,12 +78,12 @@ class Filter(WordsOnly):
         return with_vectors(read(messages))
 
 
-def scorer_at(shared: Path) -> ModuleType:
-    """Return the benchmark's scorer; where it is missing, say so and end."""
-    path = shared / "bench" / "context_filter" / "score.py"
+def scorer_at(shared: Path, name: str = "context_filter") -> ModuleType:
+    """Return a benchmark's scorer; where it is missing, say so and end."""
+    path = shared / "bench" / name / "score.py"
     if not path.exists():
         sys.exit(f"The benchmark is not at {shared}; name its place with --shared.")
-    spec = importlib.util.spec_from_file_location("context_filter_score", path)
+    spec = importlib.util.spec_from_file_location(f"{name}_score", path)
     assert spec
     assert spec.loader
     scorer = importlib.util.module_from_spec(spec)

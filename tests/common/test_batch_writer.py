@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Database:
     """Fails so often, then takes what it is given."""
 
-    def __init__(self, *, failures: int, error: type[DatabaseError] = OperationalError) -> None:
+    def __init__(self, *, failures: int, error: type[DatabaseError]) -> None:
         self.failures, self.error = failures, error
         self.rows: list[int] = []
         self.has_rows = asyncio.Event()
@@ -36,52 +36,30 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_writer, "PAUSE_SECONDS", 0.0)
 
 
-def test_rows_wait_for_a_database_that_is_away_longer_than_it_is_tried():
+def written(
+    numbers: int, *, most: int, failures: int, error: type[DatabaseError] = OperationalError
+) -> tuple[list[int], int]:
+    """Write so many rows, two in a batch; return what is in the database, and how many are lost."""
+
     async def write() -> tuple[list[int], int]:
-        database = Database(failures=3 * TRIES + 1)
-        writer = BatchWriter("numbers", database.write, at_once=2, most=10)
-        for number in range(5):
+        database = Database(failures=failures, error=error)
+        writer = BatchWriter("numbers", database.write, at_once=2, most=most)
+        for number in range(numbers):
             writer.add(number)
         await asyncio.wait_for(database.has_rows.wait(), 20)
         await writer.close()
         return database.rows, writer.dropped
 
-    assert asyncio.run(write()) == ([0, 1, 2, 3, 4], 0)
+    return asyncio.run(write())
+
+
+def test_rows_wait_for_a_database_that_is_away_longer_than_it_is_tried():
+    assert written(5, most=10, failures=3 * TRIES + 1) == ([0, 1, 2, 3, 4], 0)
 
 
 def test_more_rows_than_there_is_room_for_are_lost_and_counted():
-    async def write() -> tuple[list[int], int]:
-        database = Database(failures=TRIES)
-        writer = BatchWriter("numbers", database.write, at_once=2, most=3)
-        for number in range(5):
-            writer.add(number)
-        await asyncio.wait_for(database.has_rows.wait(), 20)
-        await writer.close()
-        return database.rows, writer.dropped
-
-    assert asyncio.run(write()) == ([0, 1, 2], 2)
+    assert written(5, most=3, failures=TRIES) == ([0, 1, 2], 2)
 
 
 def test_rows_that_the_database_refuses_make_way_for_others():
-    async def write() -> tuple[list[int], int]:
-        database = Database(failures=TRIES, error=DataError)
-        writer = BatchWriter("numbers", database.write, at_once=2, most=10)
-        for number in range(4):
-            writer.add(number)
-        await asyncio.wait_for(database.has_rows.wait(), 20)
-        await writer.close()
-        return database.rows, writer.dropped
-
-    assert asyncio.run(write()) == ([2, 3], 2)
-
-
-def test_a_process_that_ends_does_not_wait_for_the_database():
-    async def write() -> tuple[int, int]:
-        database = Database(failures=1000)
-        writer = BatchWriter("numbers", database.write, at_once=2, most=10)
-        for number in range(4):
-            writer.add(number)
-        await asyncio.wait_for(writer.close(), 20)
-        return len(writer), writer.dropped
-
-    assert asyncio.run(write()) == (0, 4)
+    assert written(4, most=10, failures=TRIES, error=DataError) == ([2, 3], 2)

@@ -385,7 +385,7 @@ class TestExpiry:
     def test_deletes_as_new_ones_are_written(
         self, old: str, keyed, ask, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(decision_writer, "EXPIRE_EVERY_SECONDS", -1)
+        monkeypatch.setattr(decision_writer.expiry, "seconds", -1)
 
         ask(keyed())
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from alchemyst.logs import MaskingFormatter
-from alchemyst.web.redaction import masked_path
+from alchemyst.web.redaction import mask_path
 from proxy.wire import gemini
 from tests.fakes import FakeProvider
 from tests.gemini import KEY, Ask, base_of, is_ours
@@ -150,7 +150,7 @@ class TestTheLog:
     def test_names_the_task_and_no_key(self):
         path = "/api/v1/proxy/https://g.example/secret/v1beta/models/gemini-2.0:generateContent"
 
-        assert masked_path(path) == (
+        assert mask_path(path) == (
             "/api/v1/proxy/https://g.example/~masked~/v1beta/models/gemini-2.0:generateContent"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -14,8 +15,8 @@ from tests.proxy.conftest import HISTORY, completion
 
 Through = Callable[..., str]
 BODY = msgspec.json.format(msgspec.json.encode(completion()), indent=1)
-# 97 tokens and more, by o200k_base.
-ABOVE, BELOW = 90, 200
+# More than the conversation's tokens.
+BELOW = 200
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +45,8 @@ def test_is_forwarded_byte_for_byte_and_the_header_says_why(
 
 
 def test_of_as_many_tokens_is_not_short(ask, provider: FakeProvider, settings: LazySettings):
-    settings.PROXY_SHORT_TOKENS = ABOVE
+    whole = ask(relevance="off").headers["x-alchemyst-context"]
+    settings.PROXY_SHORT_TOKENS = int(re.findall(r"tokens-before=(\d+)", whole)[0])
 
     context = ask().headers["x-alchemyst-context"]
 
@@ -94,7 +96,8 @@ def test_has_a_preview_of_what_would_be_left_out_of_a_longer_one(
 def test_that_is_none_has_a_preview_that_says_so(
     http: requests.Session, server: str, settings: LazySettings
 ):
-    settings.PROXY_SHORT_TOKENS = ABOVE
+    preview = http.post(f"{server}/api/v1/proxy/preview", data=BODY).json()
+    settings.PROXY_SHORT_TOKENS = preview["totals"]["tokens_before"]
 
     assert http.post(f"{server}/api/v1/proxy/preview", data=BODY).json()["short"] is False
 

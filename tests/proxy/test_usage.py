@@ -109,7 +109,7 @@ def test_rows_that_are_no_longer_kept_go_as_new_ones_come(
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(usage_writer, "EXPIRE_EVERY_SECONDS", -1)
+    monkeypatch.setattr(usage_writer.expiry, "seconds", -1)
     http.post(f"{through()}/chat/completions", json=completion())
     (old,) = rows()
     UsageRecord.objects.update(created=timezone.now() - timedelta(settings.PROXY_USAGE_DAYS + 1))

@@ -16,7 +16,8 @@ import psycopg
 import pytest
 from django.core.management import get_commands
 
-from alchemyst.operations.exclusive import MIGRATING, folder_lock
+from alchemyst.operations.exclusive import MIGRATING
+from proxy.common.runtime.folder_lock import folder_lock
 from tests.chats.processes import ROOT, database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -121,5 +122,5 @@ def test_static_files_are_collected_by_one(environment: dict[str, str]):
     assert all("static files" in output for output in outputs)
     assert get_commands()["collectstatic"] == "alchemyst"
     # Another run of the suite may be collecting into the same folder.
-    with folder_lock(ROOT / "staticfiles", on_wait=lambda: None):
+    with folder_lock(ROOT / "staticfiles"):
         assert json.loads((ROOT / "staticfiles" / "staticfiles.json").read_text())["paths"]

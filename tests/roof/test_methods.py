@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import requests
 from django.conf import LazySettings
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
-from django.utils import timezone
 
 from alchemyst.accounts.models import SCOPES, ApiKey, User
-from chats.models import Chat, Generation, Message
 from chats.streaming import routes as streaming
-from personas.models import DEFAULT
-from proxy.models import Provider
+from tests.routes import routes
+from tests.rows import own_rows
 
 METHODS = ("GET", "HEAD", "OPTIONS", "TRACE", "BREW", "PUT", "PATCH", "POST", "DELETE")
 MISSING = "00000000-0000-7000-8000-000000000000"
@@ -31,20 +27,10 @@ PROXIED = (
 )
 
 
-def routes_of(resolver: URLResolver, prefix: str = "/") -> Iterator[str]:
-    for pattern in resolver.url_patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes_of(pattern, route)
-        else:
-            assert isinstance(pattern, URLPattern)
-            yield route
-
-
 # An address of the API with a slash at its end is the same view as without.
 ROUTES = [
     route
-    for route in dict.fromkeys(routes_of(get_resolver()))
+    for route in dict.fromkeys(routes())
     if "(?P" not in route and not (route.startswith("/api/") and route.endswith("/"))
 ]
 
@@ -66,29 +52,7 @@ def key(superuser: User) -> tuple[ApiKey, str]:
 @pytest.fixture
 def rows(superuser: User, key: tuple[ApiKey, str]) -> dict[str, str]:
     """What fills a route's parameters, by their names: rows of the caller's own."""
-    provider = Provider.sealed(
-        superuser.pk, name="mine", base_url="https://api.example.com/v1", key="sk-1"
-    )
-    provider.take_name()
-    chat = Chat.objects.create(owner=superuser, title="Tea")
-    chat.bulk_append(
-        [Message(role="user", content="Which?"), Message(role="assistant", content="Oolong")]
-    )
-    answer = chat.messages_on()[1]
-    Generation.objects.create(
-        owner=superuser,
-        chat=chat,
-        message=answer,
-        state=Generation.State.COMPLETE,
-        lease_until=timezone.now(),
-    )
-    return {
-        "chat_id": str(chat.pk),
-        "message_id": str(answer.pk),
-        "key_id": str(key[0].pk),
-        "provider_id": str(provider.pk),
-        "slug": DEFAULT,
-    }
+    return own_rows(superuser) | {"key_id": str(key[0].pk)}
 
 
 @pytest.fixture

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.urls import URLPattern, URLResolver, get_resolver
 
 from personas.models import valid_slug
 from proxy.gateway import decision_records, preview
 from proxy.models.provider import valid_name
 from proxy.upstream.endpoint import DEFAULT
 from proxy.wire import openai
+from tests.routes import routes
 
 # The converters that take what users choose, and who says what may be chosen.
 NAMED: dict[str, Callable[[str], None]] = {"slug:slug": valid_slug}
@@ -20,18 +20,8 @@ NAMED: dict[str, Callable[[str], None]] = {"slug:slug": valid_slug}
 UNNAMED = {"str:token", "uidb64", "token", "id"}
 
 
-def routes_of(resolver: URLResolver, prefix: str = "") -> Iterator[list[str]]:
-    """Each route of the URL conf in its segments."""
-    for pattern in resolver.url_patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes_of(pattern, route)
-        else:
-            assert isinstance(pattern, URLPattern)
-            yield route.strip("/").split("/")
-
-
-ROUTES = [route for route in routes_of(get_resolver()) if route[0] != "admin"]
+# Each in its segments.
+ROUTES = [route.strip("/").split("/") for route in routes() if not route.startswith("/admin/")]
 
 
 def refused(name: str, validate: Callable[[str], None]) -> bool:

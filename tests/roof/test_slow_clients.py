@@ -64,11 +64,10 @@ class RawClient:
     def rest(self) -> bytes:
         """Return what comes until the connection is closed by the server."""
         answer = b""
-        try:
+        # A reset is an end as well.
+        with suppress(ConnectionResetError):
             while piece := self.socket.recv(65536):
                 answer += piece
-        except ConnectionResetError:
-            pass
         return answer
 
     @property

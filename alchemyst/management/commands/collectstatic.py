@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.staticfiles.management.commands import collectstatic
 
-from alchemyst.operations.exclusive import folder_lock
+from proxy.common.runtime.folder_lock import folder_lock
 
 WAITING = "Another process is collecting static files: waiting until it has ended."
 

@@ -14,15 +14,16 @@ _LOOKED_AT = 2000
 _LEAST_TEXT = 20
 
 
-def table(result: FilterResult, decided: Sequence[Decision]) -> Iterator[str]:
+def table(result: FilterResult, decisions: Sequence[Decision]) -> Iterator[str]:
     """Yield a line for each decision: its place, role, fate, score, tokens, reason and text."""
-    columns = [_columns(decision) for decision in decided]
+    columns = [_columns(decision) for decision in decisions]
     widths = [max(map(_width, column)) for column in zip(*columns, strict=True)]
-    for decision, texts in zip(decided, columns, strict=True):
+    for decision, texts in zip(decisions, columns, strict=True):
         cells = (_padded(text, width) for text, width in zip(texts, widths, strict=True))
-        begun = "  ".join(cells)
-        room = max(shutil.get_terminal_size().columns - _width(begun) - 2, _LEAST_TEXT)
-        yield f"{begun}  {truncate(result.request.messages[decision.index].text, room)}".rstrip()
+        beginning = "  ".join(cells)
+        room = max(shutil.get_terminal_size().columns - _width(beginning) - 2, _LEAST_TEXT)
+        text = truncate(result.request.messages[decision.index].text, room)
+        yield f"{beginning}  {text}".rstrip()
 
 
 def truncate(text: str, width: int) -> str:
@@ -31,13 +32,13 @@ def truncate(text: str, width: int) -> str:
     plain = " ".join(plain.split())
     if _width(plain) <= width:
         return plain
-    taken, room = "", width - 1
+    text_in_room, room = "", width - 1
     for character in plain:
         room -= _width(character)
         if room < 0:
             break
-        taken += character
-    return f"{taken}…"
+        text_in_room += character
+    return f"{text_in_room}…"
 
 
 def bar(done: int, total: int, *, width: int = 24) -> str:

@@ -30,11 +30,11 @@ def messages_in(text: str) -> list[dict[str, str]]:
     messages: list[tuple[str, list[str]]] = []
     is_code = False
     for line in text.splitlines():
-        begun = None if is_code else _SAID.fullmatch(line) or _HEADING.fullmatch(line.rstrip())
+        speaker = None if is_code else _SAID.fullmatch(line) or _HEADING.fullmatch(line.rstrip())
         if line.lstrip().startswith(_FENCE):
             is_code = not is_code
-        if begun:
-            messages.append((_ROLE_OF[begun[1].lower()], [begun[2]]))
+        if speaker:
+            messages.append((_ROLE_OF[speaker[1].lower()], [speaker[2]]))
         elif messages:
             messages[-1][1].append(line)
         elif line.strip():
