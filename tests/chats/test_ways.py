@@ -234,6 +234,24 @@ class TestMemory:
         assert context["messagesDropped"] == 2
         assert "Paris" not in questions(provider)[-1].body.decode()
 
+    def test_of_a_short_chat_nothing_is_dropped(
+        self,
+        api: Api,
+        maya: Persona,
+        chat: Chat,
+        provider: FakeProvider,
+        settings: LazySettings,
+    ):
+        settings.PROXY_SHORT_TOKENS = 1500
+        for place, words in enumerate(["What is the capital of France?", "Paris.", "Hm.", "Yes?"]):
+            chat.append(("user", "assistant")[place % 2], words)
+
+        question = "How long does sourdough bread have to bake?"
+        api.generate(asking(question), params={"chatId": str(chat.pk)})
+
+        assert Generation.objects.get().context["messagesDropped"] == 0
+        assert "Paris" in questions(provider)[-1].body.decode()
+
     def test_tokens_are_told_message_by_message_where_two_make_one_turn(
         self, api: Api, maya: Persona, chat: Chat
     ):
