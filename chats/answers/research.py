@@ -21,7 +21,7 @@ from proxy.completions.completion import Completion
 from proxy.errors import ApiError
 from proxy.relevance.text.stopwords import WORDS as STOPWORDS
 from proxy.relevance.text.words import folded
-from proxy.wire.stream_events import StreamEvent
+from proxy.wire.dialect import StreamEvent
 
 MOST_SEARCHES = 3
 # Of each search, so many messages are read, found by so many words, and so much of each.

@@ -30,8 +30,7 @@ from proxy.common.runtime.threads import on_database_thread, on_writer_thread
 from proxy.completions.completion import Completion
 from proxy.errors import ApiError
 from proxy.filtering.result import FilterResult
-from proxy.wire.dialect import Counts
-from proxy.wire.stream_events import StreamEvent
+from proxy.wire.dialect import Counts, StreamEvent
 
 State = Generation.State
 

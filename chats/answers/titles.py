@@ -20,7 +20,7 @@ from proxy.common.runtime.threads import on_database_thread
 from proxy.completions.completion import Completion
 from proxy.completions.request import CompletionRequest, provider_from
 from proxy.errors import ApiError
-from proxy.wire.stream_events import StreamEvent
+from proxy.wire.dialect import StreamEvent
 
 LONGEST = 60
 MOST_WORDS = 10

@@ -40,7 +40,7 @@ from proxy.completions.request import provider_from
 from proxy.errors import ApiError
 from proxy.options import options
 from proxy.upstream.deadline import CallDeadline
-from proxy.wire.stream_events import StreamEvent
+from proxy.wire.dialect import StreamEvent
 
 LOST = "The answer can't be read on just now. Replay it in a moment."
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from proxy.common.runtime.batch_writer import BatchWriter
-from proxy.wire import stream_events
+from proxy.wire.answer_text import answer_text
 from proxy.wire.dialect import Dialect, Request
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
@@ -49,7 +49,7 @@ class CapturedConversation:
 
     def answered(self) -> str:
         """Return the answer's text; empty if it calls tools, or can't be read."""
-        return stream_events.answer_text(self.dialect.NAME, self.answer)
+        return answer_text(self.dialect, self.answer)
 
 
 _sinks: list[Callable[[list[CapturedConversation]], None]] = []

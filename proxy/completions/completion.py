@@ -39,10 +39,9 @@ from proxy.upstream.builtin_server import CONTEXT as BUILTIN_WINDOW
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider, permitted_provider
 from proxy.upstream.transport import Answer, RawHeaders
-from proxy.wire import gemini, openai, stream_events
-from proxy.wire.dialect import Request
+from proxy.wire.dialect import Request, StreamEvent
+from proxy.wire.reported_errors import ReportedError, read_error
 from proxy.wire.sse import EventReader
-from proxy.wire.stream_events import ReportedError, StreamEvent
 
 OnEvent = Callable[[StreamEvent], None]
 
@@ -59,10 +58,6 @@ REQUEST_HEADERS: RawHeaders = [
     (b"content-type", b"application/json"),
     (b"user-agent", b"Alchemyst"),
 ]
-_PARSERS: dict[str, Callable[[bytes], StreamEvent]] = {
-    openai.NAME: stream_events.parse_openai_event,
-    gemini.NAME: stream_events.parse_gemini_event,
-}
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +97,7 @@ class Completion(UpstreamCall):
     @property
     def offset(self) -> int:
         """How many messages of the body stand before the first of the request's."""
-        return 1 if self.request.system and self.dialect is openai else 0
+        return 1 if self.request.system and self.dialect.SYSTEM_IS_A_MESSAGE else 0
 
     async def prepare(self) -> FilterResult:
         """Filter the request; no provider is asked yet."""
@@ -241,18 +236,16 @@ class Completion(UpstreamCall):
     def _read_events(self, reader: EventReader, events: Iterable[bytes]) -> None:
         for data in events:
             if reader.is_error:
-                raise stream_events.read_error(data)
+                raise read_error(data)
             self._read_event(data)
 
     def _read_event(self, data: bytes) -> None:
-        if data == stream_events.DONE:
-            self._is_whole = True
-            return
         try:
-            event = _PARSERS[self.dialect.NAME](data)
+            event = self.dialect.parse_event(data)
         except (ValueError, RecursionError):
             self.ignored += 1
             return
+        self._is_whole = self._is_whole or event.is_last
         if event.finish:
             self.finish = event.finish
         if event.counts:

@@ -9,7 +9,7 @@ from proxy.errors import ApiError, UpstreamRefused
 from proxy.upstream import relay
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.transport import Answer
-from proxy.wire.stream_events import ReportedError, read_error
+from proxy.wire.reported_errors import ReportedError, read_error
 
 # Bounds of reading a refusal: bytes, seconds, and characters of its message passed on.
 MOST_BYTES = 64 * 1024

@@ -95,7 +95,7 @@ def start_filtering(
     """Return what is forwarded of `request`, or what is pending; `finish` takes it to its end."""
     began = time.perf_counter()
     if options.leaves_alone(request):
-        return result.short(request, options, began)
+        return result.untouched(request, options, began, "short")
     if options.mode != "off" and request.may_be_filtered and options.owner_id:
         meanings = meanings_of(request.messages, options.owner_id)
         if meanings and not meanings.is_complete:

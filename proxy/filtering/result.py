@@ -75,7 +75,7 @@ class FilterResult:
     """How sure it is that nothing needed went; None where relevance alone dropped nothing."""
 
     reason: str = ""
-    """Why everything was forwarded, where the filter did not look: `short`, or nothing."""
+    """Why everything was forwarded: `short`, or what the request was kept for; or nothing."""
 
     @property
     def header(self) -> str:
@@ -101,10 +101,12 @@ def filtered(
     Its own bytes are, where nothing was dropped or may be, and in shadow.
     """
     began = time.perf_counter() if began is None else began
-    if options.mode == "off" or not request.may_be_filtered:
+    if options.mode == "off":
         return unfiltered(request, options.mode, "off", began)
+    if not request.may_be_filtered:
+        return untouched(request, options, began, request.kept_for)
     if options.leaves_alone(request):
-        return short(request, options, began)
+        return untouched(request, options, began, "short")
     try:
         verdicts = relevance.decide(
             request.messages,
@@ -132,10 +134,10 @@ def whole_after(
     return unfiltered(request, options.mode, "failed", began)
 
 
-def short(request: Request, options: FilterOptions, began: float) -> FilterResult:
-    """Return `request` as it came, since it is short."""
+def untouched(request: Request, options: FilterOptions, began: float, reason: str) -> FilterResult:
+    """Return `request` as it came, since the filter has no business with it."""
     filtering = "shadow" if options.is_shadow else "unchanged"
-    return replace(unfiltered(request, options.mode, filtering, began), reason="short")
+    return replace(unfiltered(request, options.mode, filtering, began), reason=reason)
 
 
 def apply_verdicts(
@@ -150,7 +152,8 @@ def apply_verdicts(
     shadow = "shadow" if options.is_shadow else ""
     indices = ordered(request, verdicts, moved)
     if len(indices) == len(request.messages):
-        return unfiltered(request, options.mode, shadow or "unchanged", began, verdicts)
+        whole = unfiltered(request, options.mode, shadow or "unchanged", began, verdicts)
+        return replace(whole, reason=request.kept_for)
     body = dialect.written(request, relevance.joins(request.messages, indices))
     if body is None:
         return unfiltered(request, options.mode, shadow or "unchanged", began)

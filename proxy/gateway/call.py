@@ -22,8 +22,8 @@ from proxy.upstream import target
 from proxy.upstream.endpoint import DEFAULT, Provider, permitted_provider
 from proxy.upstream.relay import RelayState
 from proxy.upstream.transport import RawHeaders
-from proxy.wire import stream_events
 from proxy.wire.answer_end import AnswerEnd
+from proxy.wire.answer_text import answer_text
 from proxy.wire.dialect import Counts, Dialect, Route
 
 __all__ = ["Call", "Outcome", "provider_of"]
@@ -94,7 +94,7 @@ class Call(UpstreamCall):
         """Have it known what the answer means, before the next turn brings it as a message."""
         if self.status == HTTPStatus.OK:
             is_whole = sum(map(len, beginning)) == self.relay_state.end.size
-            read = partial(_text_of, self.dialect.NAME, beginning, is_whole)
+            read = partial(_text_of, self.dialect, beginning, is_whole)
             learner.learn_answer(self.user_id, read)
 
     def _capture(self, answer: list[bytes]) -> None:
@@ -126,8 +126,8 @@ class Call(UpstreamCall):
         )
 
 
-def _text_of(dialect: str, beginning: list[bytes], is_whole: bool) -> str:
-    text = stream_events.answer_text(dialect, b"".join(beginning), is_whole=is_whole)
+def _text_of(dialect: Dialect, beginning: list[bytes], is_whole: bool) -> str:
+    text = answer_text(dialect, b"".join(beginning), is_whole=is_whole)
     return text if is_whole or len(text) >= READ else ""
 
 

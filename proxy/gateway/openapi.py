@@ -22,7 +22,9 @@ from proxy.cost import policy
 from proxy.gateway.request_options import SHADOW
 from proxy.relevance import modes
 from proxy.upstream import builtin
-from proxy.wire import gemini, gemini_contents, openai_messages
+from proxy.wire import gemini
+from proxy.wire.gemini import contents as gemini_contents
+from proxy.wire.openai import messages as openai_messages
 
 
 # Without a docstring, which would stand in the schema.

@@ -1,4 +1,4 @@
-"""The formats that callers speak, one module for each, and which path speaks which."""
+"""The formats that callers speak, a package for each, and which path speaks which."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ PREFIX = "/api/v1/proxy/"
 
 # Tried in this order; a path that none claims is OpenAI's.
 DIALECTS: tuple[Dialect, ...] = (openai, gemini)
+
+
+def named(name: str) -> Dialect:
+    """Return the dialect that stored providers call `name`."""
+    return next(dialect for dialect in DIALECTS if name == dialect.NAME)
 
 
 def path_of(scope: Scope) -> str:

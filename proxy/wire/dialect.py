@@ -47,7 +47,11 @@ class Request:
     """Whether the model may call tools."""
 
     may_be_filtered: bool = True
-    """False where the messages are only the tail of a conversation that the provider holds."""
+    """False where leaving anything out would hurt, as `kept_for` says."""
+
+    kept_for: str = ""
+    """Why more than usual stays, in a word: `stateful`, where the provider holds what came before;
+    `client-marks`; `bound-reasoning`. It is told where nothing was left out."""
 
 
 class Counts(TypedDict):
@@ -57,6 +61,38 @@ class Counts(TypedDict):
     completion_tokens: int | None
     cached_tokens: int | None
     written_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is to answer, in no dialect yet."""
+
+    model: str
+    system: str
+    messages: list[tuple[str, str]]
+    """Role (`user` or `assistant`) and text of each message; the last is the user's."""
+
+    host: str = ""
+    """Of the provider that is asked."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class StreamEvent(NamedTuple):
+    """One event of an answer: a bit of text, of reasoning, the finish, the provider's counts."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish: str = ""
+    """Why the answer ends, in OpenAI's words: stop, length, content_filter, tool_calls."""
+
+    counts: Counts | None = None
+    is_last: bool = False
+    """Whether the answer is over with it, and whole."""
+
+
+NOTHING: Final = StreamEvent()
 
 
 class Mark:
@@ -120,6 +156,12 @@ class Dialect(Protocol):
     USAGE: Mark
     """Stands before the object with the provider's usage."""
 
+    CALL_MARKS: tuple[bytes, ...]
+    """What stands in events that call tools, and in no others."""
+
+    SYSTEM_IS_A_MESSAGE: bool
+    """Whether instructions stand among the messages, as the first."""
+
     def claims(self, path: str, scope: Scope) -> bool:
         """Whether the callers of `path` (without the proxy's prefix) speak this dialect."""
 
@@ -138,6 +180,9 @@ class Dialect(Protocol):
     def read(self, body: bytes, route: Route, *, most_messages: int) -> Request:
         """Check a body and read its messages; raises InvalidRequest or InvalidMessages."""
 
+    def prompted(self, prompt: Prompt) -> tuple[bytes, Route]:
+        """Return the body that asks for a streamed answer, and where it goes."""
+
     def written(self, request: Request, runs: list[list[int]]) -> bytes | None:
         """Return the body with only the messages in `runs`, each run joined to one.
 
@@ -150,6 +195,12 @@ class Dialect(Protocol):
 
     def reported(self, texts: bytes) -> Counts:
         """Return the provider's own token counts from what may hold them of its answer."""
+
+    def parse_event(self, data: bytes) -> StreamEvent:
+        """Return what an event, or a whole answer, says.
+
+        Raises ReportedError for an error, and ValueError for what is no such event.
+        """
 
     def step(self, data: bytes) -> Step:
         """Return what an event says of its stream's end; raises msgspec.DecodeError."""

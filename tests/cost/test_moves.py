@@ -27,7 +27,7 @@ from proxy.filtering.decisions import decisions_of
 from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.wire import gemini, openai
 from proxy.wire.dialect import Dialect, Route
-from proxy.wire.gemini_contents import broken_rules
+from proxy.wire.gemini.contents import broken_rules
 
 from .conftest import told
 from .conversations import RATES, Bill, growing

@@ -7,6 +7,7 @@ import json
 import pytest
 import requests
 
+from proxy.common.errors import InvalidRequest
 from proxy.models import UsageRecord
 from proxy.wire import gemini
 from tests import gemini as fake
@@ -103,7 +104,7 @@ class TestTheWayDown:
         ],
     )
     def test_an_array_is_closed_only_where_an_element_ended(self, tail: bytes, is_closed: bool):
-        end = gemini.closing(tail, gemini.InvalidRequest("x"))
+        end = gemini.closing(tail, InvalidRequest("x"))
 
         assert (end is not None) == is_closed
         if end and tail.startswith(b"["):

@@ -16,7 +16,7 @@ from proxy.filtering.result import FilterOptions
 from proxy.relevance.messages import Message
 from proxy.wire import gemini
 from proxy.wire.dialect import Request, Route
-from proxy.wire.gemini_contents import broken_rules
+from proxy.wire.gemini.contents import broken_rules
 
 ROUTE = Route("https://x", "/v1beta/models/m:generateContent", "generateContent", model="m")
 MODES = ("very_strict", "strict", "lax")

@@ -232,7 +232,8 @@ class TestTheFilter:
         answer = ask_gemini(body)
 
         assert provider.last().body == body
-        assert "result=off; kept=7; dropped=0" in answer.headers["x-alchemyst-context"]
+        assert "result=unchanged; kept=7" in (told := answer.headers["x-alchemyst-context"])
+        assert "reason=stateful" in told
 
     def test_is_undone_when_gemini_refuses_its_result(
         self, ask_gemini: Ask, provider: FakeProvider

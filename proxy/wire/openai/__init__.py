@@ -1,0 +1,69 @@
+"""OpenAI's chat completions: a dialect, as `proxy.wire.dialect` describes one."""
+
+from __future__ import annotations
+
+from proxy.wire.openai.answers import (
+    CALL_MARKS,
+    DONE,
+    FINISH,
+    STREAMS,
+    USAGE,
+    broken,
+    closing,
+    counts_in,
+    error,
+    is_closed,
+    listed,
+    parse_event,
+    reported,
+    step,
+)
+from proxy.wire.openai.body import (
+    SYSTEM_IS_A_MESSAGE,
+    has_media,
+    prompted,
+    read,
+    with_model,
+    written,
+)
+from proxy.wire.openai.routes import (
+    COMPLETIONS,
+    NAME,
+    OWN_HOST,
+    SUPPORTED,
+    claims,
+    credential,
+    key,
+    route,
+)
+
+__all__ = [
+    "CALL_MARKS",
+    "COMPLETIONS",
+    "DONE",
+    "FINISH",
+    "NAME",
+    "OWN_HOST",
+    "STREAMS",
+    "SUPPORTED",
+    "SYSTEM_IS_A_MESSAGE",
+    "USAGE",
+    "broken",
+    "claims",
+    "closing",
+    "counts_in",
+    "credential",
+    "error",
+    "has_media",
+    "is_closed",
+    "key",
+    "listed",
+    "parse_event",
+    "prompted",
+    "read",
+    "reported",
+    "route",
+    "step",
+    "with_model",
+    "written",
+]
