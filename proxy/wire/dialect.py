@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypedDict
+from typing import Final, NamedTuple, NotRequired, Protocol, TypedDict
 
 from proxy.common.errors import ApiError
 from proxy.common.web.asgi import Scope
@@ -55,12 +55,20 @@ class Request:
 
 
 class Counts(TypedDict):
-    """A provider's own count of tokens, as far as it gave one."""
+    """A provider's own count of tokens, as far as it gave one.
+
+    The prompt's hold those that were read from its cache and those that were written to it.
+    """
 
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int | None
     written_tokens: int | None
+    written_for_long_tokens: NotRequired[int | None]
+    """Of those written, the ones that are kept for an hour and cost more."""
+
+    reasoning_tokens: NotRequired[int | None]
+    """Of the completion's, those that nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
