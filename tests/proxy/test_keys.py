@@ -302,6 +302,19 @@ class TestAzure:
         assert post("mine", **shown(x_api_key=own_key)).status_code == 200
         assert credentials_of(provider) == {"api-key": "sk-stored"}
 
+    def test_has_deployments_in_its_paths_and_no_keys(
+        self, post: Post, provider: FakeProvider, own_key: str
+    ):
+        post(
+            f"{provider.url}/openai/deployments/gpt4o",
+            **shown(authorization=own_key, api_key=THEIRS),
+        )
+
+        assert provider.last().path.partition("?")[0] == (
+            "/openai/deployments/gpt4o/chat/completions"
+        )
+        assert credentials_of(provider) == {"api-key": THEIRS}
+
     @pytest.mark.parametrize("host", ["me.openai.azure.com", "me.cognitiveservices.azure.com"])
     async def test_is_known_by_its_names(self, host: str):
         base = base_of(f"https://{host}/openai/deployments/d")

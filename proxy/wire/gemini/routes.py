@@ -88,7 +88,8 @@ def key(scope: Scope) -> str:
     key = _key_in_query(scope)
     if not key:
         raise InvalidRequest(
-            "The provider's key is missing. Send it in the header x-goog-api-key, or as ?key=."
+            "The provider's key is missing. Send it in the header x-goog-api-key or "
+            "X-Upstream-Api-Key, or as ?key=."
         )
     return key
 
