@@ -348,6 +348,25 @@ class TestAnAnswer:
 
         assert ask().json()["error"]["code"] == "upstream_unreachable"
 
+    @three_ways
+    def test_leaves_its_connection_to_the_next_call(
+        self, provider: FakeProvider, ask: Post, way: str
+    ):
+        connections: list[int] = []
+
+        async def behaviour(request: web.Request, received: Received) -> web.StreamResponse:
+            assert request.transport is not None
+            connections.append(request.transport.get_extra_info("peername")[1])
+            body = WAYS[way][1](json.dumps(the_answer()).encode())
+            headers = {"content-type": "application/json", "content-encoding": way}
+            return web.Response(body=body, headers=headers)
+
+        provider.behaviours["compressed"] = behaviour
+
+        for _ in range(2):
+            assert ask().json() == the_answer()
+        assert len(set(connections)) == 1
+
     def test_without_a_body_is_passed_on(self, answers, ask: Post):
         answers([], "gzip", status=500)
 

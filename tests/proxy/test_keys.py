@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import openai
 import pytest
 import requests
 
@@ -15,7 +16,7 @@ from proxy.models import Provider
 from proxy.upstream import endpoint
 from proxy.upstream.endpoint import permitted_provider
 from proxy.upstream.target import base_of
-from tests.fakes import FakeProvider
+from tests.fakes import ANSWER, FakeProvider
 from tests.gemini import base_of as geminis_base
 from tests.proxy.conftest import CONTENTS, HISTORY, completion
 
@@ -313,6 +314,21 @@ class TestAzure:
         assert provider.last().path.partition("?")[0] == (
             "/openai/deployments/gpt4o/chat/completions"
         )
+        assert credentials_of(provider) == {"api-key": THEIRS}
+
+    def test_is_asked_by_its_own_client(self, server: str, provider: FakeProvider, own_key: str):
+        client = openai.AzureOpenAI(
+            azure_endpoint=f"{server}/api/v1/proxy/{provider.url}",
+            api_key=THEIRS,
+            api_version="2024-10-21",
+            default_headers={"x-api-key": own_key},
+            max_retries=0,
+        )
+
+        with client:
+            answer = client.chat.completions.create(model="gpt-test", messages=QUESTION)
+
+        assert answer.choices[0].message.content == ANSWER
         assert credentials_of(provider) == {"api-key": THEIRS}
 
     @pytest.mark.parametrize("host", ["me.openai.azure.com", "me.cognitiveservices.azure.com"])
