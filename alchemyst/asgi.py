@@ -2,7 +2,7 @@
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
-request id -> exceptions become answers -> a clock for the body -> Bearer and scope -> the limit of
+request id -> exceptions become answers -> a clock for the body -> token and scope -> the limit of
 concurrent calls -> the caller's rate -> the proxy.
 """
 
@@ -29,7 +29,7 @@ with exit_in_words():
 from channels.routing import ProtocolTypeRouter
 from django.urls import is_valid_path
 
-from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited
+from alchemyst.accounts.auth.asgi import BearerOrKeyHeader, BearerOrSession, RateLimited
 from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware
 from alchemyst.accounts.limits import quota, rate
 from alchemyst.celery import in_process_runner
@@ -147,7 +147,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 # Concurrency first: a request that is refused there is not counted by the rate.
 within_limits = ConcurrencyLimit(RateLimited(proxy_application, limit="proxy"))
-on_proxy_path = ErrorMiddleware(BodyClock(Bearer(within_limits, scope="proxy")))
+on_proxy_path = ErrorMiddleware(BodyClock(BearerOrKeyHeader(within_limits, scope="proxy")))
 # The chats apply staff's limits themselves, for each question, whichever way it came.
 chat_answers = RateLimited(chat_application, limit="chat", reserves_quota=False)
 chat_reads = RateLimited(chat_application, limit="api", reserves_quota=False)

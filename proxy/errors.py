@@ -4,6 +4,7 @@
     +- InvalidRequest          400 invalid_request
     |  +- InvalidMessages      400 invalid_messages
     |  +- InvalidTarget        400 invalid_target
+    |  +- UnsupportedEncoding  415 unsupported_encoding
     +- AccessEnded             401 access_ended
     +- NotFound                404 not_found
     |  +- ModelNotFound        404 model_not_found
@@ -28,6 +29,7 @@ error its dialect's shape.
 from __future__ import annotations
 
 from proxy.common.errors import ApiError, InvalidRequest
+from proxy.common.web.content_encoding import SUPPORTED
 
 
 class InvalidMessages(InvalidRequest):
@@ -40,6 +42,17 @@ class InvalidTarget(InvalidRequest):
         "This target can't be used. Name a public provider by https and port 443, "
         "such as https://api.openai.com/v1, or ask the operator to allow its host and port."
     )
+
+
+class UnsupportedEncoding(InvalidRequest):
+    status, code = 415, "unsupported_encoding"
+    message = (
+        "The body's encoding can't be read here. Send it as it is, or compressed once by "
+        f"{', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}, and say so in Content-Encoding."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("accept-encoding", ", ".join(SUPPORTED)),))
 
 
 class AccessEnded(ApiError):

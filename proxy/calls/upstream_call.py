@@ -100,8 +100,7 @@ class UpstreamCall:
         if self.is_aborted:
             raise AccessEnded
         if provider.key:
-            name, value = self.dialect.credential(provider.key)
-            headers = [*headers, (name.encode(), value.encode())]
+            headers = [*headers, self._credential(provider)]
         result = self.filter_result
         if body and provider.model and result and provider.model != result.request.model:
             body = openai.with_model(body, provider.model)
@@ -109,6 +108,13 @@ class UpstreamCall:
         return await relay.send(
             provider, route.method, route.endpoint, headers, body, self.deadline
         )
+
+    def _credential(self, provider: Provider) -> tuple[bytes, bytes]:
+        """Return the one header by which the provider is shown its key."""
+        if provider.key_header:
+            return provider.key_header.encode(), provider.key.encode()
+        name, value = self.dialect.credential(provider.key)
+        return name.encode(), value.encode()
 
     def usage_texts(self) -> list[bytes]:
         """What of an answer may hold its usage, as long as nobody has read that."""

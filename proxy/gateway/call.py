@@ -10,6 +10,7 @@ from http import HTTPStatus
 from proxy.accounting import conversation_capture, decision_writer
 from proxy.calls.upstream_call import Outcome, UpstreamCall
 from proxy.common.access import Access, access_of
+from proxy.common.web import key_headers
 from proxy.common.web.asgi import Scope, header
 from proxy.errors import InvalidTarget
 from proxy.filtering.result import FilterResult
@@ -134,8 +135,9 @@ def _text_of(dialect: Dialect, beginning: list[bytes], is_whole: bool) -> str:
 async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
     """Return the provider that a path names, if it may be asked; None for the built-in model.
 
-    A name is looked up among the caller's stored providers; anything else is a URL with its key,
-    which stands in the path if it is not `upstream_key`.
+    A name is looked up among the caller's stored providers, whose key goes up whatever else the
+    caller shows: clients often insist on one. Anything else is a URL with its key: from a header
+    that clients show theirs in, else `upstream_key`, else the query or the path.
     Raises InvalidRequest, InvalidTarget, TargetNotAllowed or KeyUnreadable.
     """
     path, scope = call.route.target, call.scope
@@ -143,14 +145,19 @@ async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
     if path == DEFAULT:
         allowlists.check_builtin(permitted)
         return None
-    cost = ""
+    cost = key_header = ""
     if lookup.is_provider_name(path):
         stored = await _stored_provider(call, upstream_key)
         base, key, cost = stored.base, stored.key, stored.cost
     else:
-        external = target.read(path, upstream_key or call.dialect.key(scope))
+        shown = key_headers.providers_in(scope, call.dialect.credential("")[0])
+        header_key = shown.key if shown else upstream_key
+        external = target.read(path, header_key or call.dialect.key(scope))
         base, key = external.base, external.key
-    provider = permitted_provider(base, key, own_host=header(scope, b"host") or "")
+        if shown and shown.name == key_headers.AZURE:
+            key_header = shown.name.decode()
+    own_host = header(scope, b"host") or ""
+    provider = permitted_provider(base, key, own_host=own_host, key_header=key_header)
     allowlists.check_host(base, permitted)
     return replace(provider, cost=cost) if cost else provider
 

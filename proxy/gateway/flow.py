@@ -13,6 +13,7 @@ from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.pipeline import Step, finish, start_filtering
 from proxy.filtering.result import FilterOptions, FilterResult
 from proxy.gateway import builtin, model_list
+from proxy.gateway.body import read_decoded
 from proxy.gateway.call import Call, Outcome, provider_of
 from proxy.gateway.request_options import RequestOptions, parse
 from proxy.limits import active_calls, allowlists
@@ -55,7 +56,7 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     external = await provider_of(call, request_options.upstream_key)
     if external is None:
         builtin.check_dialect(call.dialect)
-    body = await read_body(scope, receive, options().max_body)
+    body = await read_decoded(scope, receive)
     gate_config = await _cost_gate(call, external, request_options) if external else None
     request, call.filter_result = await filter_body(body, call, request_options, gate_config)
     call.model = request.model
@@ -70,7 +71,8 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     with CallDeadline(receive, call.bounds) as call.deadline:
         provider = external or await builtin_provider()
         call.target = provider.name
-        answer = await call.open_filtered(provider, _request_headers(call))
+        sent_headers = _request_headers(call, is_decoded=True)
+        answer = await call.open_filtered(provider, sent_headers)
         await _relay(call, provider, answer, send)
 
 
@@ -91,7 +93,8 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     if call.route.method == "POST":
         body = await read_body(call.scope, receive, options().max_body)
     with CallDeadline(receive, call.bounds) as call.deadline:
-        answer = await call.open(provider, _request_headers(call), body)
+        sent_headers = _request_headers(call, is_decoded=False)
+        answer = await call.open(provider, sent_headers, body)
         await _relay(call, provider, answer, send)
     if not call.scope["has_begun"]:
         # A list that was held back for its end, which did not come.
@@ -150,8 +153,9 @@ def _read_and_filter(
     return request, start_filtering(request, dialect, filter_options, gate_config)
 
 
-def _request_headers(call: Call) -> transport.RawHeaders:
-    return headers.request_headers(call.scope["headers"], options().pass_headers)
+def _request_headers(call: Call, *, is_decoded: bool) -> transport.RawHeaders:
+    received, passing = call.scope["headers"], options().pass_headers
+    return headers.request_headers(received, passing, is_decoded=is_decoded)
 
 
 async def _relay(call: Call, provider: Provider, answer: transport.Answer, send: Send) -> None:

@@ -66,6 +66,7 @@ _REFUSED = _DENIED | {
     400: "The body, a header or the target is not valid.",
     404: "No such endpoint, or no such model on `default`.",
     413: "The body is too large.",
+    415: "The body is compressed, but not by gzip, deflate or zstd.",
 }
 _UPSTREAM = {
     502: "The provider could not be reached.",
@@ -86,7 +87,8 @@ _TARGET = in_path(
 )
 _KEY = header(
     "X-Upstream-Api-Key",
-    "The provider's key. The recommended way: a key in a path ends up in logs.",
+    "The provider's key. The recommended way: a key in a path ends up in logs. Of Authorization, "
+    "x-api-key, api-key and x-goog-api-key one may hold it too, if another has the caller's token.",
 )
 _GEMINI_RESOURCE = [
     in_path(

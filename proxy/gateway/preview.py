@@ -7,11 +7,12 @@ from contextlib import suppress
 import msgspec
 
 from proxy.calls.cost_gate import build_preview_gate_config
-from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body, send_json
+from proxy.common.web.asgi import ClientDisconnected, Receive, Send, send_json
 from proxy.errors import NotFound
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.decisions import to_json
 from proxy.filtering.result import FilterResult
+from proxy.gateway.body import read_decoded
 from proxy.gateway.call import Call
 from proxy.gateway.flow import filter_body
 from proxy.gateway.request_options import parse
@@ -36,7 +37,7 @@ async def send_preview(call: Call, receive: Receive, send: Send) -> None:
         )
     request_options = parse(call.scope, is_filtered=True)
     with suppress(ClientDisconnected):
-        body = await read_body(call.scope, receive, options().max_body)
+        body = await read_decoded(call.scope, receive)
         # Priced like a request to the dialect's own provider.
         gate_config = await build_preview_gate_config(
             call.user_id, call.dialect.OWN_HOST, request_options.cost

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Message, Send
+from proxy.common.web.content_encoding import BrokenEncoding
 from proxy.errors import AccessEnded, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from proxy.options import Bounds
 from proxy.upstream import headers
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
 from proxy.upstream.http1 import ProtocolError, head_of
-from proxy.upstream.transport import Answer, RawHeaders
+from proxy.upstream.transport import Answer, DecodedAnswer, RawHeaders
 from proxy.wire.answer_end import EVENT_STREAM, AnswerEnd, Ending
 from proxy.wire.dialect import Dialect
 from proxy.wire.sse import EventGate
@@ -38,6 +39,7 @@ BROKE_OFF = "The provider's answer broke off. Try again."
 FAULTS: tuple[tuple[type[Exception], Callable[[str], ApiError]], ...] = (
     (TimeoutError, lambda message: UpstreamTimeout()),
     (ProtocolError, UpstreamUnreachable),
+    (BrokenEncoding, UpstreamUnreachable),
     (OSError, UpstreamUnreachable),
 )
 
@@ -75,6 +77,7 @@ async def send(
 ) -> Answer:
     """Send a request and return the provider's answer, its head read and its body not.
 
+    Of one that came compressed, though nobody asked for that, the beginning is read and decoded.
     Whoever has it gives it to `release`, whatever happens. Raises UpstreamTimeout,
     UpstreamUnreachable, or InvalidRequest for what no head of a request may hold.
     """
@@ -87,9 +90,21 @@ async def send(
         raise InvalidRequest("A header or the URL has characters that none may have.") from None
     deadline.extend(deadline.bounds.first_byte)
     try:
-        return await provider.pool.send(base.origin, head, body, is_safe=method == "GET")
+        answer = await provider.pool.send(base.origin, head, body, is_safe=method == "GET")
+        encoding = headers.encoding_in(answer.headers)
+        return await _decoded(provider, answer, encoding) if encoding else answer
     except BaseException as error:
         raise _map_error(error, deadline) from None
+
+
+async def _decoded(provider: Provider, received: Answer, encoding: str) -> Answer:
+    answer = DecodedAnswer(received, encoding)
+    try:
+        await answer.begin()
+    except BaseException:
+        release(provider, answer)
+        raise
+    return answer
 
 
 async def read(answer: Answer, deadline: CallDeadline) -> bytes:
@@ -106,7 +121,8 @@ async def read(answer: Answer, deadline: CallDeadline) -> bytes:
 
 def release(provider: Provider, answer: Answer) -> None:
     """Let go of an answer: hang up, unless it came to its end."""
-    provider.pool.release(provider.base.origin, answer)
+    received = answer.received if isinstance(answer, DecodedAnswer) else answer
+    provider.pool.release(provider.base.origin, received)
 
 
 def _map_error(error: BaseException, deadline: CallDeadline, message: str = "") -> BaseException:

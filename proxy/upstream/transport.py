@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
+from proxy.common.web.content_encoding import BrokenEncoding, Decoder
 from proxy.upstream.target import Origin
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+_OF_ENCODED = (b"content-encoding", b"content-length")
 
 
 class Answer(Protocol):
@@ -22,6 +26,56 @@ class Answer(Protocol):
 
     async def read(self) -> bytes:
         """Return what has come of the body since, or wait for more; empty at its end."""
+
+
+class DecodedAnswer:
+    """An answer that came compressed, as it would have come otherwise: an `Answer` itself."""
+
+    def __init__(self, received: Answer, encoding: str) -> None:
+        self.received = received
+        """What the transport knows."""
+        self.status = received.status
+        self.headers = [each for each in received.headers if each[0] not in _OF_ENCODED]
+        self.is_complete = False
+        self._decoder = Decoder(encoding)
+        self._is_drained = False
+        self._beginning = b""
+
+    def get(self, name: bytes) -> bytes | None:
+        return next((value for known, value in self.headers if known == name), None)
+
+    async def begin(self) -> None:
+        """Read so far that the body is known to be what its encoding says.
+
+        Raises BrokenEncoding, and the transport's faults.
+        """
+        self._beginning = await self.read()
+
+    async def read(self) -> bytes:
+        """Return the next decoded bytes, or wait for them; empty at the end alone.
+
+        Raises BrokenEncoding where the body is not what its encoding says, or ends too early.
+        """
+        if beginning := self._beginning:
+            self._beginning = b""
+            return beginning
+        if self._decoder.has_more:
+            # A small piece may decode to many: others have their turn between them.
+            await asyncio.sleep(0)
+        while not (data := self._decoder.read()) and not self.is_complete:
+            if self._is_drained:
+                self._end()
+                continue
+            piece = await self.received.read()
+            self._is_drained = self.received.is_complete
+            self._decoder.feed(piece)
+        return data
+
+    def _end(self) -> None:
+        # Where there is no body, as after HEAD, its encoding is told all the same.
+        if self._decoder.has_begun and not self._decoder.is_complete:
+            raise BrokenEncoding
+        self.is_complete = True
 
 
 class Transport(Protocol):

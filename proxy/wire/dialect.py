@@ -177,13 +177,16 @@ class Dialect(Protocol):
         """Return what `path` asks for, percent-encoded as it came; None for no known endpoint."""
 
     def key(self, scope: Scope) -> str | None:
-        """Return the provider's key where the dialect's clients send it; None: in the path.
+        """Return the provider's key where no header has it, but the query; None: in the path.
 
-        Raises InvalidRequest where there is none and the path cannot hold it.
+        Raises InvalidRequest where it is not there and the path cannot hold it.
         """
 
     def credential(self, key: str) -> tuple[str, str]:
-        """Return the header by which the provider is shown its key."""
+        """Return the header by which the dialect's providers are shown a key.
+
+        Where a host wants another, `Provider.key_header` says so.
+        """
 
     def read(self, body: bytes, route: Route, *, most_messages: int) -> Request:
         """Check a body and read its messages; raises InvalidRequest or InvalidMessages."""

@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote, unquote_plus
 
 from proxy.common.errors import InvalidRequest
-from proxy.common.web.asgi import Scope, header
+from proxy.common.web.asgi import Scope
 from proxy.wire.dialect import Route
 
 NAME = "gemini"
@@ -84,15 +84,16 @@ def _shows_key(scope: Scope) -> bool:
 
 
 def key(scope: Scope) -> str:
-    """Return the provider's key from its header or the query; raises InvalidRequest without one."""
-    key = header(scope, _KEY_HEADER) or _key_in_query(scope)
+    """Return the provider's key from the query; raises InvalidRequest without one."""
+    key = _key_in_query(scope)
     if not key:
         raise InvalidRequest(
-            "The provider's key is missing. Send it in the header x-goog-api-key, or as ?key=."
+            "The provider's key is missing. Send it in the header x-goog-api-key or "
+            "X-Upstream-Api-Key, or as ?key=."
         )
     return key
 
 
 def credential(key: str) -> tuple[str, str]:
-    """Return the header by which Gemini is shown its key: never the URL, which ends up in logs."""
+    """Return the header by which Gemini is shown a key: never the URL, which ends up in logs."""
     return "x-goog-api-key", key
