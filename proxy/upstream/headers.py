@@ -32,6 +32,7 @@ _NEVER_UP = frozenset(
     b"host max-forwards metadata metadata-flavor origin referer repr-digest signature "
     b"signature-input true-client-ip via".split()
 )
+_OF_THE_BODY = frozenset(b"content-digest content-encoding content-md5 digest repr-digest".split())
 # Of the headers that start with x-, only what SDKs and providers are known to mean for providers;
 # the rest is what proxies add about the caller, or ours.
 _X_UP = (
@@ -41,6 +42,7 @@ _X_UP = (
     b"x-openrouter-",
     b"x-session-",
     b"x-goog-api-client",
+    b"x-goog-upload-",
     b"x-goog-user-project",
     b"x-goog-request-params",
     b"x-server-timeout",
@@ -88,8 +90,15 @@ MOST_FIELDS = 80
 MOST_BYTES = 12 * 1024
 
 
-def request_headers(received: RawHeaders, passing: frozenset[bytes]) -> RawHeaders:
-    """Return what a provider gets of the caller's headers; `passing` are the operator's extras."""
+def request_headers(
+    received: RawHeaders, passing: frozenset[bytes], *, is_verbatim: bool = False
+) -> RawHeaders:
+    """Return what a provider gets of the caller's headers; `passing` are the operator's extras.
+
+    Where the body goes up verbatim, so does what vouches for it, and no type is made up for it.
+    """
+    if is_verbatim:
+        passing = passing | _OF_THE_BODY
     # One encoding that needs no decoder: what arrives is what is passed on.
     sent = [(b"accept-encoding", b"identity")]
     nominated = _nominated(received)
@@ -102,7 +111,7 @@ def request_headers(received: RawHeaders, passing: frozenset[bytes]) -> RawHeade
         if name == b"content-type":
             has_type = True
         sent.append((name, value))
-    if not has_type:
+    if not has_type and not is_verbatim:
         sent.append((b"content-type", b"application/json"))
     return sent
 
@@ -129,8 +138,10 @@ def response_headers(received: RawHeaders) -> RawHeaders:
 
 @lru_cache(maxsize=1024)
 def _goes_up(name: bytes, passing: frozenset[bytes]) -> bool:
-    if not _is_end_to_end(name) or name in _NEVER_UP:
+    if not _is_end_to_end(name):
         return False
+    if name in _NEVER_UP:
+        return name in _OF_THE_BODY and name in passing
     return not name.startswith(_NEVER_UP_PREFIXES) or name.startswith(_X_UP) or name in passing
 
 
