@@ -12,7 +12,7 @@ from proxy.errors import InvalidTarget
 from proxy.models import Provider
 from proxy.models.provider import LONGEST_URL, valid_name
 from proxy.upstream import ssrf_guard
-from proxy.upstream.target import refuse_own_tokens, stored_base_of
+from proxy.upstream.target import refuse_keys, refuse_own_tokens, stored_base_of
 
 # What a header may hold, and no more than any provider's key is long.
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
@@ -28,7 +28,7 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
         max_length=LONGEST_URL,
         help_text="Such as https://api.openai.com/v1 or "
         "https://generativelanguage.googleapis.com, without the endpoint. A query, such as "
-        "?api-version=2024-10-21, is added to each request; it is shown, so put no key into it.",
+        "?api-version=2024-10-21, is added to each request; it may hold no key.",
     )
     key = TextField(write_only=True, max_length=1000)
     key_hint = TextField(
@@ -64,6 +64,7 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
         try:
             base = stored_base_of(text)
             refuse_own_tokens(base.query)
+            refuse_keys(base)
             ssrf_guard.check(base, self.context["request"].get_host())
         except InvalidTarget as error:
             raise serializers.ValidationError(error.message) from None

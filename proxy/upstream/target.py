@@ -38,6 +38,7 @@ _VERSION_AFTER_KEY = re.compile(
 )
 # Where a base URL meets an endpoint that brings its version along.
 _SEAM = re.compile(rf"(?P<version>/{VERSION.pattern})(?P=version)(?=/|\?|$)", re.IGNORECASE)
+_KEY_NAME = re.compile(r".*(?:key|token|secret|password)|sig", re.IGNORECASE)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 PATH_SAFE = "/:@!$&'()*+,;=~"
 
@@ -185,6 +186,12 @@ def path_at(base: Base, endpoint: str) -> str:
     added = [pair for pair in base.query.split("&") if pair and _name_of(pair) not in names]
     query = "&".join([query, *added] if query else added)
     return f"{path or '/'}{'?' if query else ''}{query}"
+
+
+def refuse_keys(base: Base) -> None:
+    """Raise InvalidTarget for a base URL whose query holds a key: whoever sees the URL sees it."""
+    if any(_KEY_NAME.fullmatch(_name_of(pair)) for pair in base.query.split("&")):
+        raise InvalidTarget("The URL is shown, so its query may hold no key. Give it as the key.")
 
 
 def _name_of(pair: str) -> str:
