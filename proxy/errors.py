@@ -13,6 +13,7 @@
     |  +- TargetNotAllowed     403 target_not_allowed
     +- MethodNotAllowed        405 method_not_allowed
     +- RequestTooLarge         413 request_too_large
+    +- UpgradeRefused          426 upgrade_refused
     +- TooManyAtOnce           429 rate_limit_exceeded
     +- BudgetSpent             429 insufficient_quota
     +- UpstreamUnreachable     502 upstream_unreachable
@@ -86,6 +87,16 @@ class TargetNotAllowed(NotAllowed):
 
 class MethodNotAllowed(ApiError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class UpgradeRefused(ApiError):
+    """For clients that try a WebSocket first: by this status alone they go on at once without."""
+
+    status, type, code = 426, "invalid_request_error", "upgrade_refused"
+    message = "There are no WebSockets here. Send the request by HTTP."
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("upgrade", "HTTP/1.1"),))
 
 
 class TooManyAtOnce(ApiError):

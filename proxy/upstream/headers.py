@@ -30,10 +30,11 @@ _NAME = re.compile(rb"[a-z0-9-]+")
 # The body may change on its way, so what vouches for it goes no further.
 _NEVER_UP = frozenset(
     b"accept-encoding cdn-loop cf-connecting-ip client-ip content-digest "
-    b"content-length content-md5 cookie digest early-data expect forwarded from "
+    b"content-encoding content-length content-md5 cookie digest early-data expect forwarded from "
     b"host max-forwards metadata metadata-flavor origin referer repr-digest signature "
     b"signature-input true-client-ip via x-upstream-api-key".split()
 ).union(key_headers.NAMES)
+_OF_THE_BODY = frozenset(b"content-digest content-encoding content-md5 digest repr-digest".split())
 # Of the headers that start with x-, only what SDKs and providers are known to mean for providers;
 # the rest is what proxies add about the caller, or ours.
 _X_UP = (
@@ -46,6 +47,7 @@ _X_UP = (
     b"x-openrouter-",
     b"x-session-",
     b"x-goog-api-client",
+    b"x-goog-upload-",
     b"x-goog-user-project",
     b"x-goog-request-params",
     b"x-server-timeout",
@@ -94,12 +96,14 @@ MOST_BYTES = 12 * 1024
 
 
 def request_headers(
-    received: RawHeaders, passing: frozenset[bytes], *, is_decoded: bool
+    received: RawHeaders, passing: frozenset[bytes], *, is_verbatim: bool
 ) -> RawHeaders:
     """Return what a provider gets of the caller's headers; `passing` are the operator's extras.
 
-    `is_decoded` says that the body goes up without the encoding that it may have come in.
+    Where the body goes up verbatim, so does what vouches for it, and no type is made up for it.
     """
+    if is_verbatim:
+        passing = passing | _OF_THE_BODY
     # One encoding that needs no decoder: what arrives is what is passed on.
     sent = [(b"accept-encoding", b"identity")]
     nominated = _nominated(received)
@@ -107,14 +111,12 @@ def request_headers(
     for name, value in received:
         if not _goes_up(name, passing) or name in nominated:
             continue
-        if is_decoded and name == b"content-encoding":
-            continue
         if own_tokens.contains_one(value.decode("latin-1")):
             continue
         if name == b"content-type":
             has_type = True
         sent.append((name, value))
-    if not has_type:
+    if not has_type and not is_verbatim:
         sent.append((b"content-type", b"application/json"))
     return sent
 
@@ -150,8 +152,10 @@ def response_headers(received: RawHeaders) -> RawHeaders:
 
 @lru_cache(maxsize=1024)
 def _goes_up(name: bytes, passing: frozenset[bytes]) -> bool:
-    if not _is_end_to_end(name) or name in _NEVER_UP:
+    if not _is_end_to_end(name):
         return False
+    if name in _NEVER_UP:
+        return name in _OF_THE_BODY and name in passing
     return not name.startswith(_NEVER_UP_PREFIXES) or name.startswith(_X_UP) or name in passing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from proxy.common.web.content_encoding import BrokenEncoding, Decoder
@@ -11,6 +12,19 @@ from proxy.upstream.target import Origin
 RawHeaders = list[tuple[bytes, bytes]]
 
 _OF_ENCODED = (b"content-encoding", b"content-length")
+
+
+class Upload(Protocol):
+    """A request's body that is sent as it comes, once."""
+
+    length: int | None
+    """In bytes; None where it is known at the end alone."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give its pieces; what this raises ends the request."""
+
+
+Body = bytes | Upload | None
 
 
 class Answer(Protocol):
@@ -81,10 +95,11 @@ class DecodedAnswer:
 class Transport(Protocol):
     """Sends requests to origins; `http1.ProtocolError`, OSError and TimeoutError are its faults."""
 
-    async def send(
-        self, origin: Origin, head: bytes, body: bytes | None, *, is_safe: bool
-    ) -> Answer:
-        """Send a request and return its answer; the caller gives it to `release` in the end."""
+    async def send(self, origin: Origin, head: bytes, body: Body, *, is_safe: bool) -> Answer:
+        """Send a request and return its answer; the caller gives it to `release` in the end.
+
+        An answer that comes before the body's end ends the upload.
+        """
 
     def release(self, origin: Origin, answer: Answer) -> None:
         """Be done with an answer that `send` returned, wherever it stands."""

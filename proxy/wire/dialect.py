@@ -31,6 +31,9 @@ class Route(NamedTuple):
     model: str = ""
     """The model, where the path names it."""
 
+    is_known: bool = True
+    """False where no dialect knows the endpoint: it is asked and answers as it likes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -153,7 +156,7 @@ class Dialect(Protocol):
     """Whose dialect it is: the provider that a preview is priced by."""
 
     SUPPORTED: str
-    """What a 404 tells: the endpoints that there are."""
+    """What a 404 tells: how to write a path."""
 
     STREAMS: frozenset[str]
     """The endpoints, as usage rows name them, whose streams have an end of their own."""
@@ -174,7 +177,10 @@ class Dialect(Protocol):
         """Whether the callers of `path` (without the proxy's prefix) speak this dialect."""
 
     def route(self, path: str, scope: Scope) -> Route | None:
-        """Return what `path` asks for, percent-encoded as it came; None for no known endpoint."""
+        """Return what `path` asks for, percent-encoded as it came; None for no known endpoint.
+
+        What is none goes up as it came, by whatever method.
+        """
 
     def key(self, scope: Scope) -> str | None:
         """Return the provider's key where no header has it, but the query; None: in the path.

@@ -93,7 +93,7 @@ def test_each_operation_on_the_proxy_is_served(schema: set[Operation]):
         if path_on_proxy.startswith(records.PREFIX):
             assert method == "GET"
             continue
-        scope = {"query_string": b"", "headers": []}
+        scope = {"method": method, "query_string": b"", "headers": []}
         route = wire.spoken_at(path_on_proxy, scope).route(
             preview.spelled_out(path_on_proxy), scope
         )
@@ -103,7 +103,9 @@ def test_each_operation_on_the_proxy_is_served(schema: set[Operation]):
 
 def test_each_route_of_the_proxy_stands_in_the_schema(schema: set[Operation]):
     resource = "{target}/{version}/models"
-    routes = {(method, f"{{target}}/{path}") for path, (method, _) in openai.ENDPOINTS.items()} | {
+    routes = {
+        (method, f"{{target}}/{path}") for path, (method, _) in openai.routes.ENDPOINTS.items()
+    } | {
         ("GET", resource),
         ("GET", f"{resource}/{{model}}"),
         ("POST", f"{resource}/{{model}}:{{task}}"),
