@@ -16,6 +16,7 @@ from proxy.models import Provider
 from proxy.upstream import endpoint
 from proxy.upstream.endpoint import permitted_provider
 from proxy.upstream.target import base_of
+from tests import nginx
 from tests.fakes import ANSWER, FakeProvider
 from tests.gemini import base_of as geminis_base
 from tests.proxy.conftest import CONTENTS, HISTORY, completion
@@ -164,6 +165,7 @@ class TestOurToken:
 
             assert answer.status_code == 401
 
+    @pytest.mark.not_behind(*nginx.WAYS, reason="nginx waits for the whole body")
     def test_is_refused_before_the_body_has_come(self, server: str, provider: FakeProvider):
         parts = urlsplit(f"{server}/api/v1/proxy/{provider.url}/v1/chat/completions")
         head = (
