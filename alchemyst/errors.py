@@ -115,7 +115,8 @@ def _headers_of(error: drf.APIException) -> tuple[tuple[str, str], ...]:
     if wait is not None:
         return (("retry-after", str(max(1, ceil(wait)))),)
     if error.status_code == HTTPStatus.UNAUTHORIZED:
-        return (("www-authenticate", "Bearer"),)
+        # Some clients try again for minutes what no time mends.
+        return (("www-authenticate", "Bearer"), ("x-should-retry", "false"))
     return ()
 
 

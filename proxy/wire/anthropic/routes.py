@@ -1,0 +1,92 @@
+"""Anthropic's Messages on the way: which paths they are, and how a key is shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from proxy.common import own_tokens
+from proxy.common.errors import InvalidRequest
+from proxy.common.web.asgi import Scope, header
+from proxy.wire.dialect import Route
+
+NAME: Final = "anthropic"
+OWN_HOST: Final = "api.anthropic.com"
+MESSAGES: Final = "messages"
+SUPPORTED: Final = (
+    "Use POST /api/v1/proxy/{target}/v1/messages or /v1/messages/count_tokens, "
+    "/v1/messages/batches, or with the header anthropic-version GET "
+    "/api/v1/proxy/{target}/v1/models or /v1/files, where the target is "
+    "https://api.anthropic.com."
+)
+_VERSION: Final = b"anthropic-version"
+_KEY_HEADER: Final = b"x-api-key"
+_MESSAGES: Final = r"(?P<name>messages(?:/count_tokens|/batches(?=/|$))?)(?P<rest>(?<=batches)/.+)?"
+# Nobody else's, where the version stands before it.
+_OWN: Final = re.compile(rf"/v1/{_MESSAGES}$")
+# Others have these as well: the client's own header tells whose they are. Where a base URL ends in
+# a version and a key, the path goes on with the endpoint alone.
+_SHARED: Final = re.compile(rf"(?:/v1)?/(?:{_MESSAGES}|(?P<listed>models|files)(?P<id>/.+)?)$")
+_ID: Final = re.compile(r"(?:/[A-Za-z0-9._~%@!$&'()*+,;=:-]+)+")
+_KEY_AFTER_VERSION: Final = re.compile(r"/v1(?P<key>/sk-[^/]+)$")
+_OAUTH: Final = "sk-ant-oat"
+
+
+def claims(path: str, scope: Scope) -> bool:
+    """Whether the callers of `path` speak Anthropic's dialect."""
+    return _match(path, scope) is not None
+
+
+def route(path: str, scope: Scope) -> Route | None:
+    """Return what `path` asks for: an answer, a count of tokens, a batch, or what there is."""
+    match = _match(path, scope)
+    if not match:
+        return None
+    fields = match.groupdict()
+    listed, id = fields.get("listed"), fields["rest"] or fields.get("id") or ""
+    if id and (not _ID.fullmatch(id) or {".", ".."} & set(unquote(id).split("/"))):
+        return None
+    name = listed or fields["name"]
+    # Some clients append the version to a base URL that has it.
+    target = path[: match.start()].removesuffix("/v1")
+    if match[0].startswith("/v1"):
+        target = _KEY_AFTER_VERSION.sub(r"\g<key>", target)
+    endpoint = f"{match[0]}{_query(scope)}"
+    if name == MESSAGES:
+        return Route(target, endpoint, name, is_filtered=True)
+    if name == "messages/count_tokens":
+        return Route(target, endpoint, name)
+    if name == "models":
+        return Route(target, endpoint, name, "GET", model=unquote(id[1:]))
+    return Route(target, endpoint, name, scope["method"])
+
+
+def _match(path: str, scope: Scope) -> re.Match[str] | None:
+    match = _OWN.search(path)
+    if match or not _sends_version(scope):
+        return match
+    return _SHARED.search(path)
+
+
+def _sends_version(scope: Scope) -> bool:
+    return any(name == _VERSION for name, _ in scope.get("headers", ()))
+
+
+def _query(scope: Scope) -> str:
+    """Return the query as it came."""
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    if not query.isascii() or not query.isprintable() or " " in query:
+        raise InvalidRequest("The query has characters that no URL may hold.")
+    return f"?{query}" if query else ""
+
+
+def key(scope: Scope) -> str | None:
+    """Return the provider's key from its header; None: in the path."""
+    key = header(scope, _KEY_HEADER)
+    return None if not key or own_tokens.contains_one(key) else key
+
+
+def credential(key: str) -> tuple[str, str]:
+    """Return the header by which Anthropic is shown a key, or what a signed-in client has."""
+    return ("Authorization", f"Bearer {key}") if key.startswith(_OAUTH) else ("x-api-key", key)
