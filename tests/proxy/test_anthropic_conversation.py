@@ -1,4 +1,4 @@
-"""Anthropic's messages in the filter: what is read of each, what must stay, and what always holds."""
+"""Anthropic's messages in the filter: what is read of each, and what must stay."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ WHAT_STAYS = [*PAST[:2], *PAST[4:], QUESTION]
 """What is sent of PAST and QUESTION, where nothing binds it."""
 
 
+def encoded(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
 def request(messages: list[Any], **more: Any) -> Request:
-    body = json.dumps({"model": "m", "max_tokens": 9, "messages": messages} | more).encode()
+    body = encoded({"model": "m", "max_tokens": 9, "messages": messages} | more)
     return anthropic.read(body, ROUTE, most_messages=2000)
 
 
@@ -39,7 +43,7 @@ def read(*messages: Content) -> list[Message]:
 
 
 def turns(messages: list[Content]) -> list[Turn]:
-    return [turn_of(json.dumps(each).encode(), place) for place, each in enumerate(messages)]
+    return [turn_of(encoded(each), place) for place, each in enumerate(messages)]
 
 
 def filtered(messages: list[Any], mode: str = "very_strict", **more: Any) -> FilterResult:
@@ -253,7 +257,7 @@ class TestWhatStays:
         stays = sent(messages)
 
         assert stays[: place + 1] == messages[: place + 1]
-        assert filtered(messages[: place + 1] + [QUESTION]).reason == "bound-reasoning"
+        assert filtered([*messages[: place + 1], QUESTION]).reason == "bound-reasoning"
 
     def test_may_be_less_after_the_last_reasoning(self):
         thought = [user(text("Rye?")), assistant(THINKING, text("Yes."))]
@@ -501,10 +505,10 @@ def test_a_sound_history_stays_sound(messages, mode):
 def test_what_stays_is_a_subsequence_with_its_bytes(messages, mode):
     asked = filtered(messages, mode)
 
-    stays = [json.dumps(each) for each in json.loads(asked.body)["messages"]]
-    came = iter([json.dumps(each) for each in messages])
+    stays = [encoded(each) for each in json.loads(asked.body)["messages"]]
+    came = iter([encoded(each) for each in messages])
     assert all(each in came for each in stays)
-    assert all(each.encode() in asked.body for each in stays)
+    assert all(each in asked.body for each in stays)
 
 
 @many
