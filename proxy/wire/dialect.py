@@ -83,18 +83,18 @@ def latest(known: Counts | None, new: Counts) -> Counts:
     if known is None:
         return new
 
-    def told(new_count: int | None, count: int | None) -> int | None:
+    def newest(new_count: int | None, count: int | None) -> int | None:
         return count if new_count is None else new_count
 
     return {
-        "prompt_tokens": told(new["prompt_tokens"], known["prompt_tokens"]),
-        "completion_tokens": told(new["completion_tokens"], known["completion_tokens"]),
-        "cached_tokens": told(new["cached_tokens"], known["cached_tokens"]),
-        "written_tokens": told(new["written_tokens"], known["written_tokens"]),
-        "written_for_long_tokens": told(
+        "prompt_tokens": newest(new["prompt_tokens"], known["prompt_tokens"]),
+        "completion_tokens": newest(new["completion_tokens"], known["completion_tokens"]),
+        "cached_tokens": newest(new["cached_tokens"], known["cached_tokens"]),
+        "written_tokens": newest(new["written_tokens"], known["written_tokens"]),
+        "written_for_long_tokens": newest(
             new.get("written_for_long_tokens"), known.get("written_for_long_tokens")
         ),
-        "reasoning_tokens": told(new.get("reasoning_tokens"), known.get("reasoning_tokens")),
+        "reasoning_tokens": newest(new.get("reasoning_tokens"), known.get("reasoning_tokens")),
     }
 
 
