@@ -114,6 +114,11 @@ async def well(request: web.Request, received: Received) -> web.StreamResponse:
     return web.json_response(answer({"type": "text", "text": ANSWER}), headers=headers)
 
 
+async def whole(request: web.Request, received: Received) -> web.StreamResponse:
+    """Answer in one piece, also where a stream is asked for."""
+    return web.json_response(answer({"type": "text", "text": ANSWER}))
+
+
 async def cut(request: web.Request, received: Received) -> web.StreamResponse:
     """End after the first word, by a reset or, under /anthropic-cut/cleanly, as if all was said."""
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
@@ -157,6 +162,7 @@ async def refuse_filtered(request: web.Request, received: Received) -> web.Strea
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "anthropic": well,
+    "anthropic-whole": whole,
     "anthropic-cut": cut,
     "anthropic-breakdown": break_down,
     "anthropic-fail": fail,
