@@ -317,9 +317,15 @@ class TestWhatStays:
         assert (asked.body, asked.reason) == (asked.request.body, "context-management")
 
     def test_is_a_system_message_with_the_turns_that_it_stands_between(self):
-        messages = [*PAST[:3], system("Be brief."), *PAST[3:], QUESTION]
+        around = [
+            user(text("Who painted the Night Watch?")),
+            system("Be brief."),
+            assistant(text("Rembrandt painted it in Amsterdam.")),
+        ]
 
-        assert sent(messages) == messages
+        stays = sent([*PAST[:2], *around, *PAST[2:], QUESTION])
+
+        assert stays == [*PAST[:2], *around, *PAST[4:], QUESTION]
 
     def test_is_a_system_message_after_results(self):
         loop = [PAST[2], assistant(call("1")), user(result("1")), system("Now."), PAST[3]]
