@@ -104,7 +104,7 @@ async def well(request: web.Request, received: Received) -> web.StreamResponse:
         return web.json_response(listed)
     if path.endswith("/count_tokens"):
         return web.json_response({"input_tokens": 7})
-    if not path.endswith("/messages"):
+    if not path.endswith("/v1/messages"):
         return web.json_response({"id": "msgbatch_1", "type": "message_batch"})
     headers = {"request-id": "req_up_1", "anthropic-ratelimit-requests-remaining": "9"}
     if received.json.get("stream"):

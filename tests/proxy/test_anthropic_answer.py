@@ -56,6 +56,21 @@ class TestTheWayDown:
         assert "x-alchemyst-error-source" not in answer.headers
 
 
+class TestALongStream:
+    def test_has_what_it_told_at_its_start_in_its_usage_row(
+        self, ask_anthropic: Ask, provider: FakeProvider, rows
+    ):
+        words = fake.block(0, fake.TEXT, *fake.WORDS * 300)
+        pieces = [fake.start(), *words, *fake.end(output_tokens=900)]
+        provider.behaviours["given"] = lambda request, _: fake.stream(request, pieces)
+
+        content = ask_anthropic(stream=True, behaviour="given").content
+
+        assert content == b"".join(pieces)
+        (row,) = rows()
+        assert (row.prompt_tokens, row.completion_tokens, row.cached_tokens) == (30, 900, 16)
+
+
 class TestAStreamThatBreaks:
     @pytest.mark.parametrize("how", ["anthropic-cut/by-reset", "anthropic-cut/cleanly"])
     def test_ends_with_an_error_event_and_nothing_else(self, ask_anthropic: Ask, rows, how: str):

@@ -108,6 +108,16 @@ class TestOurErrors:
 
         assert is_ours(ask_anthropic(b" " * 200), 413, "request_too_large")
 
+    def test_what_administers_an_organisation_is_404(
+        self, http, server: str, provider: FakeProvider
+    ):
+        url = f"{base_of(server, provider)}/v1/organizations/users"
+
+        answer = http.get(url, headers=VERSION | {"x-api-key": KEY})
+
+        assert is_ours(answer, 404, "not_found_error")
+        assert not provider.received
+
     def test_a_path_with_dots_is_404(self, http, server: str, provider: FakeProvider):
         request = requests.Request("GET", "http://x", headers=VERSION | {"x-api-key": KEY})
         prepared = http.prepare_request(request)

@@ -64,6 +64,9 @@ class TestTheWayUp:
             ("GET", "files"),
             ("GET", "files/file_1/content"),
             ("GET", "models/claude-test"),
+            ("POST", "complete"),
+            ("POST", "sessions/session_1/messages"),
+            ("DELETE", "skills/skill_1/versions/2"),
         ],
     )
     def test_leads_to_what_is_not_filtered_by_any_method(

@@ -14,6 +14,7 @@ from proxy.wire.dialect import Route
 NAME: Final = "anthropic"
 OWN_HOST: Final = "api.anthropic.com"
 MESSAGES: Final = "messages"
+COUNT: Final = "messages/count_tokens"
 SUPPORTED: Final = (
     "Use POST /api/v1/proxy/{target}/v1/messages or /v1/messages/count_tokens, "
     "/v1/messages/batches, or with the header anthropic-version GET "
@@ -25,9 +26,12 @@ _KEY_HEADER: Final = b"x-api-key"
 _MESSAGES: Final = r"(?P<name>messages(?:/count_tokens|/batches(?=/|$))?)(?P<rest>(?<=batches)/.+)?"
 # Nobody else's, where the version stands before it.
 _OWN: Final = re.compile(rf"/v1/{_MESSAGES}$")
-# Others have these as well: the client's own header tells whose they are. Where a base URL ends in
-# a version and a key, the path goes on with the endpoint alone.
-_SHARED: Final = re.compile(rf"(?:/v1)?/(?:{_MESSAGES}|(?P<listed>models|files)(?P<id>/.+)?)$")
+# Where a base URL ends in a version and a key, or has no version, the endpoint alone follows.
+_AFTER_KEY: Final = re.compile(rf"/{_MESSAGES}$")
+# Others have these as well: the client's own header tells whose they are.
+_OTHER: Final = re.compile(r"/v1/(?!v1/|sk-)(?P<other>[a-z][a-z_]{0,30})(?P<id>/.+)?$")
+# What administers an organisation is none of a caller's.
+_CLOSED: Final = "organizations"
 _ID: Final = re.compile(r"(?:/[A-Za-z0-9._~%@!$&'()*+,;=:-]+)+")
 _KEY_AFTER_VERSION: Final = re.compile(r"/v1(?P<key>/sk-[^/]+)$")
 _OAUTH: Final = "sk-ant-oat"
@@ -39,24 +43,23 @@ def claims(path: str, scope: Scope) -> bool:
 
 
 def route(path: str, scope: Scope) -> Route | None:
-    """Return what `path` asks for: an answer, a count of tokens, a batch, or what there is."""
+    """Return what `path` asks for: an answer, a count of tokens, or whatever else there is."""
     match = _match(path, scope)
     if not match:
         return None
-    fields = match.groupdict()
-    listed, id = fields.get("listed"), fields["rest"] or fields.get("id") or ""
-    if id and (not _ID.fullmatch(id) or {".", ".."} & set(unquote(id).split("/"))):
+    fields = match.groupdict("")
+    name = fields.get("other") or fields["name"]
+    id = fields.get("id") or fields.get("rest", "")
+    is_path = not id or (_ID.fullmatch(id) and not {".", ".."} & set(unquote(id).split("/")))
+    if not is_path or name == _CLOSED:
         return None
-    name = listed or fields["name"]
     # Some clients append the version to a base URL that has it.
     target = path[: match.start()].removesuffix("/v1")
     if match[0].startswith("/v1"):
         target = _KEY_AFTER_VERSION.sub(r"\g<key>", target)
     endpoint = f"{match[0]}{_query(scope)}"
-    if name == MESSAGES:
-        return Route(target, endpoint, name, is_filtered=True)
-    if name == "messages/count_tokens":
-        return Route(target, endpoint, name)
+    if name in (MESSAGES, COUNT):
+        return Route(target, endpoint, name, is_filtered=name == MESSAGES)
     if name == "models":
         return Route(target, endpoint, name, "GET", model=unquote(id[1:]))
     return Route(target, endpoint, name, scope["method"])
@@ -66,7 +69,7 @@ def _match(path: str, scope: Scope) -> re.Match[str] | None:
     match = _OWN.search(path)
     if match or not _sends_version(scope):
         return match
-    return _SHARED.search(path)
+    return _OTHER.search(path) or _AFTER_KEY.search(path)
 
 
 def _sends_version(scope: Scope) -> bool:
