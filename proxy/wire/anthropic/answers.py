@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from proxy.common.errors import ApiError
 from proxy.common.web.asgi import request_id
 from proxy.wire.anthropic.routes import MESSAGES
-from proxy.wire.anthropic.usage import USAGE, counts_in, reported, tells_all_input
+from proxy.wire.anthropic.usage import USAGE, Usage, counts_in, reported, tells_all_input
 from proxy.wire.dialect import NO_STEP, NOTHING, Counts, Mark, Step, StreamEvent
 from proxy.wire.model_lists import narrowed
 from proxy.wire.reported_errors import read_error
@@ -102,7 +102,7 @@ class _Part(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    usage: dict[str, Any] | None = None
+    usage: Usage | None = None
 
 
 class _Event(msgspec.Struct):
@@ -112,7 +112,7 @@ class _Event(msgspec.Struct):
     delta: _Part | None = None
     content: list[_Part] = []
     stop_reason: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: Usage | None = None
     error: object = None
 
 
@@ -152,7 +152,7 @@ def _finish(delta: _Part | None) -> str:
     return _FINISHES.get(reason, reason)
 
 
-def _counts_of_delta(usage: dict[str, Any]) -> Counts:
+def _counts_of_delta(usage: Usage) -> Counts:
     counts = counts_in(usage)
     if not tells_all_input(usage):
         # What began the stream told the whole input.

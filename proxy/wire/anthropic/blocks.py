@@ -35,7 +35,7 @@ def text_of(block: Block) -> str:
     return "\n".join(_words_in(block))
 
 
-def _words_in(value: Any) -> Iterator[str]:
+def _words_in(value: object) -> Iterator[str]:
     """Yield the words of a result or a document, whichever way they are nested."""
     if isinstance(value, str):
         yield value
@@ -52,7 +52,7 @@ def _words_in(value: Any) -> Iterator[str]:
                 yield from _words_in(value[name])
 
 
-def _string(value: Any) -> str:
+def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 

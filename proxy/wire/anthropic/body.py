@@ -6,7 +6,7 @@ came, signatures, marks and blocks of new kinds included. Nothing is joined.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Raw
@@ -104,7 +104,7 @@ def _is_billing(block: object) -> bool:
 
 def prompted(prompt: Prompt) -> tuple[bytes, Route]:
     """Return the body that asks for a streamed answer, and where it goes."""
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "model": prompt.model,
         "max_tokens": prompt.max_tokens or _MOST_TOKENS,
         # An answer that never came has no text, and the API takes no empty one.

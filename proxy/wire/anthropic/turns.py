@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -103,7 +103,7 @@ def _read(raw: bytes, place: str) -> Turn:
     )
 
 
-def _blocks_of(fields: dict[str, Any], place: str) -> list[Block]:
+def _blocks_of(fields: Block, place: str) -> list[Block]:
     """Return the blocks of a content; a string is one of text."""
     content = fields.get("content")
     if isinstance(content, str):
@@ -147,7 +147,7 @@ def _question(content: list[Block], text: str) -> str:
     return "" if last == text.strip() else last
 
 
-def _digest(fields: dict[str, Any], content: list[Block]) -> bytes:
+def _digest(fields: Block, content: list[Block]) -> bytes:
     """Return the same for a message in any of its forms, in all our processes."""
     bare = [blocks.unmarked(block) for block in content]
     is_text = len(bare) == 1 and blocks.is_plain_text(bare[0])

@@ -11,6 +11,8 @@ from typing import Any
 from proxy.wire.dialect import Counts, Mark
 from proxy.wire.usage_parser import counted, objects_after
 
+Usage = dict[str, Any]
+
 USAGE = Mark(b"usage", rb"(?=\{)")
 _INPUT, _OUTPUT = "input_tokens", "output_tokens"
 _READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
@@ -25,13 +27,13 @@ def reported(texts: bytes) -> Counts:
     if _DELTA not in texts:
         # The input of a tool may have a field of this name, which stands before the answer's own.
         usages = usages[-1:]
-    latest: dict[str, Any] = {}
+    latest: Usage = {}
     for usage in usages:
         latest |= {name: value for name, value in usage.items() if value is not None}
     return counts_in(latest)
 
 
-def counts_in(usage: dict[str, Any]) -> Counts:
+def counts_in(usage: Usage) -> Counts:
     """Return what a provider's `usage` says; a count that it does not tell is None."""
     iterations = usage.get("iterations")
     listed = iterations if isinstance(iterations, list) else ()
@@ -58,12 +60,12 @@ def counts_in(usage: dict[str, Any]) -> Counts:
     }
 
 
-def tells_all_input(usage: dict[str, Any]) -> bool:
+def tells_all_input(usage: Usage) -> bool:
     """Whether a usage tells every part of the input: some servers repeat but one at the end."""
     return all(usage.get(name) is not None for name in (_INPUT, _READ, _WRITTEN))
 
 
-def _sum(rounds: list[dict[str, Any]], name: str) -> int | None:
+def _sum(rounds: list[Usage], name: str) -> int | None:
     return _total(*(counted(each.get(name)) for each in rounds))
 
 
