@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 import requests
 
+from alchemyst.accounts.models import ApiKey, User
+from proxy.accounting import decision_writer
 from proxy.wire import anthropic
 from tests.anthropic import KEY, MODEL, Ask, base_of, is_ours
+from tests.conftest import Server
 from tests.fakes import ANSWER, FakeProvider
 from tests.proxy.conftest import HISTORY
 
@@ -262,3 +266,25 @@ class TestTheFilter:
         ask_anthropic(HISTORY, headers=options)
 
         assert provider.last().json["messages"] == HISTORY[2:]
+
+
+class TestARecord:
+    def test_tells_what_became_of_each_message_and_why(
+        self, http, server: str, the_server: Server, provider: FakeProvider, alice: User
+    ):
+        _, key = ApiKey.make(alice, name="k", scopes=["proxy"], records="texts")
+        shown = VERSION | {"x-api-key": KEY, "Authorization": f"Bearer {key}"}
+        blocks = [
+            said | {"content": [{"type": "text", "text": said["content"]}]} for said in HISTORY
+        ]
+        url = f"{base_of(server, provider)}/v1/messages"
+
+        answer = requests.post(url, json=QUESTION | {"messages": blocks}, headers=shown)
+        asyncio.run_coroutine_threadsafe(decision_writer.queue.close(), the_server.loop).result(10)
+
+        id = answer.headers["x-alchemyst-request-id"]
+        record = http.get(f"{server}/api/v1/proxy/requests/{id}").json()
+        assert [each["text"] for each in record["messages"]] == [
+            said["content"] for said in HISTORY
+        ]
+        assert [each["fate"] for each in record["messages"]].count("dropped") == 2
