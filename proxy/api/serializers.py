@@ -74,9 +74,9 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
         return url
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse the version at the end of a Gemini URL: callers' paths bring their own."""
-        is_gemini = attrs.get("dialect") == Provider.Dialect.GEMINI
-        if is_gemini and re.search(r"/v1[a-z]*(\?|$)", attrs["base_url"]):
+        """Refuse the version at the end of a URL where callers' paths bring their own."""
+        has_version = attrs.get("dialect") in (Provider.Dialect.GEMINI, Provider.Dialect.ANTHROPIC)
+        if has_version and re.search(r"/v1[a-z]*(\?|$)", attrs["base_url"]):
             raise serializers.ValidationError({"base_url": ["Leave the version out at the end."]})
         return attrs
 
@@ -118,6 +118,21 @@ class GeminiErrorSerializer(serializers.Serializer[Any]):
     """What an error on the proxy looks like to Gemini's clients."""
 
     error = GeminiFaultSerializer()
+
+
+class AnthropicFaultSerializer(serializers.Serializer[Any]):
+    type = TextField()
+    message = TextField()
+    code = TextField()
+    param = TextField(required=False, help_text="What of the request is meant.")
+
+
+class AnthropicErrorSerializer(serializers.Serializer[Any]):
+    """What an error on the proxy looks like to Anthropic's clients."""
+
+    type = serializers.ChoiceField(choices=["error"])
+    error = AnthropicFaultSerializer()
+    request_id = TextField()
 
 
 class ContextTotalsSerializer(serializers.Serializer[Any]):

@@ -11,6 +11,7 @@ import re
 from urllib.parse import quote, unquote
 
 from proxy.common.percent import fully_unquoted
+from proxy.common.web import key_headers
 from proxy.common.web.asgi import Scope, header, query_of
 from proxy.errors import InvalidTarget, MethodNotAllowed, TargetNotAllowed
 from proxy.options import options
@@ -46,7 +47,7 @@ def route(path: str, dialect: Dialect, scope: Scope) -> Route | None:
         if not endpoint and "." not in origin and not _SCHEME.match(path):
             return None
         named = origin
-        if shown_key is None and dialect.key(scope) is None:
+        if not (shown_key or _shows_key(dialect, scope)):
             named, endpoint = _with_key(origin, endpoint)
     segments = endpoint.split("/")
     query = query_of(scope)
@@ -59,6 +60,12 @@ def route(path: str, dialect: Dialect, scope: Scope) -> Route | None:
         model=resources.model_of(segments),
         is_known=False,
     )
+
+
+def _shows_key(dialect: Dialect, scope: Scope) -> bool:
+    """Whether the provider's key stands in a header for keys, or in the query."""
+    preferred, _ = dialect.credential("")
+    return bool(key_headers.providers_in(scope, preferred) or dialect.key(scope))
 
 
 def check(route: Route) -> None:

@@ -32,7 +32,8 @@ async def send_preview(call: Call, receive: Receive, send: Send) -> None:
     """Answer with the decision on each message of the body."""
     if not call.route.is_filtered:
         raise NotFound(
-            "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, or "
+            "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, "
+            "/api/v1/proxy/preview/v1/messages or "
             "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
         )
     request_options = parse(call.scope, is_filtered=True)

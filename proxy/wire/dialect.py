@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NotRequired, Protocol, TypedDict
 
 from proxy.common.errors import ApiError
@@ -33,6 +33,8 @@ class Route(NamedTuple):
 
     is_known: bool = True
     """False where no dialect knows the endpoint: it is asked and answers as it likes."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What a request of our own making carries besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,11 @@ class Request:
 
     kept_for: str = ""
     """Why more than usual stays, in a word: `stateful`, where the provider holds what came before;
-    `client-marks`; `bound-reasoning`. It is told where nothing was left out."""
+    `context-management`, where it leaves out itself; `client-marks`; `bound-reasoning`. It is told
+    where nothing was left out."""
+
+    identities: list[bytes] = field(default_factory=list)
+    """What each message is known again by at the next turn; empty where its bytes are that."""
 
 
 class Counts(TypedDict):
@@ -72,6 +78,26 @@ class Counts(TypedDict):
 
     reasoning_tokens: NotRequired[int | None]
     """Of the completion's, those that nobody reads."""
+
+
+def latest(known: Counts | None, new: Counts) -> Counts:
+    """Return `known` with each count that `new` tells; a stream may tell them in parts."""
+    if known is None:
+        return new
+
+    def newest(new_count: int | None, count: int | None) -> int | None:
+        return count if new_count is None else new_count
+
+    return {
+        "prompt_tokens": newest(new["prompt_tokens"], known["prompt_tokens"]),
+        "completion_tokens": newest(new["completion_tokens"], known["completion_tokens"]),
+        "cached_tokens": newest(new["cached_tokens"], known["cached_tokens"]),
+        "written_tokens": newest(new["written_tokens"], known["written_tokens"]),
+        "written_for_long_tokens": newest(
+            new.get("written_for_long_tokens"), known.get("written_for_long_tokens")
+        ),
+        "reasoning_tokens": newest(new.get("reasoning_tokens"), known.get("reasoning_tokens")),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 from proxy.common.errors import ApiError, InvalidRequest, RequestTooLarge
@@ -12,6 +13,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""Of the request at work, as its answer's headers and the logs name it."""
 
 PRIVATE = "private, no-store"
 """Cache-Control of what is one user's own."""
