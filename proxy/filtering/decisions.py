@@ -22,7 +22,12 @@ _WHOLE = {
     "failed": "the filter failed",
     "undone": "the provider refused the filtered request",
 }
-_SHORT = "too short to gain by leaving out"
+_KEPT_FOR = {
+    "short": "too short to gain by leaving out",
+    "stateful": "the provider holds what came before",
+    "client-marks": "the client's marks for the prompt cache come after it",
+    "bound-reasoning": "reasoning that is bound to it comes after it",
+}
 _NOT_WRITABLE = "without the others, the turns would break a rule of the provider's"
 
 
@@ -68,9 +73,8 @@ def decisions_of(result: FilterResult) -> list[Decision]:
 
 def unfiltered_reason(result: FilterResult) -> str:
     """Return why a request was forwarded whole, where there is no verdict on its messages."""
-    if result.reason == "short":
-        return _SHORT
-    return _WHOLE.get(result.filtering, _NOT_WRITABLE)
+    why = _WHOLE.get(result.filtering, _NOT_WRITABLE)
+    return _KEPT_FOR.get(result.reason, why)
 
 
 def to_json(result: FilterResult) -> dict[str, Any]:

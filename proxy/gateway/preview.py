@@ -32,7 +32,8 @@ async def send_preview(call: Call, receive: Receive, send: Send) -> None:
     if not call.route.is_filtered:
         raise NotFound(
             "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, or "
-            "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
+            "/api/v1/proxy/preview/v1beta/models/{model}:generateContent, or "
+            "/api/v1/proxy/preview/v1/responses."
         )
     request_options = parse(call.scope, is_filtered=True)
     with suppress(ClientDisconnected):

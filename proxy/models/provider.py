@@ -87,6 +87,7 @@ class Provider(models.Model):
     class Dialect(models.TextChoices):
         OPENAI = "openai", "OpenAI"
         GEMINI = "gemini", "Gemini"
+        RESPONSES = "responses", "OpenAI Responses"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="providers")

@@ -63,7 +63,7 @@ def test_a_third_one_has_its_own_errors_before_and_behind_the_token(
     assert requests.post(url).json()["type"] == "error"
 
 
-@pytest.mark.parametrize("path", ["responses", "embeddings", "nothing"])
+@pytest.mark.parametrize("path", ["embeddings", "nothing"])
 def test_what_no_dialect_serves_is_404_and_names_what_is(
     http: requests.Session, server: str, provider: FakeProvider, path: str
 ):

@@ -41,6 +41,14 @@ def _is_repeated(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
     return [known for known, _ in headers].count(name) > 1
 
 
+def printable_query(scope: Scope) -> str:
+    """Return a request's query as it came; raises InvalidRequest for what no URL may hold."""
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    if query and not (query.isascii() and query.isprintable()):
+        raise InvalidRequest("The query has characters that no URL may hold.")
+    return query
+
+
 def with_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
     """Return the same scope with other headers."""
     changed = {**scope, "headers": headers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import msgspec
 
 from proxy.common.errors import InvalidRequest
 from proxy.errors import InvalidMessages
-from proxy.wire import gemini, openai
+from proxy.wire import gemini, openai, responses
 from proxy.wire.dialect import Dialect, Request, Route
 
 MOST_MESSAGES = 1_000_000
@@ -53,12 +54,22 @@ def values_in(text: bytes) -> list[msgspec.Raw]:
     return []
 
 
+def _format_of(fields: Mapping[str, msgspec.Raw]) -> tuple[Dialect, tuple[str, ...]]:
+    """Return the dialect, the field of its messages, and those that tell what may go of them."""
+    if "messages" not in fields:
+        if "contents" in fields:
+            return gemini, ("contents",)
+        if "input" in fields:
+            return responses, ("input", *responses.STATE)
+    return openai, ("messages",)
+
+
 def _is_message(raw: msgspec.Raw) -> bool:
     try:
         fields = _fields.decode(raw)
     except msgspec.ValidationError:
         return False
-    return "role" in fields and not {"messages", "contents"} & fields.keys()
+    return "role" in fields and not {"messages", "contents", "input"} & fields.keys()
 
 
 def _conversation(raw: bytes, most_messages: int) -> Conversation:
@@ -68,11 +79,11 @@ def _conversation(raw: bytes, most_messages: int) -> Conversation:
         fields = _fields.decode(raw)
     except msgspec.ValidationError:
         raise InvalidMessages("It must be an object with messages, or a list of them.") from None
-    dialect: Dialect = gemini if "contents" in fields and "messages" not in fields else openai
-    name = "contents" if dialect is gemini else "messages"
-    if name not in fields:
+    dialect, names = _format_of(fields)
+    if names[0] not in fields:
         raise InvalidMessages("It has no 'messages'.")
     # Only the messages matter: a file may have any other fields, or none.
-    body = msgspec.json.encode({"model": "any", name: fields[name]})
+    given = {name: fields[name] for name in names if name in fields}
+    body = msgspec.json.encode({"model": "any"} | given)
     route = Route("", "", "", is_filtered=True)
     return Conversation(dialect.read(body, route, most_messages=most_messages), dialect)

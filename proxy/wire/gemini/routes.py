@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote, unquote_plus
 
 from proxy.common.errors import InvalidRequest
-from proxy.common.web.asgi import Scope, header
+from proxy.common.web.asgi import Scope, header, printable_query
 from proxy.wire.dialect import Route
 
 NAME = "gemini"
@@ -60,11 +60,7 @@ def route(path: str, scope: Scope) -> Route | None:
 
 def _query(scope: Scope) -> str:
     """Return the query as it came, without the provider's key."""
-    query: str = scope.get("query_string", b"").decode("latin-1")
-    if not query:
-        return ""
-    if not query.isascii() or not query.isprintable():
-        raise InvalidRequest("The query has characters that no URL may hold.")
+    query = printable_query(scope)
     return "&".join(pair for pair in query.split("&") if not _is_key(pair))
 
 
