@@ -222,6 +222,17 @@ async def error_event(request: web.Request, received: Received) -> web.StreamRes
     return await stream(request, [*begun, event("error", len(begun), **fault)])
 
 
+async def slow(request: web.Request, received: Received) -> web.StreamResponse:
+    """Stream a piece every 50 ms, for 20 seconds."""
+    begun, *_ = events(said())
+    where = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "logprobs": []}
+    deltas = (
+        event("response.output_text.delta", number, delta=f"{number} ", **where)
+        for number in range(1, 400)
+    )
+    return await stream(request, [begun, *deltas], pause=0.05)
+
+
 async def refuse_filtered(request: web.Request, received: Received) -> web.StreamResponse:
     """Answer 400 to a short history and well to a long one."""
     if len(received.json["input"]) < 7:
@@ -235,5 +246,6 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "responses-cut": cut,
     "responses-ended": ended,
     "responses-error": error_event,
+    "responses-slow": slow,
     "responses-refuse-filtered": refuse_filtered,
 }
