@@ -154,8 +154,12 @@ class AnswerEnd:
         return Ending.BROKEN
 
     def _is_large_failure(self, tail: bytes) -> bool:
-        """Whether the last event is too large to be read, and tells of a failure."""
-        return not _events(tail) and self._dialect.has_failed(self._line.removeprefix(b"data:"))
+        """Whether the event that ends all is too large to be read, and tells of a failure."""
+        return (
+            bool(self._finished)
+            and not _events(tail)
+            and self._dialect.has_failed(self._line.removeprefix(b"data:"))
+        )
 
     def _is_finished(self, tail: bytes, choices: tuple[int, ...]) -> bool:
         ends = self._finished | self._finished_in(tail, len(tail))

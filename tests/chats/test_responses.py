@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
+import requests
 from aiohttp import web
 
-from alchemyst.accounts.models import User
+from alchemyst.accounts.auth.token_cache import cached_tokens
+from alchemyst.accounts.models import ApiKey, User
+from chats.models import Chat
+from proxy.accounting import conversation_capture
 from tests import responses
 from tests.chats.answers import KEY, QUESTION, Api, persona, questions
+from tests.chats.conftest import texts
+from tests.conftest import Server
 from tests.fakes import ANSWER, FakeProvider, Received, stream
 
 
@@ -86,3 +93,38 @@ def test_that_fail_say_so_in_its_words(
 
     assert "The model ran out of steam." in message
     assert "failed (server_error)" in message
+
+
+class TestKeptChats:
+    @pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])
+    def test_have_what_was_said_and_nothing_of_what_was_done(
+        self,
+        server: str,
+        the_server: Server,
+        provider: FakeProvider,
+        alice: User,
+        shipped: None,
+        is_streamed: bool,
+    ):
+        cached_tokens.forget()
+        _, secret = ApiKey.make(alice, name="x", scopes=["proxy"], keeps_chats=True)
+        items = [
+            {"role": "user", "content": "Which bread?"},
+            responses.reasoning(),
+            responses.call(0, "look", "{}"),
+            {"type": "function_call_output", "call_id": "call_0", "output": "rye"},
+            responses.reasoning(),
+            responses.said("Rye."),
+            {"role": "user", "content": "Why?"},
+        ]
+
+        requests.post(
+            f"{server}/api/v1/proxy/{provider.url}/responses/v1/sk-1/responses",
+            json={"model": "gpt-test", "input": items, "stream": is_streamed},
+            headers={"Authorization": f"Bearer {secret}"},
+            timeout=30,
+        )
+        queue = conversation_capture.queue
+        asyncio.run_coroutine_threadsafe(queue.close(), the_server.loop).result(10)
+
+        assert texts(Chat.objects.of(alice).get()) == ["Which bread?", "Rye.", "Why?", ANSWER]

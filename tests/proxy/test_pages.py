@@ -136,6 +136,9 @@ class TestPlayground:
             {"messages": [{"role": "user", "content": "Tea?"}]},
             [{"role": "user", "content": "Tea?"}],
             {"contents": [{"role": "user", "parts": [{"text": "Tea?"}]}]},
+            {"model": "m", "input": "Tea?"},
+            {"input": [{"role": "user", "content": [{"type": "input_text", "text": "Tea?"}]}]},
+            [{"role": "user", "content": [{"type": "input_text", "text": "Tea?"}]}],
         ],
     )
     def test_reads_what_sdks_send(self, alices: Client, body: Any):

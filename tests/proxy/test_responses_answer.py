@@ -6,9 +6,13 @@ import json
 
 import pytest
 import requests
+from aiohttp import web
 
 from proxy.models import UsageRecord
+from proxy.wire import responses as wire
+from proxy.wire.answer_text import answer_text
 from tests import responses
+from tests.fakes import ANSWER, FakeProvider, Received
 from tests.responses import Ask
 
 Outcome = UsageRecord.Outcome
@@ -45,6 +49,54 @@ class TestTheWayDown:
         assert f'"status": "{status}"'.encode() in answer.content
         assert b"upstream" not in answer.content
         assert (rows()[0].status, rows()[0].outcome) == (200, outcome)
+
+    @pytest.mark.parametrize("is_sized", [True, False])
+    @pytest.mark.parametrize("size", [10, 400_000])
+    def test_the_ledger_reads_the_response_s_status_and_no_item_s(
+        self, ask_responses: Ask, provider: FakeProvider, rows, size: int, is_sized: bool
+    ):
+        item = {"type": "mcp_call", "id": "mcp_1", "status": "failed", "output": "x" * size}
+
+        async def behaviour(request: web.Request, received: Received) -> web.StreamResponse:
+            status = received.json["metadata"]["status"]
+            answer = json.dumps(responses.response(item, status=status)).encode()
+            if is_sized:
+                return web.Response(body=answer, content_type="application/json")
+            chunked = web.StreamResponse(headers={"content-type": "application/json"})
+            await chunked.prepare(request)
+            await chunked.write(answer)
+            return chunked
+
+        provider.behaviours["given"] = behaviour
+
+        for status in ("completed", "failed"):
+            answer = ask_responses(behaviour="given", metadata={"status": status})
+            assert answer.json()["status"] == status
+
+        assert [row.outcome for row in rows()] == [Outcome.COMPLETE, Outcome.BROKEN]
+
+    def test_all_counts_are_read_as_far_as_there_are_some(self):
+        told = json.dumps({"response": {"usage": responses.USAGE}}).encode()
+
+        assert wire.reported(told) == {
+            "prompt_tokens": 21,
+            "completion_tokens": 9,
+            "cached_tokens": 16,
+            "written_tokens": 3,
+            "reasoning_tokens": 5,
+        }
+        assert set(wire.reported(b'{"usage": {}, "usage": null}').values()) == {None}
+
+    @pytest.mark.parametrize("end", [b"", b"data: [DONE]\n\n"])
+    def test_its_text_is_read_for_whoever_keeps_it(self, end: bytes):
+        streamed = b"".join(responses.events(responses.reasoning(), responses.said())) + end
+        called = b"".join(responses.events(responses.call(0, "look", "{}"), responses.said()))
+
+        assert answer_text(wire, streamed) == ANSWER
+        assert (
+            answer_text(wire, json.dumps(responses.response(responses.said())).encode()) == ANSWER
+        )
+        assert answer_text(wire, called) == ""
 
     def test_the_providers_own_error_event_is_given_no_other(self, ask_responses: Ask, rows):
         answer = ask_responses(behaviour="responses-error", stream=True)

@@ -430,6 +430,7 @@ class TestResponses:
             EVENTS,
             [*BEGUN, EVENTS[-1].rstrip()],
             [*BEGUN, EVENTS[-1] + b": bye\n\n"],
+            [*EVENTS, DONE],
             responses.events(responses.said(), end="incomplete"),
             responses.events(responses.said(), **LARGE),
             responses.events(responses.said(), **GIANT),
@@ -484,6 +485,15 @@ class TestResponses:
         failed = json.loads(ask().content.strip().rpartition(b"data: ")[2])
 
         assert (failed["sequence_number"], failed["response"]["id"]) == (2, responses.ID)
+
+    def test_a_large_item_that_failed_is_not_the_end(self, sends: Sends, ask: Ask, rows):
+        item = {"type": "mcp_call", "status": "failed", "output": "x" * 60_000}
+        sends(*self.BEGUN[:2], responses.event("response.output_item.done", 2, item=item))
+
+        failed = json.loads(ask().content.strip().rpartition(b"data: ")[2])
+
+        assert failed["sequence_number"] == 3
+        assert failed["response"]["error"]["message"] == BROKE_OFF
 
     @pytest.mark.parametrize(
         "pieces", [[], [b": waking up\n\n"], [EVENTS[0][:-30]], [EVENTS[4]]], ids=repr

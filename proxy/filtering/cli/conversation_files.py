@@ -16,6 +16,13 @@ from proxy.wire.dialect import Dialect, Request, Route
 
 MOST_MESSAGES = 1_000_000
 
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    content: str | list[msgspec.Raw] | None = None
+
+
+_items = msgspec.json.Decoder(list[_Item])
 _any = msgspec.json.Decoder(msgspec.Raw)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -54,6 +61,20 @@ def values_in(text: bytes) -> list[msgspec.Raw]:
     return []
 
 
+def _holds_items(raw: bytes) -> bool:
+    """Whether a list holds items of OpenAI's Responses: a call, a text that says which way it went.
+
+    Messages alone are alike in both of its formats.
+    """
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return any(
+            each.type not in ("", "message")
+            or (isinstance(each.content, list) and b'put_text"' in b"".join(each.content))
+            for each in _items.decode(raw)
+        )
+    return False
+
+
 def _format_of(fields: Mapping[str, msgspec.Raw]) -> tuple[Dialect, tuple[str, ...]]:
     """Return the dialect, the field of its messages, and those that tell what may go of them."""
     if "messages" not in fields:
@@ -74,7 +95,8 @@ def _is_message(raw: msgspec.Raw) -> bool:
 
 def _conversation(raw: bytes, most_messages: int) -> Conversation:
     if raw.lstrip().startswith(b"["):
-        raw = b'{"messages":' + raw + b"}"
+        name = b"input" if _holds_items(raw) else b"messages"
+        raw = b'{"%b":' % name + raw + b"}"
     try:
         fields = _fields.decode(raw)
     except msgspec.ValidationError:

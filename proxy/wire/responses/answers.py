@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.common.errors import ApiError
 from proxy.wire.dialect import NO_STEP, NOTHING, Counts, Mark, Step, StreamEvent
-from proxy.wire.openai.answers import closing, error, is_closed, listed
+from proxy.wire.openai.answers import DONE, closing, error, is_closed, listed
 from proxy.wire.reported_errors import error_in, read_error
 from proxy.wire.responses.routes import RESPONSES
 from proxy.wire.usage_parser import counted, objects_after
@@ -155,6 +155,9 @@ def parse_event(data: bytes) -> StreamEvent:
 
     Raises ReportedError for an error, and ValueError for what is no such event.
     """
+    if data == DONE:
+        # Gateways that know chat completions better add it.
+        return NOTHING
     event = _events.decode(data)
     if isinstance(event.delta, str):
         if event.type in _TEXTS:
