@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -75,7 +75,7 @@ def reported(texts: bytes) -> Counts:
     return counts
 
 
-def counts_in(usage: dict[str, Any]) -> Counts:
+def counts_in(usage: dict[str, object]) -> Counts:
     """Return what a provider's `usage` says; input has what was cached, output the reasoning."""
     read, made = (_object_in(usage, f"{side}_tokens_details") for side in ("input", "output"))
     return {
@@ -87,7 +87,7 @@ def counts_in(usage: dict[str, Any]) -> Counts:
     }
 
 
-def _object_in(fields: dict[str, Any], name: str) -> dict[str, Any]:
+def _object_in(fields: dict[str, object], name: str) -> dict[str, object]:
     value = fields.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -131,7 +131,7 @@ class _Incomplete(msgspec.Struct):
 class _Response(msgspec.Struct):
     status: str | None = None
     output: list[_Output] | None = None
-    usage: dict[str, Any] | None = None
+    usage: dict[str, object] | None = None
     error: object = None
     incomplete_details: _Incomplete | None = None
 

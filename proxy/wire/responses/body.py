@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -156,7 +156,7 @@ def _is_protected_to_the_question(messages: Sequence[Message]) -> bool:
 
 def prompted(prompt: Prompt) -> tuple[bytes, Route]:
     """Return the body that asks for a streamed answer, and where it goes."""
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "model": prompt.model,
         "input": [{"role": role, "content": text} for role, text in prompt.messages],
         "stream": True,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -81,7 +81,7 @@ _CONTEXT = re.compile(
     r"\s*<((?:\w+_)?(?:context|instructions|reminder))>.*</\1>\s*", re.DOTALL | re.IGNORECASE
 )
 
-Fields = dict[str, Any]
+Fields = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def _texts(fields: Fields) -> list[str]:
     return [text for text in texts if text]
 
 
-def _text_in(value: Any) -> str:
+def _text_in(value: object) -> str:
     """Return the text of a field: as it stands, in parts, or as JSON; of media nothing."""
     if isinstance(value, str):
         return value
@@ -225,7 +225,7 @@ def _text_in(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _has_media(value: Any) -> bool:
+def _has_media(value: object) -> bool:
     parts = value if isinstance(value, list) else [value]
     return any(isinstance(part, dict) and part.get("type") in _MEDIA for part in parts)
 
