@@ -98,6 +98,15 @@ class TestTheWayDown:
         )
         assert answer_text(wire, called) == ""
 
+    def test_an_error_of_the_providers_comes_with_its_words_and_headers(self, ask_responses: Ask):
+        answer = ask_responses(behaviour="limited")
+
+        assert answer.status_code == 429
+        assert answer.json()["error"]["message"] == "Slow down"
+        assert answer.headers["retry-after"] == "7"
+        assert answer.headers["x-ratelimit-remaining-requests"] == "0"
+        assert "x-alchemyst-error-source" not in answer.headers
+
     def test_the_providers_own_error_event_is_given_no_other(self, ask_responses: Ask, rows):
         answer = ask_responses(behaviour="responses-error", stream=True)
 

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.cost import message_set
 from proxy.filtering import result as filtering_result
 from proxy.filtering.result import FilterOptions, FilterResult
+from proxy.relevance.filter import Verdict
 from proxy.relevance.messages import Message
 from proxy.wire import responses
 from proxy.wire.dialect import Request, Route
@@ -273,6 +275,19 @@ class TestWhatStays:
 
 
 class TestWriting:
+    def test_moves_an_exchange_and_sends_each_item_once(self):
+        asked = request([*START, *PARIS, *BREAD, *FILM, QUESTION])
+        verdicts = [Verdict(place, "kept", "") for place in range(len(asked.messages))]
+
+        moved = filtering_result.apply_verdicts(
+            asked, responses, FilterOptions("strict"), verdicts, 0.0, message_set.of([2, 3])
+        )
+
+        assert moved.messages_after == 9
+        body = responses.written(asked, [[n] for n in (0, 1, 4, 5, 6, 7, 2, 3, 8)])
+        assert body is not None
+        assert json.loads(body)["input"] == [*START, *BREAD, *FILM, *PARIS, QUESTION]
+
     @pytest.mark.parametrize(
         "runs",
         [

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from alchemyst.accounts.models import User
+from proxy.models import Provider
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, KEY
 from tests.responses import Ask
@@ -63,6 +65,24 @@ class TestTheWayUp:
         assert sent.body == (json.dumps(body).encode() if body else b"")
         kind = endpoint.partition("/")[0]
         assert rows()[0].endpoint == "/".join(filter(None, (kind, name)))
+
+    @pytest.mark.parametrize("path", ["mine/responses", "mine/v1/responses"])
+    def test_leads_to_a_stored_provider(
+        self, http, server: str, provider: FakeProvider, alice: User, path: str
+    ):
+        Provider.sealed(
+            alice.pk,
+            key="sk-stored",
+            name="mine",
+            base_url=f"{provider.url}/responses/v1",
+            dialect=Provider.Dialect.RESPONSES,
+        ).save()
+
+        answer = http.post(f"{server}/api/v1/proxy/{path}", json={"model": "m", "input": "Hi"})
+
+        assert answer.status_code == 200
+        assert provider.last().path == "/responses/v1/responses"
+        assert provider.last().headers["Authorization"] == "Bearer sk-stored"
 
     def test_of_a_list_of_models_is_the_other_dialects(self, http, through, provider: FakeProvider):
         answer = http.get(f"{through()}/models")
