@@ -98,6 +98,18 @@ class TestTheWayDown:
         )
         assert answer_text(wire, called) == ""
 
+    def test_parts_of_its_reasoning_are_apart(self):
+        parts = [{"type": "summary_text", "text": text} for text in ("Flour.", "Time.")]
+        item = responses.reasoning() | {"summary": parts}
+        new = {"id": "x", "type": "teleport", "content": {"to": 1}, "summary": "x"}
+        whole = json.dumps(responses.response(item, new, responses.said())).encode()
+
+        event = wire.parse_event(whole)
+
+        assert (event.reasoning, event.text, event.finish) == ("Flour.\n\nTime.", ANSWER, "stop")
+        begun = b'{"type":"response.reasoning_summary_part.added","summary_index":%d}'
+        assert [wire.parse_event(begun % place).reasoning for place in (0, 1)] == ["", "\n\n"]
+
     def test_an_error_of_the_providers_comes_with_its_words_and_headers(self, ask_responses: Ask):
         answer = ask_responses(behaviour="limited")
 

@@ -95,6 +95,7 @@ class TestReading:
             ({"role": "developer", "content": "Be brief."}, "system"),
             ({"role": "system", "content": "Be brief."}, "system"),
             (user("<environment_context>\n<cwd>/x</cwd>\n</environment_context>"), "system"),
+            (user("<instructions>Bake it.</instructions>"), "user"),
             (call("c1"), "assistant"),
             (output("c1"), "tool"),
             (reasoning("rs_1"), "assistant"),

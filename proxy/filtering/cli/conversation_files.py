@@ -105,7 +105,7 @@ def _conversation(raw: bytes, most_messages: int) -> Conversation:
     if names[0] not in fields:
         raise InvalidMessages("It has no 'messages'.")
     # Only the messages matter: a file may have any other fields, or none.
-    given = {name: fields[name] for name in names if name in fields}
-    body = msgspec.json.encode({"model": "any"} | given)
+    read_fields = {name: fields[name] for name in names if name in fields}
+    body = msgspec.json.encode({"model": "any"} | read_fields)
     route = Route("", "", "", is_filtered=True)
     return Conversation(dialect.read(body, route, most_messages=most_messages), dialect)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from proxy.common.errors import ApiError
+from proxy.relevance.merge_turns import BETWEEN
 from proxy.wire.dialect import NO_STEP, NOTHING, Counts, Mark, Step, StreamEvent
 from proxy.wire.openai.answers import DONE, closing, error, is_closed, listed
 from proxy.wire.reported_errors import error_in, read_error
@@ -77,13 +78,13 @@ def reported(texts: bytes) -> Counts:
 
 def counts_in(usage: dict[str, object]) -> Counts:
     """Return what a provider's `usage` says; input has what was cached, output the reasoning."""
-    read, made = (_object_in(usage, f"{side}_tokens_details") for side in ("input", "output"))
+    inputs, outputs = (_object_in(usage, f"{side}_tokens_details") for side in ("input", "output"))
     return {
         "prompt_tokens": counted(usage.get("input_tokens")),
         "completion_tokens": counted(usage.get("output_tokens")),
-        "cached_tokens": counted(read.get("cached_tokens")),
-        "written_tokens": counted(read.get("cache_write_tokens")),
-        "reasoning_tokens": counted(made.get("reasoning_tokens")),
+        "cached_tokens": counted(inputs.get("cached_tokens")),
+        "written_tokens": counted(inputs.get("cache_write_tokens")),
+        "reasoning_tokens": counted(outputs.get("reasoning_tokens")),
     }
 
 
@@ -113,24 +114,13 @@ def has_failed(start: bytes) -> bool:
     return _FAILURE.match(start) is not None
 
 
-class _Part(msgspec.Struct):
-    text: str = ""
-    refusal: str = ""
-
-
-class _Output(msgspec.Struct):
-    type: str = ""
-    content: list[_Part] | None = None
-    summary: list[_Part] | None = None
-
-
 class _Incomplete(msgspec.Struct):
     reason: str = ""
 
 
 class _Response(msgspec.Struct):
     status: str | None = None
-    output: list[_Output] | None = None
+    output: msgspec.Raw = msgspec.Raw()
     usage: dict[str, object] | None = None
     error: object = None
     incomplete_details: _Incomplete | None = None
@@ -139,6 +129,7 @@ class _Response(msgspec.Struct):
 class _Event(_Response):
     type: str = ""
     delta: object = None
+    summary_index: int | None = None
     response: _Response | None = None
     kind: str = msgspec.field(default="", name="object")
 
@@ -163,6 +154,8 @@ def parse_event(data: bytes) -> StreamEvent:
         if event.type in _TEXTS:
             return StreamEvent(text=event.delta)
         return StreamEvent(reasoning=event.delta) if event.type in _REASONING else NOTHING
+    if event.type == "response.reasoning_summary_part.added":
+        return StreamEvent(reasoning=BETWEEN) if event.summary_index else NOTHING
     if event.type == "error":
         raise read_error(data)
     if event.response:
@@ -171,9 +164,13 @@ def parse_event(data: bytes) -> StreamEvent:
         raise error_in(event.error)
     if event.kind != "response":
         return NOTHING
+    output = msgspec.json.decode(event.output) if bytes(event.output) else []
+    items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
     return _ended(event)._replace(
-        text=_texts_of("message", event.output or ()),
-        reasoning=_texts_of("reasoning", event.output or ()),
+        text="".join(_texts_of(items, "message", "content")),
+        reasoning=BETWEEN.join(
+            (*_texts_of(items, "reasoning", "summary"), *_texts_of(items, "reasoning", "content"))
+        ),
     )
 
 
@@ -189,13 +186,13 @@ def _ended(response: _Response) -> StreamEvent:
     return StreamEvent(finish=finish, counts=counts, is_last=bool(finish))
 
 
-def _texts_of(kind: str, output: Iterable[_Output]) -> str:
-    return "".join(
-        part.text or part.refusal
-        for item in output
-        if item.type == kind
-        for part in (*(item.summary or ()), *(item.content or ()))
-    )
+def _texts_of(items: Iterable[dict[str, object]], kind: str, field: str) -> Iterator[str]:
+    """Yield the texts of a field of these items, whatever else stands in a response by now."""
+    for item in items:
+        parts = item.get(field) if item.get("type") == kind else None
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, dict) and (text := part.get("text") or part.get("refusal")):
+                yield str(text)
 
 
 def broken(fault: ApiError, start: bytes, end: bytes) -> bytes | None:

@@ -76,9 +76,11 @@ _PLAIN_PART_FIELDS = {"type", "text", "refusal", "annotations", "logprobs"}
 _TEXT_PARTS = ("input_text", "output_text", "text", "refusal")
 _MEDIA = ("input_image", "input_file", "input_audio", "computer_screenshot", "image", "file")
 _MARK: Final = "prompt_cache_breakpoint"
+# In a text its quotes are escaped.
+_RAW_MARK: Final = b'"prompt_cache_breakpoint"'
 # What agents tell a model under a user's name: not what anybody asks.
 _CONTEXT = re.compile(
-    r"\s*<((?:\w+_)?(?:context|instructions|reminder))>.*</\1>\s*", re.DOTALL | re.IGNORECASE
+    r"\s*<(\w+[_-](?:context|instructions|reminder))>.*</\1>\s*", re.DOTALL | re.IGNORECASE
 )
 
 Fields = dict[str, object]
@@ -119,7 +121,7 @@ def _read(raw: bytes, digest: bytes, place: str) -> Item:
     role = ROLES.get(fields.get("role") or "")
     if kind == MESSAGE and role:
         return _message(fields, role, digest, place)
-    return Item(kind, _other(kind, fields, raw, digest), is_marked=_MARK.encode() in raw)
+    return Item(kind, _other(kind, fields, raw, digest), is_marked=_RAW_MARK in raw)
 
 
 def _message(fields: Fields, role: str, digest: bytes, place: str) -> Item:
@@ -140,7 +142,7 @@ def _message(fields: Fields, role: str, digest: bytes, place: str) -> Item:
             is_protected=any(part.get("type") not in _TEXT_PARTS for part in parts),
             tokens=token_count.PER_MESSAGE + token_count.count(text),
         ),
-        is_marked=any(_MARK in part for part in parts),
+        is_marked=any(part.get(_MARK) is not None for part in parts),
     )
 
 
