@@ -4,6 +4,7 @@
     +- InvalidRequest          400 invalid_request
     |  +- InvalidMessages      400 invalid_messages
     |  +- InvalidTarget        400 invalid_target
+    |  +- PromptTooLong        400 context_length_exceeded
     +- AccessEnded             401 access_ended
     +- NotFound                404 not_found
     |  +- ModelNotFound        404 model_not_found
@@ -40,6 +41,13 @@ class InvalidTarget(InvalidRequest):
         "This target can't be used. Name a public provider by https and port 443, "
         "such as https://api.openai.com/v1, or ask the operator to allow its host and port."
     )
+
+
+class PromptTooLong(InvalidRequest):
+    """The built-in model's; clients know it by its code, or by how Anthropic words it."""
+
+    code = "context_length_exceeded"
+    message = "prompt is too long"
 
 
 class AccessEnded(ApiError):

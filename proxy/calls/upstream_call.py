@@ -99,16 +99,18 @@ class UpstreamCall:
         """
         if self.is_aborted:
             raise AccessEnded
+        translation, endpoint = provider.translation, self.route.endpoint
         if provider.key:
-            name, value = self.dialect.credential(provider.key)
+            dialect = openai if translation else self.dialect
+            name, value = dialect.credential(provider.key)
             headers = [*headers, (name.encode(), value.encode())]
         result = self.filter_result
         if body and provider.model and result and provider.model != result.request.model:
             body = openai.with_model(body, provider.model)
-        route = self.route
-        return await relay.send(
-            provider, route.method, route.endpoint, headers, body, self.deadline
-        )
+        if body and translation:
+            body = translation.request(body, may_see=bool(options().c1_base_url))
+            endpoint = f"/{openai.COMPLETIONS}"
+        return await relay.send(provider, self.route.method, endpoint, headers, body, self.deadline)
 
     def usage_texts(self) -> list[bytes]:
         """What of an answer may hold its usage, as long as nobody has read that."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from proxy import wire
 from proxy.common.web.asgi import Receive, Scope, Send, header
 from proxy.errors import InvalidTarget, MethodNotAllowed, NotFound
-from proxy.gateway import decision_records, flow, preview
+from proxy.gateway import builtin, decision_records, flow, preview
 from proxy.gateway.call import Call
 from proxy.providers import lookup
 from proxy.upstream import target
@@ -25,7 +25,7 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
         return
     target.refuse_own_tokens(path, scope["query_string"].decode("latin-1"))
     dialect = wire.spoken_at(path, scope)
-    route = dialect.route(preview.spelled_out(path), scope)
+    route = builtin.route(path) or dialect.route(preview.spelled_out(path), scope)
     if route is None:
         if b"/chat/completions" in scope["query_string"]:
             # A question mark in the target's URL ends the path: what follows it is no target.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from proxy.upstream import builtin, pool, ssrf_guard, target
 from proxy.upstream.transport import Transport
+from proxy.wire.translation import Translation
 
 DEFAULT = "default"
 """What the built-in model is called where other providers have a host."""
@@ -24,6 +25,9 @@ class Provider:
 
     cost: str = ""
     """How the cost of requests to it is looked at, where that is set for it."""
+
+    translation: Translation | None = None
+    """Between its callers and it, where it speaks chat completions and they another dialect."""
 
 
 def permitted_provider(base: target.Base, key: str, *, own_host: str = "") -> Provider:
