@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -126,6 +126,8 @@ class AnswerWriter(ABC):
         self.blocks: list[Block] = []
         self.finish = ""
         self.counts: Counts = _NO_COUNTS
+        self._later: dict[int, Block] = {}
+        """Calls beside the first, whose pieces may come in turns: each is written as a whole."""
         self._is_ended = False
 
     def whole(self, data: bytes) -> bytes:
@@ -146,11 +148,7 @@ class AnswerWriter(ABC):
         events = [] if self.id else self._begin(chunk)
         self._take(chunk)
         for block in chunk.blocks:
-            if not self.blocks or not _continues(self.blocks[-1], block):
-                events += [*self._close_last(), *self._open(block)]
-            if block.text:
-                self.blocks[-1].text += block.text
-                events += self._add(self.blocks[-1], block.text)
+            events += [] if self._holds_back(block) else self._write(block)
         return _written(events)
 
     def end(self) -> bytes:
@@ -158,7 +156,8 @@ class AnswerWriter(ABC):
         if self._is_ended or not self.finish:
             return b""
         self._is_ended = True
-        return _written([*self._close_last(), *self._finish()])
+        events = [event for block in self._later.values() for event in self._write(block)]
+        return _written([*events, *self._close_last(), *self._finish()])
 
     def _begin(self, chunk: Chunk) -> list[Fields]:
         self.id, self.created = chunk.id or "0", chunk.created
@@ -169,9 +168,24 @@ class AnswerWriter(ABC):
         self.finish = chunk.finish or self.finish
         self.counts = chunk.counts or self.counts
 
-    def _open(self, block: Block) -> list[Fields]:
-        self.blocks.append(Block(block.kind, "", block.place, block.id, block.name))
-        return self._open_block(self.blocks[-1])
+    def _holds_back(self, block: Block) -> bool:
+        first = next((each for each in self.blocks if each.kind == "call"), block)
+        if block.kind != "call" or first.place == block.place:
+            return False
+        held = self._later.setdefault(block.place, replace(block, text=""))
+        held.text += block.text
+        return True
+
+    def _write(self, block: Block) -> list[Fields]:
+        events: list[Fields] = []
+        if not self.blocks or not _continues(self.blocks[-1], block):
+            events += self._close_last()
+            self.blocks.append(replace(block, text=""))
+            events += self._open_block(self.blocks[-1])
+        if block.text:
+            self.blocks[-1].text += block.text
+            events += self._add(self.blocks[-1], block.text)
+        return events
 
     def _close_last(self) -> list[Fields]:
         return self._close_block(self.blocks[-1]) if self.blocks else []
