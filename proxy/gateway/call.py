@@ -146,7 +146,7 @@ async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
     cost = ""
     if lookup.is_provider_name(path):
         stored = await _stored_provider(call, upstream_key)
-        base, key, cost = stored.base, stored.key, stored.cost
+        base, key, cost = stored.base_for(call.route.endpoint), stored.key, stored.cost
     else:
         external = target.read(path, upstream_key or call.dialect.key(scope))
         base, key = external.base, external.key
@@ -163,11 +163,6 @@ async def _stored_provider(call: Call, upstream_key: str | None) -> StoredProvid
             "No provider is stored under this name. Store one by POST /api/v1/providers "
             "{name, base_url, key}, or write a provider's URL and its key into the path, such as "
             "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions."
-        )
-    if provider.dialect != call.dialect.NAME:
-        raise InvalidTarget(
-            f"This provider is stored with the dialect '{provider.dialect}'; "
-            f"this endpoint speaks '{call.dialect.NAME}'."
         )
     if upstream_key is not None:
         raise InvalidTarget("A stored provider has its key: leave out X-Upstream-Api-Key.")

@@ -10,7 +10,7 @@ rebuilt from the parts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -36,6 +36,12 @@ _DOUBLED = re.compile(rf"(/{_VERSION.pattern})\1/*$", re.IGNORECASE)
 _VERSION_AFTER_KEY = re.compile(
     rf"(?P<target>.+/{_VERSION.pattern}/(?:sk-[^/]+|[^/]{{20,}}))/{_VERSION.pattern}", re.IGNORECASE
 )
+# The version at the end of a base URL; at Google's, what speaks OpenAI's dialect lies below one.
+_LAST_VERSION = re.compile(rf"/(?:v1beta/openai|{_VERSION.pattern})$", re.IGNORECASE)
+_FIRST_VERSION = re.compile(rf"/{_VERSION.pattern}(?=/)", re.IGNORECASE)
+# Where a host speaks OpenAI's dialects that is stored for another, whose endpoints bring their own
+# version.
+_OPENAI_PATHS = {"anthropic": "/v1", "gemini": "/v1beta/openai"}
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
@@ -153,6 +159,19 @@ def base_of(text: str) -> Base:
     if {".", ".."} & set(path.split("/")):
         raise InvalidTarget("The target's URL may have no '.' or '..' in its path.")
     return Base(scheme, _host_in(match["host"]), port, quote(path, safe=_PATH_SAFE))
+
+
+@lru_cache(maxsize=2048)
+def base_for(base: Base, dialect: str, endpoint: str) -> Base:
+    """Return a stored base URL as an endpoint of any dialect is appended to it.
+
+    Its host may speak others than the one that it is stored for. Of two versions the endpoint's
+    holds; where neither names one, that of the host's own API for OpenAI's dialects is taken.
+    """
+    if _FIRST_VERSION.match(endpoint):
+        return replace(base, path=_LAST_VERSION.sub("", base.path))
+    missing = "" if _LAST_VERSION.search(base.path) else _OPENAI_PATHS.get(dialect, "")
+    return replace(base, path=base.path + missing) if missing else base
 
 
 def refuse_own_tokens(*texts: str) -> None:

@@ -13,7 +13,8 @@ from chats.streaming import routes
 from proxy import wire
 from proxy.gateway import decision_records as records
 from proxy.gateway import preview
-from proxy.wire import gemini, openai
+from proxy.wire import gemini
+from proxy.wire.openai.routes import ENDPOINTS
 
 API = "api/v1/"
 CHAT, PROXY = f"/{API}chat", f"/{API}proxy/"
@@ -103,7 +104,7 @@ def test_each_operation_on_the_proxy_is_served(schema: set[Operation]):
 
 def test_each_route_of_the_proxy_stands_in_the_schema(schema: set[Operation]):
     resource = "{target}/{version}/models"
-    routes = {(method, f"{{target}}/{path}") for path, (method, _) in openai.ENDPOINTS.items()} | {
+    routes = {(method, f"{{target}}/{path}") for path, (method, _) in ENDPOINTS.items()} | {
         ("GET", resource),
         ("GET", f"{resource}/{{model}}"),
         ("POST", f"{resource}/{{model}}:{{task}}"),
