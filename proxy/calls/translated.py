@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from proxy.common.errors import ApiError
 from proxy.errors import UpstreamBroken
 from proxy.upstream.target import Origin
 from proxy.upstream.transport import Answer, RawHeaders, Transport
@@ -45,8 +46,9 @@ class TranslatedAnswer:
         self.is_complete = False
         self._writer = writer
         kind = (source.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-        self._events = EventReader() if kind == EVENT_STREAM else None
+        self._reader = EventReader() if kind == EVENT_STREAM else None
         self._whole = bytearray()
+        self._fault: ApiError | None = None
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of a header, by its name in lower case."""
@@ -59,22 +61,30 @@ class TranslatedAnswer:
         """
         written = b""
         while not written and not self.is_complete:
+            if self._fault:
+                raise self._fault
             piece = await self.source.read()
-            is_complete = self.source.is_complete
-            written = self._written(piece, is_complete)
-            self.is_complete = is_complete
+            is_last = self.source.is_complete
+            if self._reader:
+                written = self._write_events(self._reader, piece, is_last)
+            else:
+                written = self._write_whole(piece, is_last)
+            self.is_complete = is_last and self._fault is None
         return written
 
-    def _written(self, piece: bytes, is_last: bool) -> bytes:
-        if self._events is None:
-            return self._written_whole(piece, is_last)
-        written = [self._writer.events(data) for data in self._events.read(piece)]
-        if is_last:
-            written += [self._writer.events(data) for data in self._events.end()]
-            written.append(self._writer.end())
+    def _write_events(self, reader: EventReader, piece: bytes, is_last: bool) -> bytes:
+        """Return what the events of a piece become; a fault among them is raised after it."""
+        written: list[bytes] = []
+        try:
+            written.extend(map(self._writer.events, reader.read(piece)))
+            if is_last:
+                written.extend(map(self._writer.events, reader.end()))
+                written.append(self._writer.end())
+        except ApiError as fault:
+            self._fault = fault
         return b"".join(written)
 
-    def _written_whole(self, piece: bytes, is_last: bool) -> bytes:
+    def _write_whole(self, piece: bytes, is_last: bool) -> bytes:
         self._whole += piece
         if len(self._whole) > LONGEST_WHOLE:
             raise UpstreamBroken
