@@ -119,10 +119,11 @@ async def answer_itself(call: Call, receive: Receive, send: Send) -> None:
     Raises NotFound for any other endpoint.
     """
     call.target = DEFAULT
+    method = call.route.method
     last = call.route.endpoint.partition("?")[0].rpartition("/")[2]
-    if call.route.name == "models":
+    if call.route.name == "models" and method == "GET":
         answer = _models(call)
-    elif last in _COUNTS:
+    elif last in _COUNTS and method == "POST":
         body = await read_body(call.scope, receive, options().max_body)
         count = await run_in_thread_if_large(len(body), _prompt_tokens, body, call)
         answer = msgspec.json.encode({"input_tokens": count} | _COUNTS[last])

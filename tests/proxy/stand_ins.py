@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from types import ModuleType
+from typing import Final
 
+from proxy import wire
 from proxy.common.web.asgi import Scope
 from proxy.relevance.messages import Message
 from proxy.wire import openai
@@ -15,7 +17,7 @@ ENDPOINTS = {
     "anthropic": ("/v1/messages", "/v1/messages/count_tokens"),
     "responses": ("/responses", "/responses/input_tokens"),
 }
-LAST = {"message_stop", "response.completed", "response.incomplete"}
+LAST: Final = {"message_stop", "response.completed", "response.incomplete"}
 
 
 def stand_in(name: str) -> ModuleType:
@@ -51,10 +53,20 @@ def stand_in(name: str) -> ModuleType:
         route=route,
         read=read,
         step=step,
-        credential=lambda key: ("x-api-key", key),
+        credential=_show_key if name == "anthropic" else openai.credential,
         error=lambda fault: json.dumps(
             {"type": "error", "error": {"type": fault.type, "message": fault.message}}
         ).encode(),
         broken=lambda fault: b'\n\nevent: error\ndata: {"type":"error"}\n\n',
     )
     return made
+
+
+def _show_key(key: str) -> tuple[str, str]:
+    return "x-api-key", key
+
+
+def missing() -> list[ModuleType]:
+    """Return a stand-in for each of these dialects that there is not."""
+    names = {dialect.NAME for dialect in wire.DIALECTS}
+    return [stand_in(name) for name in ENDPOINTS if name not in names]

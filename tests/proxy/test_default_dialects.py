@@ -15,7 +15,7 @@ from django.conf import LazySettings
 from proxy import wire
 from proxy.upstream import builtin
 from tests.fakes import ANSWER, CITIES, FakeProvider, Received, chunk, stream
-from tests.proxy.stand_ins import stand_in
+from tests.proxy.stand_ins import missing
 
 C1 = builtin.MODEL
 HELLO = [{"role": "user", "content": "Say hello."}]
@@ -33,9 +33,7 @@ Answering = Callable[..., None]
 @pytest.fixture(autouse=True)
 def dialects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both dialects; a stand-in for one that there is not."""
-    names = {dialect.NAME for dialect in wire.DIALECTS}
-    more = [stand_in(name) for name in ("anthropic", "responses") if name not in names]
-    monkeypatch.setattr(wire, "DIALECTS", (*more, *wire.DIALECTS))
+    monkeypatch.setattr(wire, "DIALECTS", (*missing(), *wire.DIALECTS))
 
 
 @pytest.fixture

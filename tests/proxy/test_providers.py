@@ -19,6 +19,7 @@ from alchemyst import env
 from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey, User
 from alchemyst.operations import checks
+from proxy import wire
 from proxy.common import vault
 from proxy.common.errors import KeyUnreadable
 from proxy.models import Provider
@@ -26,6 +27,7 @@ from proxy.providers.cache import StoredProvider, memory
 from proxy.upstream.target import base_of
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
+from tests.proxy.stand_ins import missing
 
 PROVIDERS = "/api/v1/providers"
 MISSING = "00000000-0000-4000-8000-000000000000"
@@ -474,6 +476,35 @@ class TestByItsName:
         assert ask().status_code == 200
         assert provider.last().path == "/v1/chat/completions"
         assert provider.last().headers["Authorization"] == f"Bearer {CANARY}"
+
+    @pytest.mark.parametrize(
+        ("endpoint", "path", "shown"),
+        [
+            ("v1/messages", "/api/v1/messages", ("x-api-key", CANARY)),
+            ("v1/responses", "/api/v1/responses", ("Authorization", f"Bearer {CANARY}")),
+            ("chat/completions", "/api/v1/chat/completions", ("Authorization", f"Bearer {CANARY}")),
+        ],
+    )
+    def test_one_host_is_spoken_to_in_several_dialects(
+        self,
+        http: requests.Session,
+        server: str,
+        alice: User,
+        provider: FakeProvider,
+        monkeypatch: pytest.MonkeyPatch,
+        endpoint: str,
+        path: str,
+        shown: tuple[str, str],
+    ):
+        monkeypatch.setattr(wire, "DIALECTS", (*missing(), *wire.DIALECTS))
+        kept(alice, base_url=f"{provider.url}/api/v1")
+        question = {"model": "m", "max_tokens": 9, "messages": QUESTION, "input": "Bread?"}
+
+        http.post(f"{server}/api/v1/proxy/mine/{endpoint}", json=question)
+
+        assert provider.last().path == path
+        name, value = shown
+        assert provider.last().headers[name] == value
 
     def test_a_gemini_provider_gets_the_stored_key_alone(
         self, http: requests.Session, server: str, alice: User, provider: FakeProvider
