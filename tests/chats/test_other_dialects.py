@@ -10,10 +10,12 @@ import pytest
 from aiohttp import web
 
 from alchemyst.accounts.models import User
-from chats.models import Chat, Generation
+from chats.answers import titles
+from chats.answers.research import PLANNING
+from chats.models import Generation
 from proxy import wire
 from proxy.models import UsageRecord
-from tests.chats.answers import KEY, QUESTION, Api, asking, persona, questions
+from tests.chats.answers import KEY, QUESTION, Api, asking, persona, questions, text
 from tests.conftest import Server
 from tests.fakes import ANSWER, FakeProvider, Received, stream
 
@@ -105,6 +107,31 @@ def saying(provider: FakeProvider, alice: User, dialect: str) -> Saying:
     return tell
 
 
+@pytest.fixture
+def answers_by_words(provider: FakeProvider, alice: User, dialect: str) -> None:
+    """Has a persona's provider answer what it is asked for: a title, a plan, or an answer."""
+
+    async def behave(request: web.Request, received: Received) -> web.StreamResponse:
+        asked, words = received.body.decode(), ANSWER
+        if titles.TITLE_PROMPT[:30] in asked:
+            words = "Slow bread"
+        elif PLANNING[:30] in asked:
+            words = "kitchen temperature"
+        return await stream(request, [BEGIN[dialect], piece(dialect, words), ending(dialect)])
+
+    provider.behaviours["by-words"] = behave
+    persona(alice, provider, "by-words", dialect=dialect)
+
+
+def title_of(api: Api, chat: str, expected: str) -> str:
+    """The chat's title, once it is the expected one, or after a while."""
+    for _ in range(100):
+        title: str = api.http.get(f"{api.url}/fetch/{chat}").json()["title"]
+        if title == expected:
+            break
+    return title
+
+
 def outcome() -> tuple[str, str]:
     generation = Generation.objects.select_related("message").latest("pk")
     return generation.state, generation.message.content
@@ -180,12 +207,17 @@ class TestAnAnswer:
         assert [each["role"] for each in sent][-1] == "user"
         assert sent[0]["role"] == "user"
 
-    def test_names_its_chat(self, api: Api, saying: Saying, dialect: str, provider: FakeProvider):
-        saying(BEGIN[dialect], piece(dialect, "Slow bread"), ending(dialect))
+    def test_names_its_chat(self, api: Api, answers_by_words: None):
+        chat = api.generate().json()["chatId"]
 
-        api.streamed()
+        assert title_of(api, chat, "Slow bread") == "Slow bread"
 
-        assert Chat.objects.latest("pk").title
+    def test_is_researched(self, api: Api, answers_by_words: None, provider: FakeProvider):
+        found = api.streamed(asking(QUESTION, tools={"research": True}))
+
+        steps = [e.data["content"] for e in found if e.data and e.data.get("step") == "research"]
+        assert "“kitchen temperature”" in steps[0]
+        assert text(found) == ANSWER
 
 
 class TestAFault:
