@@ -29,6 +29,9 @@ class Used:
     completion: int = 0
     cached: int = 0
     written: int = 0
+    """All that were written to the cache, those for an hour among them."""
+
+    written_for_long: int = 0
 
 
 class _Charge(NamedTuple):
@@ -37,6 +40,7 @@ class _Charge(NamedTuple):
     input: Decimal
     cached: Decimal
     write: Decimal
+    hour_write: Decimal
     output: Decimal
 
 
@@ -53,6 +57,10 @@ class Tariff:
     input: Decimal | None = None
     cached: Decimal | None = None
     write: Decimal | None = None
+    hour_write: Decimal | None = None
+    """What writing to the cache costs where it is kept for an hour; as `write`, where that is all
+    that is known."""
+
     output: Decimal | None = None
     long_above: int | None = None
     """Tokens of a prompt above which the whole call is billed at the prices that follow."""
@@ -60,6 +68,7 @@ class Tariff:
     long_input: Decimal | None = None
     long_cached: Decimal | None = None
     long_write: Decimal | None = None
+    long_hour_write: Decimal | None = None
     long_output: Decimal | None = None
     lifetime: float = SAFE.lifetime
     least: int = SAFE.min_prefix
@@ -88,25 +97,31 @@ class Tariff:
         if charge is None:
             return None
         fresh = max(used.prompt - used.cached - used.written, 0)
+        for_long = min(used.written_for_long, used.written)
         total = (
             fresh * charge.input
             + used.cached * charge.cached
-            + used.written * charge.write
+            + (used.written - for_long) * charge.write
+            + for_long * charge.hour_write
             + used.completion * charge.output
         )
         return _whole(total * NANOS)
 
     def _charge(self, prompt: int) -> _Charge | None:
         """Return what the tokens of a call cost whose prompt has so many; None where unknown."""
-        names = (self.input, self.cached, self.write, self.output)
-        if self.long_above is not None and prompt > self.long_above:
-            names = (self.long_input, self.long_cached, self.long_write, self.long_output)
-        input, cached, write, output = names
+        is_long = self.long_above is not None and prompt > self.long_above
+        names = _LONG_PRICES if is_long else _PRICES
+        input, cached, write, hour_write, output = (getattr(self, name) for name in names)
         if input is None or output is None:
             return None
-        return _Charge(
-            input, input if cached is None else cached, input if write is None else write, output
-        )
+        cached = input if cached is None else cached
+        write = input if write is None else write
+        return _Charge(input, cached, write, write if hour_write is None else hour_write, output)
+
+    @property
+    def is_write_dearer(self) -> bool:
+        """Whether what is written to the cache costs more than other input."""
+        return self.write is not None and self.input is not None and self.write > self.input
 
     def of_input(self, units: float) -> int | None:
         """Return what so many tokens at the normal price of input cost, in billionths."""
@@ -171,8 +186,9 @@ def _of_provider(provider: dict[str, Any]) -> Iterable[Tariff]:
         yield Tariff(**{**common, **rules, **money}, model=price["model"], source=source)
 
 
-_PRICES: Final = ("input", "cached", "write", "output")
-_MONEY: Final = (*_PRICES, *(f"long_{name}" for name in _PRICES))
+_PRICES: Final = ("input", "cached", "write", "hour_write", "output")
+_LONG_PRICES: Final = tuple(f"long_{name}" for name in _PRICES)
+_MONEY: Final = (*_PRICES, *_LONG_PRICES)
 _RULES: Final = ("lifetime", "least", "step", "long_above", "since")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -74,6 +75,7 @@ class TestMoney:
         input=Decimal("5.00"),
         cached=Decimal("0.50"),
         write=Decimal("6.25"),
+        hour_write=Decimal("10.00"),
         output=Decimal("25.00"),
     )
 
@@ -82,6 +84,18 @@ class TestMoney:
 
         # 10,000 x 5.00 + 60,000 x 0.50 + 30,000 x 6.25 + 2,000 x 25.00 = 317,500 millionths
         assert self.CLAUDE.cost(used) == 317_500_000
+
+    def test_what_is_written_for_an_hour_is_of_what_is_written_and_dearer(self):
+        used = Used(prompt=100_000, cached=60_000, written=30_000, written_for_long=20_000)
+
+        # 10,000 x 5.00 + 60,000 x 0.50 + 10,000 x 6.25 + 20,000 x 10.00 = 342,500 millionths
+        assert self.CLAUDE.cost(used) == 342_500_000
+
+    def test_without_a_price_of_its_own_it_costs_what_writing_costs(self):
+        plain = replace(self.CLAUDE, hour_write=None)
+
+        # 1,000 x 6.25 = 6,250 millionths
+        assert plain.cost(Used(prompt=1_000, written=1_000, written_for_long=1_000)) == 6_250_000
 
     def test_tokens_without_a_price_of_their_own_cost_what_input_costs(self):
         plain = Tariff("h", input=Decimal("2.00"), output=Decimal("8.00"))

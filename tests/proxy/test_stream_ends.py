@@ -254,7 +254,7 @@ class TestAStreamWhoseBodyEndsEarly:
         sends(ONE, error, end)
 
         assert ask().content == ONE + error + end
-        assert rows()[0].outcome == Outcome.BROKEN
+        assert rows()[0].outcome == Outcome.FAILED
 
     def test_of_an_endpoint_or_a_status_that_is_not_known_ends_as_http_says(
         self, sends: Sends, http: requests.Session, through, provider: FakeProvider, rows

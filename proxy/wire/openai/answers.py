@@ -17,6 +17,10 @@ from proxy.wire.usage_parser import counted, objects_after
 # Names of these counts at OpenAI, DeepSeek and gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+# Where gateways to Claude tell for how long it was written.
+_LIFETIMES = ("cache_creation", "cache_creation_token_details")
+_WRITTEN_FOR_LONG = ("ephemeral_1h_input_tokens",)
+_REASONING = ("reasoning_tokens",)
 # Legacy completions are streamed alike.
 STREAMS = frozenset({COMPLETIONS, "completions"})
 FINISH = Mark(b"finish_reason", rb'"[^"]')
@@ -53,22 +57,42 @@ def reported(texts: bytes) -> Counts:
 
 def counts_in(usage: dict[str, Any]) -> Counts:
     """Return what a provider's `usage` says."""
-    value = usage.get("prompt_tokens_details")
-    details = value if isinstance(value, dict) else {}
+    prompt, completion = counted(usage.get("prompt_tokens")), usage.get("completion_tokens")
+    input, output = (_details(usage, f"{kind}_tokens_details") for kind in ("prompt", "completion"))
+    lifetimes = [_details(fields, name) for name in _LIFETIMES for fields in (input, usage)]
+    reasoning = _first_count(_REASONING, output, usage)
     return {
-        "prompt_tokens": counted(usage.get("prompt_tokens")),
-        "completion_tokens": counted(usage.get("completion_tokens")),
-        "cached_tokens": _first_count(usage, details, _CACHED),
-        "written_tokens": _first_count(usage, details, _WRITTEN),
+        "prompt_tokens": prompt,
+        "completion_tokens": _with_reasoning(usage, prompt, counted(completion), reasoning),
+        "cached_tokens": _first_count(_CACHED, input, usage),
+        "written_tokens": _first_count(_WRITTEN, input, usage),
+        "written_for_long_tokens": _first_count(_WRITTEN_FOR_LONG, *lifetimes),
+        "reasoning_tokens": reasoning,
     }
 
 
-def _first_count(
-    usage: dict[str, Any], details: dict[str, Any], names: tuple[str, ...]
-) -> int | None:
-    """Return the first count of these names, in the usage's details or in itself."""
-    counts = (counted(fields.get(name)) for name in names for fields in (details, usage))
+def _details(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _first_count(names: tuple[str, ...], *places: dict[str, Any]) -> int | None:
+    """Return the first count of these names, in the first of the places that has one."""
+    counts = (counted(fields.get(name)) for name in names for fields in places)
     return next((count for count in counts if count is not None), None)
+
+
+def _with_reasoning(
+    usage: dict[str, Any], prompt: int | None, completion: int | None, reasoning: int | None
+) -> int | None:
+    """Return the completion's tokens with those of reasoning, which xAI and Gemini count beside it.
+
+    That they do is told by the total alone.
+    """
+    total = counted(usage.get("total_tokens"))
+    if not reasoning or prompt is None or completion is None or total is None:
+        return completion
+    return completion + reasoning if total == prompt + completion + reasoning else completion
 
 
 class _FinishedChoice(msgspec.Struct):
