@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -48,8 +48,8 @@ class _Charge(NamedTuple):
 class Tariff:
     """The prices of a model, in dollars for a million tokens, and the rules of its cache.
 
-    A host may begin with `*.`; a model's name stands for all that go on with a hyphen, and the
-    empty one for every model of the host.
+    A host may begin with `*.`; a model's name stands for all that go on with a hyphen, also behind
+    a slash, and the empty one for every model of the host.
     """
 
     host: str
@@ -118,11 +118,6 @@ class Tariff:
         write = input if write is None else write
         return _Charge(input, cached, write, write if hour_write is None else hour_write, output)
 
-    @property
-    def is_write_dearer(self) -> bool:
-        """Whether what is written to the cache costs more than other input."""
-        return self.write is not None and self.input is not None and self.write > self.input
-
     def of_input(self, units: float) -> int | None:
         """Return what so many tokens at the normal price of input cost, in billionths."""
         return None if self.input is None else _whole(Decimal(units) * self.input * NANOS)
@@ -161,14 +156,28 @@ class Table:
             return None
         if not model:
             return next(iter(models.values()))
-        name = model
-        while name and name not in models:
-            name = name.rpartition("-")[0]
-        return models.get(name)
+        # Gateways and Gemini's OpenAI endpoint put a name in front: `models/gemini-2.5-pro`.
+        names = (_known(name, models) for name in (model, model.rpartition("/")[2]))
+        return models.get(next(filter(None, names), ""))
+
+
+def _known(name: str, models: Container[str]) -> str:
+    """Return the longest beginning of a name that is known, up to a hyphen; empty for none.
+
+    A colon names a variant, such as `:free`, with prices of its own.
+    """
+    if ":" in name:
+        return name if name in models else ""
+    while name and name not in models:
+        name = name.rpartition("-")[0]
+    return name
 
 
 def shipped(path: Path = SHIPPED) -> list[Tariff]:
-    """Return the tariffs that come with this version, for each provider its rules first."""
+    """Return the tariffs that come with this version, for each provider its rules first.
+
+    Some count from a later day on only.
+    """
     tables = tomllib.loads(path.read_text(), parse_float=Decimal)
     return [tariff for provider in tables["provider"] for tariff in _of_provider(provider)]
 
@@ -189,7 +198,7 @@ def _of_provider(provider: dict[str, Any]) -> Iterable[Tariff]:
 _PRICES: Final = ("input", "cached", "write", "hour_write", "output")
 _LONG_PRICES: Final = tuple(f"long_{name}" for name in _PRICES)
 _MONEY: Final = (*_PRICES, *_LONG_PRICES)
-_RULES: Final = ("lifetime", "least", "step", "long_above", "since")
+_RULES: Final = ("lifetime", "least", "step", "is_whole", "long_above", "since")
 
 
 def _whole(amount: Decimal) -> int:

@@ -151,11 +151,13 @@ def _most(tariff: Tariff, result: FilterResult) -> int:
     sent = token_quota.sent(result)
     bound = token_quota.max_output(result)
     answer = ANSWER_TOKENS if bound is None else bound
+    plain = tariff.cost(Used(sent, answer)) or 0
     is_marked = MARK in result.body
-    is_written = tariff.is_write_dearer and (is_marked or tariff.rates.has_cache)
-    written = sent if is_written else 0
-    for_long = written if is_marked and _AN_HOUR in result.body else 0
-    return tariff.cost(Used(sent, answer, written=written, written_for_long=for_long)) or 0
+    if not is_marked and not tariff.rates.has_cache:
+        return plain
+    for_long = sent if is_marked and _AN_HOUR in result.body else 0
+    written = tariff.cost(Used(sent, answer, written=sent, written_for_long=for_long)) or 0
+    return max(plain, written)
 
 
 def _cost(tariff: Tariff, counts: Counts | None) -> int:
