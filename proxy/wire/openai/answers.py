@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from proxy.wire.openai.routes import COMPLETIONS
 from proxy.wire.reported_errors import error_in, read_error
 from proxy.wire.usage_parser import counted, objects_after
 
+_Fields = Mapping[str, object]
 # Names of these counts at OpenAI, DeepSeek and gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
@@ -57,33 +58,34 @@ def reported(texts: bytes) -> Counts:
 
 def counts_in(usage: dict[str, Any]) -> Counts:
     """Return what a provider's `usage` says."""
-    prompt, completion = counted(usage.get("prompt_tokens")), usage.get("completion_tokens")
-    input, output = (_details(usage, f"{kind}_tokens_details") for kind in ("prompt", "completion"))
-    lifetimes = [_details(fields, name) for name in _LIFETIMES for fields in (input, usage)]
-    reasoning = _first_count(_REASONING, output, usage)
+    prompt = counted(usage.get("prompt_tokens"))
+    completion = counted(usage.get("completion_tokens"))
+    details = _details(usage, "prompt_tokens_details")
+    lifetimes = [_details(fields, name) for name in _LIFETIMES for fields in (details, usage)]
+    reasoning = _first_count(_REASONING, _details(usage, "completion_tokens_details"), usage)
     return {
         "prompt_tokens": prompt,
-        "completion_tokens": _with_reasoning(usage, prompt, counted(completion), reasoning),
-        "cached_tokens": _first_count(_CACHED, input, usage),
-        "written_tokens": _first_count(_WRITTEN, input, usage),
+        "completion_tokens": _with_reasoning(usage, prompt, completion, reasoning),
+        "cached_tokens": _first_count(_CACHED, details, usage),
+        "written_tokens": _first_count(_WRITTEN, details, usage),
         "written_for_long_tokens": _first_count(_WRITTEN_FOR_LONG, *lifetimes),
         "reasoning_tokens": reasoning,
     }
 
 
-def _details(fields: dict[str, Any], name: str) -> dict[str, Any]:
+def _details(fields: _Fields, name: str) -> _Fields:
     value = fields.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _first_count(names: tuple[str, ...], *places: dict[str, Any]) -> int | None:
+def _first_count(names: tuple[str, ...], *places: _Fields) -> int | None:
     """Return the first count of these names, in the first of the places that has one."""
     counts = (counted(fields.get(name)) for name in names for fields in places)
     return next((count for count in counts if count is not None), None)
 
 
 def _with_reasoning(
-    usage: dict[str, Any], prompt: int | None, completion: int | None, reasoning: int | None
+    usage: _Fields, prompt: int | None, completion: int | None, reasoning: int | None
 ) -> int | None:
     """Return the completion's tokens with those of reasoning, which xAI and Gemini count beside it.
 
