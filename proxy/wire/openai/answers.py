@@ -61,14 +61,14 @@ def counts_in(usage: dict[str, Any]) -> Counts:
     prompt = counted(usage.get("prompt_tokens"))
     completion = counted(usage.get("completion_tokens"))
     details = _details(usage, "prompt_tokens_details")
-    lifetimes = [_details(fields, name) for name in _LIFETIMES for fields in (details, usage)]
+    written = _first_count(_WRITTEN, details, usage)
     reasoning = _first_count(_REASONING, _details(usage, "completion_tokens_details"), usage)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": _with_reasoning(usage, prompt, completion, reasoning),
         "cached_tokens": _first_count(_CACHED, details, usage),
-        "written_tokens": _first_count(_WRITTEN, details, usage),
-        "written_for_long_tokens": _first_count(_WRITTEN_FOR_LONG, *lifetimes),
+        "written_tokens": written,
+        "written_for_long_tokens": _written_for_long(details, usage) if written else None,
         "reasoning_tokens": reasoning,
     }
 
@@ -80,8 +80,17 @@ def _details(fields: _Fields, name: str) -> _Fields:
 
 def _first_count(names: tuple[str, ...], *places: _Fields) -> int | None:
     """Return the first count of these names, in the first of the places that has one."""
-    counts = (counted(fields.get(name)) for name in names for fields in places)
-    return next((count for count in counts if count is not None), None)
+    # Plain loops: it is asked several times for each call, and most names are not there.
+    for name in names:
+        for fields in places:
+            if name in fields and (count := counted(fields[name])) is not None:
+                return count
+    return None
+
+
+def _written_for_long(*places: _Fields) -> int | None:
+    lifetimes = [_details(fields, name) for name in _LIFETIMES for fields in places]
+    return _first_count(_WRITTEN_FOR_LONG, *lifetimes)
 
 
 def _with_reasoning(
