@@ -83,6 +83,8 @@ WAITING = Gauge(
     "alchemyst_rows_waiting", "Rows that wait to be written.", ["kind"], multiprocess_mode="livesum"
 )
 
+# The last word of the endpoints that answer a conversation; `messages/count_tokens` is none.
+_CHATS = ("completions", "messages", "responses")
 _models: set[str] = set()
 
 
@@ -119,7 +121,8 @@ def _operation(endpoint: str) -> str:
     lowered = endpoint.lower()
     if "embed" in lowered:
         return "embeddings"
-    return "chat" if "completions" in lowered or "generatecontent" in lowered else OTHER
+    is_chat = lowered.rpartition("/")[2] in _CHATS or "generatecontent" in lowered
+    return "chat" if is_chat else OTHER
 
 
 def _bounded(model: str, *, is_known: bool) -> str:

@@ -35,7 +35,7 @@ FOR_THE_CACHE: Final = "kept for the cache"
 MOVED: Final = "moved before the question"
 NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
 # Clients that mark what a provider shall cache plan their requests themselves.
-MARK: Final = b'"cache_control"'
+_MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
 CLIENT_MARKS: Final = "client-marks"
 
 # Token counts of tools and instructions, which are the same at every turn.
@@ -167,8 +167,16 @@ def assess(
     upstream = f"{config.host}|{request.model}"
     owner = f"{config.user_id}|{config.key}|{upstream}|{is_shadow}"
     conversation = _conversation(request, owner)
-    is_marked = MARK in request.body
+    is_marked = has_marks(request.body)
     return CostAssessment(config, tariff, turn, widths, conversation, upstream, is_marked)
+
+
+def has_marks(body: bytes) -> bool:
+    """Tell whether a client marks what of its request is to be cached, as Claude or OpenAI take it.
+
+    In a text the quotes would be escaped, so what is found is a field.
+    """
+    return any(mark in body for mark in _MARKS)
 
 
 def _merge_verdict(verdict: Verdict, decision: Decision) -> Verdict:

@@ -21,7 +21,7 @@ from proxy.common.runtime.threads import on_database_thread
 from proxy.common.ttl_cache import CachedValue
 from proxy.cost.prices import Tariff, Used
 from proxy.errors import BudgetSpent
-from proxy.filtering.cost_gate import MARK
+from proxy.filtering.cost_gate import has_marks
 from proxy.filtering.result import FilterResult
 from proxy.limits import token_quota
 from proxy.models import Budget
@@ -152,7 +152,7 @@ def _most(tariff: Tariff, result: FilterResult) -> int:
     bound = token_quota.max_output(result)
     answer = ANSWER_TOKENS if bound is None else bound
     plain = tariff.cost(Used(sent, answer)) or 0
-    is_marked = MARK in result.body
+    is_marked = has_marks(result.body)
     if not is_marked and not tariff.rates.has_cache:
         return plain
     for_long = sent if is_marked and _AN_HOUR in result.body else 0

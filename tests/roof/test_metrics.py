@@ -77,6 +77,26 @@ def test_parts_of_what_providers_counted_are_counted(read_metrics, alice):
     assert grown == {"cached": 40, "written": 9, "written_for_long": 6, "reasoning": 5}
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "operation"),
+    [
+        ("chat/completions", "chat"),
+        ("messages", "chat"),
+        ("responses", "chat"),
+        ("streamGenerateContent", "chat"),
+        ("embeddings", "embeddings"),
+        ("messages/count_tokens", "other"),
+        ("models", "other"),
+    ],
+)
+def test_an_endpoint_is_told_by_what_it_does(read_metrics, alice, endpoint: str, operation: str):
+    key = ("gen_ai_client_operation_duration_seconds_count", *sorted([operation, "gpt-test"]))
+    before = read_metrics().get(key, 0)
+    written(a_call(alice, endpoint=endpoint))
+
+    assert read_metrics()[key] == before + 1
+
+
 def test_models_that_callers_invent_are_one(read_metrics, alice, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "_models", set())
     written(*(a_call(alice, model=f"invented-{n}") for n in range(120)))
