@@ -202,7 +202,7 @@ async def _relay(call: Call, provider: Provider, answer: transport.Answer, send:
     finally:
         relay.release(provider, answer)
     if call.relay_state.broke is None:
-        call.outcome = Outcome.COMPLETE
+        call.outcome = Outcome.FAILED if call.relay_state.has_failed else Outcome.COMPLETE
     else:
         await _close_readably(call, answer, send)
 
