@@ -126,6 +126,15 @@ class TestARequest:
         assert answer.content == provider.last().body == BINARY
         assert provider.last().headers.get("Content-Type", "") == kind
 
+    @pytest.mark.parametrize("path", ["/mirror/v1/v1/files", "/mirror/v1beta/v1beta/corpora"])
+    def test_may_have_its_version_appended_by_the_client(
+        self, ask: Ask, provider: FakeProvider, path: str
+    ):
+        headers = {"x-goog-api-key": gemini.KEY} if "beta" in path else {}
+
+        assert ask("GET", path, headers=headers).status_code == 200
+        assert provider.last().path.count("v1") == 1
+
     def test_keeps_what_belongs_to_its_body(self, ask: Ask, provider: FakeProvider):
         headers = {"Content-Encoding": "identity", "Content-MD5": "abc="}
 
