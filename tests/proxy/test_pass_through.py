@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import openai
 import pytest
 import requests
 from aiohttp import web
@@ -471,6 +472,47 @@ class TestTheRow:
 
         (row,) = rows()
         assert (row.status, row.prompt_tokens) == (200, None)
+
+
+class TestThePackage:
+    """The provider's own package, which builds the paths and the forms by itself."""
+
+    @pytest.fixture
+    def client(self, sdk: Callable[..., openai.OpenAI], base: str) -> Callable[..., openai.OpenAI]:
+        def client(behaviour: str) -> openai.OpenAI:
+            return sdk(f"{base}/{behaviour}/v1", default_headers=SHOWN)
+
+        return client
+
+    def test_embeds(self, client: Callable[..., openai.OpenAI]):
+        answer = client("embedded").embeddings.create(
+            model="embed-test", input="x", encoding_format="float"
+        )
+
+        assert answer.data[0].embedding == [0.5]
+        assert answer.usage.prompt_tokens == 8
+
+    def test_sends_a_file(self, client: Callable[..., openai.OpenAI], provider: FakeProvider):
+        client("plain").files.create(file=("a.jsonl", BINARY * 300), purpose="batch")
+
+        assert provider.last().path == "/plain/v1/files"
+        assert BINARY * 300 in provider.last().body
+
+    def test_fetches_a_file(self, client: Callable[..., openai.OpenAI]):
+        assert client("content").files.content("file-1").read() == BINARY
+
+    def test_has_text_read_out(self, client: Callable[..., openai.OpenAI]):
+        speech = client("content").audio.speech
+        with speech.with_streaming_response.create(model="m", voice="v", input="x") as answer:
+            assert b"".join(answer.iter_bytes()) == BINARY
+
+    def test_writes_down_what_is_said(
+        self, client: Callable[..., openai.OpenAI], provider: FakeProvider
+    ):
+        client("plain").audio.transcriptions.create(model="m", file=("a.wav", BINARY))
+
+        assert provider.last().headers["Content-Type"].startswith("multipart/form-data; boundary=")
+        assert BINARY in provider.last().body
 
 
 class TestTheQueryOfWhatIsFiltered:
