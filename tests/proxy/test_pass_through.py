@@ -368,8 +368,16 @@ class TestTheBuiltInModel:
         ("method", "path"),
         [("POST", "embeddings"), ("GET", "v1/files"), ("DELETE", "models/x"), ("GET", "models/x")],
     )
-    def test_says_what_it_lacks(self, http: requests.Session, server: str, method: str, path: str):
-        answer = http.request(method, f"{server}/api/v1/proxy/default/{path}")
+    @pytest.mark.parametrize("headers", [{}, SHOWN])
+    def test_says_what_it_lacks(
+        self,
+        http: requests.Session,
+        server: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+    ):
+        answer = http.request(method, f"{server}/api/v1/proxy/default/{path}", headers=headers)
 
         assert answer.status_code == 404
         assert answer.json()["error"]["message"]
