@@ -119,7 +119,7 @@ async def send(
         head = head_of(method, path, base.header, sent, length)
     except ValueError:
         raise InvalidRequest("A header or the URL has characters that none may have.") from None
-    is_safe = body is None and method in SAFE_METHODS
+    is_safe = not body and method in SAFE_METHODS
     deadline.extend(deadline.bounds.first_byte)
     if body is not None and not isinstance(body, bytes):
         body = _TimedUpload(body, deadline)

@@ -124,7 +124,7 @@ class TestTheWayDown:
 
         assert answer.content.count(b"event: error") == 1
         assert b"response.failed" not in answer.content
-        assert rows()[0].outcome == Outcome.BROKEN
+        assert rows()[0].outcome == Outcome.FAILED
 
     @pytest.mark.parametrize("count", [1, 2, 5])
     def test_a_stream_that_breaks_ends_with_a_failed_response(
