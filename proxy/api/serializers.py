@@ -19,6 +19,7 @@ from proxy.upstream.target import base_of, refuse_own_tokens
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 # What may become of a message.
 FATES = ("kept", "dropped", "joined", "protected")
+MEANINGS = ("vectors", "words")
 
 
 class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
@@ -162,6 +163,12 @@ class CostDecisionSerializer(serializers.Serializer[Any]):
 class SummarySerializer(serializers.Serializer[Any]):
     mode = TextField()
     result = TextField()
+    meaning = serializers.ChoiceField(
+        choices=MEANINGS,
+        allow_null=True,
+        help_text="By what texts were compared: what they mean to the encoder, beside their words, "
+        "or words alone; null where nothing was compared.",
+    )
     totals = ContextTotalsSerializer()
 
 

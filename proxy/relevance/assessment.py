@@ -32,6 +32,10 @@ STANDS_ALONE: Final = 0.1
 MOST_EXCHANGES: Final = 2000
 
 
+VECTORS: Final = "vectors"
+WORDS: Final = "words"
+
+
 class TooSlow(Exception):
     """The deadline passed, or there are too many exchanges to compare."""
 
@@ -50,6 +54,9 @@ class Assessment:
 
         self.stands_alone = False
         """Whether the question surely needs nothing of the last exchange."""
+
+        self.meaning = ""
+        """By what texts were compared: `vectors` and words, or `words` alone; or nothing was."""
 
         self.judgement: Judgement | None = None
         self._kinds: dict[int, str] = {}
@@ -143,6 +150,7 @@ class Assessment:
         history = History(exchanges, features[query], memory.terms)
         places = [i for number in compared for i in past[number]]
         meaning = Meaning.of([self.messages[i].vector for i in places], self.messages[query].vector)
+        self.meaning = WORDS if meaning is None else VECTORS
         topics = Topics(history, meaning)
         self._check()
         scores = scored(history, topics, self._named(places, query), meaning)

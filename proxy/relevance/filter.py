@@ -35,11 +35,15 @@ class Verdict:
 
 
 class Verdicts(list[Verdict]):
-    """A verdict for each message, and how sure it is that nothing needed goes."""
+    """A verdict for each message, how sure it is that nothing needed goes, and by what."""
 
-    def __init__(self, verdicts: Iterable[Verdict], confidence: float = 1.0) -> None:
+    def __init__(
+        self, verdicts: Iterable[Verdict], confidence: float = 1.0, meaning: str = ""
+    ) -> None:
         super().__init__(verdicts)
         self.confidence = confidence
+        self.meaning = meaning
+        """By what texts were compared: `vectors`, `words` alone; empty where nothing was."""
 
 
 def decide(
@@ -136,7 +140,9 @@ class _Narrowing:
                 verdicts.setdefault(index, Verdict(index, fate, why, score))
         level = self._level(assessment, mode) if dropped else 0.0
         return Verdicts(
-            (verdicts[index] for index in range(len(self._messages))), assessment.confidence(level)
+            (verdicts[index] for index in range(len(self._messages))),
+            assessment.confidence(level),
+            assessment.meaning,
         )
 
     def _drop(self, mode: str) -> dict[int, Verdict]:
