@@ -20,13 +20,13 @@ from .text.features import Features, Memory
 from .text.tfidf import History
 from .topics import Topics
 
-MIN_SAVING: Final = 0.10
+MIN_SAVING: Final = 0.15
 """The share of the text that must go, or none of it goes: less is not worth a changed prefix."""
 
 ABOUT: Final = 0.3
 """How likely a question must be about the conversation itself, for all of it to stay."""
 
-STANDS_ALONE: Final = 0.1
+STANDS_ALONE: Final = 0.2
 """The last exchange may go, in the strictest mode, if it is needed less than this."""
 
 MOST_EXCHANGES: Final = 2000

@@ -11,7 +11,7 @@ one keeps, which is rare, it drops nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from . import modes
@@ -123,10 +123,8 @@ class _Narrowing:
         """Return what is dropped in `mode`: nothing that a stricter one keeps."""
         dropped = self._drop(mode)
         stricter = modes.STRICTER.get(mode)
-        if dropped and stricter:
-            kept = self._whole.indices - self.dropped_in(stricter).keys()
-            if not kept.isdisjoint(dropped):
-                return {}
+        if dropped and stricter and not self._drops(stricter, dropped.keys()):
+            return {}
         return dropped
 
     def verdicts(self, dropped: dict[int, Verdict], mode: str) -> Verdicts:
@@ -145,17 +143,29 @@ class _Narrowing:
             assessment.meaning,
         )
 
+    def _drops(self, mode: str, indices: Set[int]) -> bool:
+        """Tell whether `mode` drops all of `indices`; the strictest looks no further than that."""
+        if mode in modes.STRICTER:
+            return indices <= self.dropped_in(mode).keys()
+        return any(indices <= dropped.keys() for dropped in self._steps(mode))
+
     def _drop(self, mode: str) -> dict[int, Verdict]:
         """Drop what `mode` drops until nothing more goes."""
+        *_, dropped = self._steps(mode)
+        return dropped
+
+    def _steps(self, mode: str) -> Iterator[dict[int, Verdict]]:
+        """Yield what `mode` drops, first nothing, then with each assessment more."""
         step = self._whole
         dropped: dict[int, Verdict] = {}
+        yield dropped
         may_last_go = mode in modes.LAST_MAY_GO
         while gone := step.assessment.dropped(
             self._level(step.assessment, mode), may_last_go=may_last_go
         ):
-            dropped |= self._verdicts_on(step, gone)
+            dropped = dropped | self._verdicts_on(step, gone)
+            yield dropped
             step = self._assess(sorted(self._whole.indices - dropped.keys()))
-        return dropped
 
     @staticmethod
     def _level(assessment: Assessment, mode: str) -> float:
