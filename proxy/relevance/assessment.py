@@ -26,7 +26,7 @@ MIN_SAVING: Final = 0.15
 ABOUT: Final = 0.3
 """How likely a question must be about the conversation itself, for all of it to stay."""
 
-STANDS_ALONE: Final = 0.2
+STANDS_ALONE: Final = 0.1
 """The last exchange may go, in the strictest mode, if it is needed less than this."""
 
 MOST_EXCHANGES: Final = 2000

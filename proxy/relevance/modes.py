@@ -13,10 +13,10 @@ def relevance_modes() -> list[tuple[str, str]]:
     return [(name, name.replace("_", " ")) for name in NAMES]
 
 
-THRESHOLDS: Final = {"very_strict": 0.40, "strict": 0.30, "lax": 0.13}
+THRESHOLDS: Final = {"very_strict": 0.40, "strict": 0.25, "lax": 0.13}
 """How likely the question must need an exchange for it to stay."""
 
-MOST_RISK: Final = {"very_strict": 0.16, "strict": 0.14, "lax": 0.05}
+MOST_RISK: Final = {"very_strict": 0.18, "strict": 0.14, "lax": 0.05}
 """How likely it may be that something needed goes; where it is likelier, more stays."""
 
 LAST_MAY_GO: Final = ("very_strict",)

@@ -51,7 +51,7 @@ CONTINUED: Final = 0.2
 "it" means stands there or a few steps before, and shares no word with the question."""
 
 BINDING: Final = ("fact", "rule", "state")
-BINDS: Final = 1.7
+BINDS: Final = 1.3
 """How many times its need counts what is of a kind that binds a question which does not name it."""
 
 FARTHEST: Final = 4.0
