@@ -30,6 +30,8 @@ from tests.routes import routes
 ROOT = Path(__file__).parent.parent
 PASSWORD = "correct-horse-battery"
 MISSING = "00000000-0000-7000-8000-000000000000"
+# On the proxy's path, what nobody outside has to be asked for.
+PROXIED = {"target": "default", "version": "v1beta"}
 METHODS = frozenset(method.value for method in HTTPMethod)
 START_SECONDS, ANSWER_SECONDS = 90, 60
 # Whoever opens everything at once is no attacker here.
@@ -147,7 +149,7 @@ def _site(url: str) -> Site:
 
     user = User.objects.create_superuser("root", password=PASSWORD)
     key, text = ApiKey.make(user, name="check", scopes=SCOPES)
-    rows = own_rows(user) | {"key_id": str(key.pk), "target": "default", "version": "v1beta"}
+    rows = own_rows(user) | {"key_id": str(key.pk)} | PROXIED
     program = requests.Session()
     program.headers["Authorization"] = f"Bearer {text}"
     return Site(url, _signed_in(url), program, rows)
@@ -239,7 +241,7 @@ def _call_endpoints(site: Site, report: Report) -> None:
 def _call(site: Site, report: Report, method: str, path: str) -> None:
     """Read what there is; what would change it is asked of what is not there."""
     is_read = method == HTTPMethod.GET
-    filled = _filled(path, site.rows if is_read else {})
+    filled = _filled(path, site.rows if is_read else PROXIED)
     answer = site.program.request(
         method, site.url + filled, json=None if is_read else {}, timeout=ANSWER_SECONDS
     )

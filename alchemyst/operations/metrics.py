@@ -69,6 +69,11 @@ CONTEXT = Counter(
     "Tokens of histories by our own count: as they came (before) and as they went on (after).",
     ["stage"],
 )
+COMPARED = Counter(
+    "alchemyst_filter_decisions",
+    "Calls whose messages the filter compared, by what: vectors beside words, or words alone.",
+    ["meaning"],
+)
 RUNNING = Gauge("alchemyst_calls_running", "Calls under way.", multiprocess_mode="livesum")
 FILTER_OFF = Gauge(
     "alchemyst_filter_off", "1 while everything passes unfiltered.", multiprocess_mode="livemax"
@@ -92,8 +97,10 @@ def observe(calls: Iterable[PricedCall]) -> None:
     """Count calls that have ended; nothing where nobody may ask."""
     if not settings.METRICS_TOKEN:
         return
-    for row, _ in calls:
+    for row, _, meaning in calls:
         CALLS.labels(row.outcome, f"{row.status // 100}xx", row.filtering or "none").inc()
+        if meaning:
+            COMPARED.labels(meaning).inc()
         CONTEXT.labels("before").inc(row.tokens_before)
         CONTEXT.labels("after").inc(row.tokens_after)
         names = _operation(row.endpoint), _bounded(row.model, is_known=row.status < 400)

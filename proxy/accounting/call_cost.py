@@ -22,6 +22,8 @@ class PricedCall(NamedTuple):
 
     row: UsageRow
     cost_decision: CostDecision | None
+    meaning: str = ""
+    """By what the filter compared texts; empty where it compared none."""
 
 
 class CallCost(NamedTuple):
@@ -75,7 +77,7 @@ def price(call: CallFinished) -> PricedCall:
         call.milliseconds,
         call.first_byte_milliseconds,
     )
-    return PricedCall(row, cost_decision)
+    return PricedCall(row, cost_decision, call.meaning)
 
 
 _UNKNOWN = CallCost()

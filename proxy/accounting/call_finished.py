@@ -42,6 +42,9 @@ class CallFinished(NamedTuple):
     persona: str = ""
     mode: str = ""
     filtering: str = ""
+    meaning: str = ""
+    """By what the filter compared texts; empty where it compared none."""
+
     messages_before: int = 0
     messages_after: int = 0
     tokens_before: int = 0

@@ -72,6 +72,7 @@ def _record(entry: DecisionEntry) -> DecisionRecord:
         model=entry.model.replace("\0", "")[:200],
         mode=result.mode,
         result=result.filtering,
+        meaning=result.meaning,
         messages_before=result.messages_before,
         messages_after=result.messages_after,
         tokens_before=result.tokens_before,

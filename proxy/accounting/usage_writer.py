@@ -88,7 +88,7 @@ def _unwritten(calls: list[PricedCall]) -> list[PricedCall]:
 
 def update_cache_estimates(calls: list[PricedCall]) -> None:
     """Let what providers had cached correct what is estimated of them: a sink."""
-    for row, cost_decision in calls:
+    for row, cost_decision, _ in calls:
         cache_estimates.record_hit(row.target, row.model, row.cached_tokens or 0)
         if cost_decision and row.filtering in ("filtered", "unchanged"):
             cached = call_cost.cached_tokens(row, cost_decision)

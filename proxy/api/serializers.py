@@ -18,6 +18,7 @@ from proxy.upstream.target import refuse_keys, refuse_own_tokens, stored_base_of
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 # What may become of a message.
 FATES = ("kept", "dropped", "joined", "protected")
+MEANINGS = ("vectors", "words")
 
 
 class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
@@ -179,6 +180,12 @@ class CostDecisionSerializer(serializers.Serializer[Any]):
 class SummarySerializer(serializers.Serializer[Any]):
     mode = TextField()
     result = TextField()
+    meaning = serializers.ChoiceField(
+        choices=MEANINGS,
+        allow_null=True,
+        help_text="By what texts were compared: what they mean to the encoder, beside their words, "
+        "or words alone; null where nothing was compared.",
+    )
     totals = ContextTotalsSerializer()
 
 

@@ -167,6 +167,7 @@ class UpstreamCall:
             cost_decision=result.cost_decision if result else None,
             mode=result.mode if result else "",
             filtering=result.filtering if result else "",
+            meaning=result.meaning if result else "",
             messages_before=result.messages_before if result else 0,
             messages_after=result.messages_after if result else 0,
             tokens_before=result.tokens_before if result else 0,

@@ -55,25 +55,28 @@ PRESETS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """The shares of the best score that an exchange needs: to be recalled, and to outlive a cut."""
+    """How likely an exchange must be needed: to be recalled, and to outlive a cut."""
 
     need: float
     keep: float
 
 
-CHEAP: Final = Widths(2.25, 1.5)
+CHEAP: Final = Widths(0.7, 0.45)
+"""Where cached input is cheap: what it pays to break a prompt for is the same in each mode."""
+
 DEAR: Final = Widths(1.2, 0.875)
-"""Where cached input is cheap, and where it is dear or there is none: beside a mode's own share."""
+"""Where cached input is dear or there is none: times a mode's own threshold."""
 
 
-def widths(rates: Rates, share: float) -> Widths:
-    """Return at which shares the relevance engine is asked, in a mode that filters at `share`.
+def widths(rates: Rates, threshold: float) -> Widths:
+    """Return at which likelihoods relevance is asked, in a mode that filters at `threshold`.
 
     Where cached input is cheap, a recall breaks a beginning that was paid for, so it needs a strong
     match; and a cut leaves what may be needed soon, the latest exchanges foremost.
     """
-    wide = CHEAP if rates.is_cheap else DEAR
-    return Widths(min(wide.need * share, 1.0), wide.keep * share)
+    if rates.is_cheap:
+        return Widths(max(CHEAP.need, threshold), max(CHEAP.keep, threshold))
+    return Widths(DEAR.need * threshold, DEAR.keep * threshold)
 
 
 @dataclass(frozen=True, slots=True)

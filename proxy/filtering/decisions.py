@@ -109,6 +109,7 @@ def summary(result: FilterResult) -> dict[str, Any]:
     return {
         "mode": result.mode,
         "result": result.filtering,
+        "meaning": result.meaning or None,
         "totals": {
             "messages_before": result.messages_before,
             "messages_after": result.messages_after,

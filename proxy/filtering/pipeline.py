@@ -81,7 +81,8 @@ class PendingDecision:
             if filter_result.verdicts is None:
                 # The dialect has no body for it, so everything goes out.
                 after = after.instead(message_set.below(len(self.request.messages)))
-            return replace(filter_result, cost_decision=cost_decision), after
+            meaning = self.assessment.widths.meaning
+            return replace(filter_result, cost_decision=cost_decision, meaning=meaning), after
         except Exception as error:
             return result.whole_after(error, self.request, self.options, began), None
 

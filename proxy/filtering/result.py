@@ -77,6 +77,9 @@ class FilterResult:
     reason: str = ""
     """Why everything was forwarded: `short`, or what the request was kept for; or nothing."""
 
+    meaning: str = ""
+    """By what texts were compared: `vectors`, `words` alone; empty where nothing was."""
+
     @property
     def header(self) -> str:
         """The value of X-Alchemyst-Context."""
@@ -116,6 +119,7 @@ def filtered(
             deadline=time.monotonic() + options.seconds,
         )
         outcome = apply_verdicts(request, dialect, options, verdicts, began)
+        outcome = replace(outcome, meaning=verdicts.meaning)
         is_whole = outcome.messages_after == outcome.messages_before
         return outcome if is_whole else replace(outcome, confidence=verdicts.confidence)
     except Exception as error:

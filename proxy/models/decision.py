@@ -45,6 +45,9 @@ class DecisionRecord(models.Model):
     model = models.CharField(max_length=200, blank=True)
     mode = models.CharField(max_length=20)
     result = models.CharField(max_length=20)
+    meaning = models.CharField(
+        max_length=20, blank=True, help_text="By what texts were compared; empty: nothing was."
+    )
     messages_before = models.PositiveIntegerField()
     messages_after = models.PositiveIntegerField()
     tokens_before = models.PositiveIntegerField()
@@ -76,6 +79,7 @@ class DecisionRecord(models.Model):
             "model": self.model,
             "mode": self.mode,
             "result": self.result,
+            "meaning": self.meaning or None,
             "totals": {
                 "messages_before": self.messages_before,
                 "messages_after": self.messages_after,

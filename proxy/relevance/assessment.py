@@ -20,7 +20,7 @@ from .text.features import Features, Memory
 from .text.tfidf import History
 from .topics import Topics
 
-MIN_SAVING: Final = 0.10
+MIN_SAVING: Final = 0.15
 """The share of the text that must go, or none of it goes: less is not worth a changed prefix."""
 
 ABOUT: Final = 0.3
@@ -30,6 +30,10 @@ STANDS_ALONE: Final = 0.1
 """The last exchange may go, in the strictest mode, if it is needed less than this."""
 
 MOST_EXCHANGES: Final = 2000
+
+
+VECTORS: Final = "vectors"
+WORDS: Final = "words"
 
 
 class TooSlow(Exception):
@@ -50,6 +54,9 @@ class Assessment:
 
         self.stands_alone = False
         """Whether the question surely needs nothing of the last exchange."""
+
+        self.meaning = ""
+        """By what texts were compared: `vectors` and words, or `words` alone; or nothing was."""
 
         self.judgement: Judgement | None = None
         self._kinds: dict[int, str] = {}
@@ -145,6 +152,7 @@ class Assessment:
         history = History(exchanges, features[query], memory.terms)
         places = [i for number in compared for i in past[number]]
         meaning = Meaning.of([self.messages[i].vector for i in places], self.messages[query].vector)
+        self.meaning = WORDS if meaning is None else VECTORS
         topics = Topics(history, meaning)
         self._check()
         scores = scored(history, topics, self._named(places, query), meaning)

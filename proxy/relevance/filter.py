@@ -11,7 +11,7 @@ one keeps, which is rare, it drops nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from . import modes
@@ -35,11 +35,15 @@ class Verdict:
 
 
 class Verdicts(list[Verdict]):
-    """A verdict for each message, and how sure it is that nothing needed goes."""
+    """A verdict for each message, how sure it is that nothing needed goes, and by what."""
 
-    def __init__(self, verdicts: Iterable[Verdict], confidence: float = 1.0) -> None:
+    def __init__(
+        self, verdicts: Iterable[Verdict], confidence: float = 1.0, meaning: str = ""
+    ) -> None:
         super().__init__(verdicts)
         self.confidence = confidence
+        self.meaning = meaning
+        """By what texts were compared: `vectors`, `words` alone; empty where nothing was."""
 
 
 def decide(
@@ -119,10 +123,8 @@ class _Narrowing:
         """Return what is dropped in `mode`: nothing that a stricter one keeps."""
         dropped = self._drop(mode)
         stricter = modes.STRICTER.get(mode)
-        if dropped and stricter:
-            kept = self._whole.indices - self.dropped_in(stricter).keys()
-            if not kept.isdisjoint(dropped):
-                return {}
+        if dropped and stricter and not self._drops(stricter, dropped.keys()):
+            return {}
         return dropped
 
     def verdicts(self, dropped: dict[int, Verdict], mode: str) -> Verdicts:
@@ -136,20 +138,34 @@ class _Narrowing:
                 verdicts.setdefault(index, Verdict(index, fate, why, score))
         level = self._level(assessment, mode) if dropped else 0.0
         return Verdicts(
-            (verdicts[index] for index in range(len(self._messages))), assessment.confidence(level)
+            (verdicts[index] for index in range(len(self._messages))),
+            assessment.confidence(level),
+            assessment.meaning,
         )
+
+    def _drops(self, mode: str, indices: Set[int]) -> bool:
+        """Tell whether `mode` drops all of `indices`; the strictest looks no further than that."""
+        if mode in modes.STRICTER:
+            return indices <= self.dropped_in(mode).keys()
+        return any(indices <= dropped.keys() for dropped in self._steps(mode))
 
     def _drop(self, mode: str) -> dict[int, Verdict]:
         """Drop what `mode` drops until nothing more goes."""
+        *_, dropped = self._steps(mode)
+        return dropped
+
+    def _steps(self, mode: str) -> Iterator[dict[int, Verdict]]:
+        """Yield what `mode` drops, first nothing, then with each assessment more."""
         step = self._whole
         dropped: dict[int, Verdict] = {}
+        yield dropped
         may_last_go = mode in modes.LAST_MAY_GO
         while gone := step.assessment.dropped(
             self._level(step.assessment, mode), may_last_go=may_last_go
         ):
-            dropped |= self._verdicts_on(step, gone)
+            dropped = dropped | self._verdicts_on(step, gone)
+            yield dropped
             step = self._assess(sorted(self._whole.indices - dropped.keys()))
-        return dropped
 
     @staticmethod
     def _level(assessment: Assessment, mode: str) -> float:

@@ -16,7 +16,7 @@ def relevance_modes() -> list[tuple[str, str]]:
 THRESHOLDS: Final = {"very_strict": 0.40, "strict": 0.25, "lax": 0.13}
 """How likely the question must need an exchange for it to stay."""
 
-MOST_RISK: Final = {"very_strict": 0.15, "strict": 0.15, "lax": 0.05}
+MOST_RISK: Final = {"very_strict": 0.18, "strict": 0.14, "lax": 0.05}
 """How likely it may be that something needed goes; where it is likelier, more stays."""
 
 LAST_MAY_GO: Final = ("very_strict",)

@@ -40,6 +40,9 @@ class Widths:
     confidence: float
     """How sure it is that nothing needed goes at the first of them."""
 
+    meaning: str
+    """By what texts were compared: `vectors`, `words` alone; empty where nothing was."""
+
 
 def at_widths(
     messages: Sequence[Message],
@@ -99,6 +102,7 @@ class _Step:
             query=None if query is None else self.places[query],
             verdicts=self._verdicts(thresholds[0], levels[0]),
             confidence=assessment.confidence(levels[0]),
+            meaning=assessment.meaning,
         )
 
     def _in(self, numbers: Iterable[int]) -> frozenset[int]:

@@ -184,6 +184,13 @@ class TestARecord:
         }  # fmt: skip
         assert told["messages"][2]["fate"] == "dropped"
 
+    def test_says_by_what_texts_were_compared(self, keyed, ask, record):
+        client = keyed()
+
+        assert record(client, ask(client)).json()["meaning"] == "words"
+        off = ask(client, **{"X-Alchemyst-Relevance": "off"})
+        assert record(client, off).json()["meaning"] is None
+
     def test_is_what_the_preview_tells(self, keyed, ask, record, server: str):
         client = keyed()
 

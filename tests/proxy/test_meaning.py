@@ -187,6 +187,47 @@ class TestARequest:
         assert "You are a vet." not in used.texts
 
 
+class TestWhatTextsWereComparedBy:
+    @pytest.fixture
+    def meaning(self, http: requests.Session, server: str) -> Callable[..., str | None]:
+        """Asks for a preview, and returns by what it compared."""
+
+        def ask(messages: list[dict[str, str]] = PUPPY, **headers: str) -> str | None:
+            named = {f"X-Alchemyst-{name.title()}": value for name, value in headers.items()}
+            url = f"{server}/api/v1/proxy/preview"
+            answer = http.post(url, json=completion(messages), headers=named).json()
+            meaning: str | None = answer["meaning"]
+            return meaning
+
+        return ask
+
+    def test_is_vectors_where_all_are_known(self, used: Counting, meaning):
+        assert meaning() == "vectors"
+
+    def test_is_words_where_the_encoder_is_off(
+        self, used: Counting, settings: LazySettings, meaning
+    ):
+        settings.PROXY_ENCODER = "off"
+
+        assert meaning() == "words"
+
+    def test_is_words_where_the_encoder_fails(self, used: Counting, meaning):
+        encoder.use(Broken())
+
+        assert meaning() == "words"
+
+    def test_is_told_of_what_the_cost_gate_decided_too(self, used: Counting, meaning):
+        assert meaning(cost="balanced") == "vectors"
+
+    @pytest.mark.parametrize(
+        ("messages", "headers"), [(PUPPY, {"relevance": "off"}), (PUPPY[-1:], {})]
+    )
+    def test_is_nothing_where_none_were_compared(
+        self, used: Counting, meaning, messages: list[dict[str, str]], headers: dict[str, str]
+    ):
+        assert meaning(messages, **headers) is None
+
+
 def test_who_tries_the_filter_out_sees_the_same_and_nothing_is_kept(
     db: None, used: Counting, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

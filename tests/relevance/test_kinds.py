@@ -233,6 +233,78 @@ class TestFacts:
         assert 0 in stays(chat(fact, answer, *others), question, mode)
 
 
+THANKS = {
+    "en": "Thank you, that helps a lot. I will take it into account in everything I suggest. ",
+    "de": "Danke, das hilft mir sehr weiter, und ich werde es bei allem berücksichtigen. ",
+    "fr": "Merci de me le dire, j'en tiendrai compte dans tout ce que je vous proposerai. ",
+    "es": "Gracias por decírmelo, lo tendré en cuenta en todo lo que te proponga. ",
+    "zh": "谢谢你告诉我,以后我给出的每一个建议都会考虑到这一点。",
+}
+ASIDES = {
+    "en": (
+        ("Nice park in Leeds?", "Roundhay has a lake, wide lawns and a tropical house. "),
+        ("How do I patch a tyre?", "Roughen the rubber and press the patch on for a minute. "),
+        ("What lights does the law want?", "White in front and red behind, and reflectors. "),
+        ("Which bike for a child of seven?", "Twenty inches, if both feet reach the ground. "),
+    ),
+    "de": (
+        ("Eine Musikliste?", "Kinderlieder für eine halbe Stunde, danach ruhige Stücke. "),
+        ("Wie befestige ich Luftballons?", "Mit Schnur am Zaun, immer drei zusammen. "),
+        ("Wann wird es im Juni dunkel?", "Gegen zehn Uhr abends, im Norden etwas später. "),
+        ("Welche Spiele für draußen?", "Sackhüpfen und Topfschlagen gehen auf jeder Wiese. "),
+    ),
+    "fr": (
+        ("Quelle route pour Lyon ?", "L'autoroute A6 est la plus courte, mais chère. "),
+        ("Il va pleuvoir ?", "Un peu dans l'après-midi, surtout sur les hauteurs. "),
+        ("Une boulangerie à Beaune ?", "Celle de la place Carnot ouvre à six heures. "),
+        ("Que voir à Cluny ?", "L'abbaye, le haras et une tour que l'on peut monter. "),
+    ),
+    "es": (
+        ("¿Qué museo abre el lunes?", "El Thyssen abre por la tarde, hasta las cuatro. "),
+        ("¿Cómo llego desde Atocha?", "Andando son quince minutos por el paseo. "),
+        ("¿Hay taquillas?", "Sí, junto a la entrada, con una moneda que se devuelve. "),
+        ("¿Qué tiempo hará?", "Sol por la mañana y nubes después, sin lluvia. "),
+    ),
+    "zh": (
+        ("停车方便吗?", "早点去就有位子,过了九点就要排队。"),
+        ("带什么外套?", "薄的就够了,早晚有点凉,中午会很暖和。"),
+        ("坐地铁怎么走?", "坐一号线到龙翔桥站,出口出来往西走五分钟。"),
+        ("有什么好看的展览?", "博物馆里有瓷器展,一直开到月底。"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("mode", "times"), [("strict", 3), ("strict", 6), ("lax", 12)])
+class TestFactsAmongLongAnswers:
+    """Models answer at length, also what only tells them something."""
+
+    @pytest.mark.parametrize(
+        ("language", "fact", "question"),
+        [
+            ("en", "My daughter has coeliac disease.", "Plan her birthday menu"),
+            ("en", "By the way, I can't have peanuts.", "Suggest a snack for the train"),
+            ("en", "We've got 60 pounds for the whole weekend.", "Where should we have dinner?"),
+            ("en", "My name is Oriel Vance and I run a bakery.", "Write to my landlord"),
+            ("en", "I'm in a wheelchair, just so you know.", "Which route to the castle?"),
+            ("de", "Mein Sohn verträgt keine Milch.", "Schlag einen Nachtisch vor"),
+            ("de", "Wir haben für das ganze Fest nur 40 Euro.", "Was soll ich zu essen anbieten?"),
+            ("de", "Ich heiße Mareike und arbeite bei Lindholz.", "Schreib eine Absage"),
+            ("fr", "Ma femme est allergique aux noix.", "Propose un dessert pour dimanche"),
+            ("fr", "Je conduis un diesel de 2009.", "Puis-je entrer dans la zone écologique ?"),
+            ("es", "Soy intolerante a la lactosa.", "¿Qué desayuno me recomiendas?"),
+            ("es", "Viajo con dos niños y un perro.", "Busca un sitio para dormir"),
+            ("zh", "我丈夫对海鲜过敏。", "帮我们点一桌晚饭的菜"),
+            ("zh", "我的预算只有三百块。", "给我推荐一双鞋"),
+        ],
+    )
+    def test_stay(self, language: str, fact: str, question: str, times: int, mode: str):
+        thanks = THANKS[language] * (times // 3)
+        asides = [text for ask, answer in ASIDES[language] for text in (ask, answer * times)]
+
+        assert 0 in stays(chat(fact, thanks, *asides), question, mode)
+        assert 2 in stays(chat(*asides[:2], fact, thanks, *asides[2:]), question, mode)
+
+
 @pytest.mark.parametrize("mode", DEFAULT)
 class TestExamples:
     def test_worked_pairs_stay_together(self, mode):

@@ -97,6 +97,19 @@ def test_an_endpoint_is_told_by_what_it_does(read_metrics, alice, endpoint: str,
     assert read_metrics()[key] == before + 1
 
 
+def test_what_the_filter_compared_by_is_counted(read_metrics, alice):
+    before = read_metrics()
+    written(a_call(alice, meaning="vectors"), a_call(alice, meaning="words"), a_call(alice))
+    after = read_metrics()
+
+    grown = {
+        name[1:]: value - before.get(name, 0)
+        for name, value in after.items()
+        if name[0] == "alchemyst_filter_decisions_total"
+    }
+    assert grown == {("vectors",): 1, ("words",): 1}
+
+
 def test_models_that_callers_invent_are_one(read_metrics, alice, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "_models", set())
     written(*(a_call(alice, model=f"invented-{n}") for n in range(120)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..messages import Message
 from ..scoring import Scores
@@ -37,11 +38,17 @@ KINDS: Final = (
 )
 """What an exchange may be, in the order of the weights."""
 
-LEVELS: Final = (0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
+LEVELS: Final = (
+    0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.28, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7,
+)  # fmt: skip
 """The thresholds between which the filter chooses."""
 
 TOPIC: Final = 0.4
 """What an exchange takes of the need for another about the same thing."""
+
+CONTINUED: Final = 0.2
+"""What of an exchange's lack of need is made up for where the question surely goes on with it: what
+"it" means stands there or a few steps before, and shares no word with the question."""
 
 BINDING: Final = ("fact", "rule", "state")
 BINDS: Final = 1.3
@@ -118,7 +125,8 @@ class Judgement:
     def weighed_needs(self) -> Floats:
         """The needs, as they are held against a threshold."""
         weights = np.array([BINDS if kind in BINDING else 1.0 for kind in self.kinds], np.float64)
-        weighed = np.clip(self.needs * weights, 0.0, 1.0)
+        needs = self.needs + CONTINUED * self.turns.continued * (1 - self.needs)
+        weighed = np.clip(needs * weights, 0.0, 1.0)
         rounded: Floats = np.round(weighed, 6)
         return rounded
 
@@ -174,28 +182,31 @@ def signs_of_risk(needs: Floats, sizes: Floats) -> Floats:
     """
     before = needs[:-1] if len(needs) > 1 else needs
     best = np.sort(before)[-2:]
-    rows = []
-    for level in LEVELS:
-        goes = needs < level
-        goes[-1] = False
-        doubts = needs[goes]
-        rows.append(
-            (
-                np.log1p(doubts.sum()),
-                np.sqrt(doubts.max(initial=0)),
-                np.log1p(len(doubts)),
-                np.sqrt(-np.log1p(-np.minimum(doubts, 0.999)).sum()),
-                np.log1p(len(needs) - len(doubts)),
-                best[-1],
-                best.mean(),
-                before[-1] >= level,
-                np.log(max(best[-1], 0.01)),
-                needs[-1],
-                sizes[goes].sum() / sizes.sum(),
-                np.log(level),
-            )
-        )
-    return np.array(rows, np.float64)
+    by_need = np.argsort(needs[:-1], kind="stable")
+    doubts = needs[by_need]
+    levels = np.array(LEVELS)
+    # At each level the first so many of the doubts go.
+    count = np.searchsorted(doubts, levels)
+    rows: Floats = np.empty((len(levels), 12))
+    rows[:, 0] = np.log1p(_up_to(doubts, count))
+    rows[:, 1] = np.sqrt(np.concatenate(([0.0], doubts))[count])
+    rows[:, 2] = np.log1p(count)
+    rows[:, 3] = np.sqrt(_up_to(-np.log1p(-np.minimum(doubts, 0.999)), count))
+    rows[:, 4] = np.log1p(len(needs) - count)
+    rows[:, 5] = best[-1]
+    rows[:, 6] = best.mean()
+    rows[:, 7] = before[-1] >= levels
+    rows[:, 8] = np.log(max(best[-1], 0.01))
+    rows[:, 9] = needs[-1]
+    rows[:, 10] = _up_to(sizes[by_need], count) / sizes.sum()
+    rows[:, 11] = np.log(levels)
+    return rows
+
+
+def _up_to(values: Floats, count: NDArray[np.int64]) -> Floats:
+    """Return the sums of the first so many values."""
+    sums: Floats = np.concatenate(([0.0], np.cumsum(values)))[count]
+    return sums
 
 
 def logistic(evidence: Floats) -> Floats:

@@ -26,6 +26,9 @@ Column = NDArray[np.float64] | NDArray[np.bool_]
 CLOSE: Final = 2
 """An exchange is one of a row of examples if this many others have its form."""
 
+CONTINUED_DECAY: Final = 0.8
+"""What is left at each step back of how likely the question goes on with an exchange."""
+
 MOST_CONTENT: Final = 12.0
 _LEAST: Final = 1e-9
 
@@ -38,6 +41,9 @@ class Turns:
     """A row for each past exchange: `EXCHANGE` numbers of its own, then `LIKENESS` numbers."""
 
     question: Floats
+
+    continued: Floats
+    """How likely the question goes on with each exchange, by the links between."""
 
 
 class _Conversation:
@@ -69,6 +75,8 @@ class _Conversation:
         self.answer_length = np.add.reduceat(lengths, firsts) - self.ask_length
         self.ask_opening = np.array([f.opening for f in self.asking])
         self.answer_opening = np.array([0 if f is None else f.opening for f in self.answering])
+        self.asks_alike = _same(self.ask_opening)
+        self.answers_alike = _same(self.answer_opening)
         self.is_other_script = np.array([f.script != self.question.script for f in self.asking])
         self.calls = np.array([any(m.calls for m in exchange) for exchange in exchanges])
         changes = np.array([f.changes_something for f in history.messages])
@@ -97,6 +105,7 @@ def turns(
     return Turns(
         np.hstack(rows),
         np.concatenate([conversation.question.form, np.array(question, np.float64)]),
+        topics.recency(CONTINUED_DECAY),
     )
 
 
@@ -127,8 +136,8 @@ def _exchange_columns(c: _Conversation) -> dict[str, Column]:
         "longest": length >= length.max() - _LEAST,
         "form of asking repeated": c.asks_apart,
         "form of answer repeated": c.answers_apart,
-        "begins like other askings": _same(c.ask_opening),
-        "begins like other answers": _same(c.answer_opening),
+        "begins like other askings": c.asks_alike,
+        "begins like other answers": c.answers_alike,
         "calls a tool": c.calls,
         "changes something": c.changes,
         "latest change": _latest(c.changes),
@@ -204,8 +213,8 @@ def _question_columns(c: _Conversation) -> dict[str, float]:
         "others in another script": c.is_other_script.mean(),
         "forms of asking repeated": c.asks_apart.mean(),
         "forms of answer repeated": c.answers_apart.mean(),
-        "openings of asking repeated": _same(c.ask_opening).mean(),
-        "openings of answer repeated": _same(c.answer_opening).mean(),
+        "openings of asking repeated": c.asks_alike.mean(),
+        "openings of answer repeated": c.answers_alike.mean(),
         "usual answer": np.log1p(_median(c.answer_length)) / 8,
         "answers' length": c.answers[:, length].mean(),
         "others ask": c.asks[:, PLACE["ends in a question"]].mean(),
