@@ -56,8 +56,6 @@ class Agent:
     tool: ClassVar[Tool]
     files: ClassVar[str]
     """Where the program is to be found, as a pattern."""
-    reason: ClassVar[str]
-    """What `X-Alchemyst-Context` says of its requests."""
 
     def __init__(self, place: Path, way: Way) -> None:
         self.home, self.folder, self.way = place / "home", place / "work", way
@@ -112,7 +110,6 @@ class ClaudeCode(Agent):
     name = "Claude Code"
     tool = Tool("Bash", lambda command: {"command": command, "description": "Look"})
     files = "@anthropic-ai/claude-code-*/claude"
-    reason = "result=unchanged; "
 
     def environment(self) -> Mapping[str, str]:
         token = self.way.token
