@@ -15,6 +15,7 @@ from tests.clients.agents.programs import (
     Agent,
     ClaudeCode,
     Codex,
+    CodexByWebsocket,
     GeminiCli,
     OpenCode,
     OpenCodeOfOpenai,
@@ -29,11 +30,12 @@ DIALECTS: dict[type[Agent], type[Dialect]] = {
     ClaudeCode: Anthropic,
     OpenCode: Anthropic,
     Codex: Responses,
+    CodexByWebsocket: Responses,
     OpenCodeOfOpenai: Responses,
     GeminiCli: Gemini,
 }
 Play = Callable[..., Session]
-Start = Callable[[], Agent]
+Start = Callable[..., Agent]
 
 
 @pytest.fixture
@@ -85,6 +87,6 @@ def tap(server: str) -> Iterator[Tap]:
 def proxied(
     program: type[Agent], provider: FakeProvider, tap: Tap, token: str, tmp_path: Path
 ) -> Start:
-    """Starts an agent that speaks with the provider through the proxy."""
+    """Starts an agent that speaks with the provider through the proxy, by Alice's token or a key."""
     base = f"{tap.url}/api/v1/proxy/{provider.url}/session"
-    return lambda: program(tmp_path / "proxied", Way(base, token))
+    return lambda key=token: program(tmp_path / "proxied", Way(base, key))

@@ -135,6 +135,7 @@ class Codex(Agent):
     name = "Codex"
     tool = Tool("exec_command", lambda command: {"cmd": command})
     files = "@openai/codex-*/vendor/*/bin/codex"
+    has_websocket = False
 
     def configuration(self) -> Mapping[str, str]:
         shown = f'"X-Upstream-Api-Key" = "{KEY}"' if self.way.token else ""
@@ -153,6 +154,7 @@ env_key = "TESTED_KEY"
 http_headers = {{ {shown} }}
 request_max_retries = 1
 stream_max_retries = 1
+supports_websockets = {str(self.has_websocket).lower()}
 """
         }
 
@@ -170,6 +172,12 @@ stream_max_retries = 1
         items = [it["item"] for it in events if it["type"] == "item.completed"]
         said = [item["text"] for item in items if item["type"] == "agent_message"]
         return [*said, *failures][-1]
+
+
+class CodexByWebsocket(Codex):
+    """Codex as it speaks with OpenAI itself: a WebSocket is tried first."""
+
+    has_websocket = True
 
 
 class OpenCode(Agent):

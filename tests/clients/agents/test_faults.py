@@ -65,12 +65,10 @@ def both(play: Play, straight: Start, proxied: Start, provider: FakeProvider) ->
 
 
 @of(ClaudeCode, Codex)
-def test_what_goes_wrong_once_is_asked_for_again(both: Both):
-    faults = {1: [cut], 2: [end_early], 3: [error_event], 4: [BUSY]}
+def test_what_passes_is_asked_for_again(both: Both):
+    straight, proxied = both({1: [error_event], 2: [BUSY]})
 
-    straight, proxied = both(faults)
-
-    assert straight == proxied == Played(0, STEPS[4].words, [0, 1, 1, 2, 2, 3, 3, 4, 4])
+    assert straight == proxied == Played(0, STEPS[4].words, [0, 1, 1, 2, 2, 3, 4])
 
 
 @of(ClaudeCode, Codex)
@@ -82,18 +80,21 @@ def test_an_error_is_told_in_the_providers_words(both: Both, fault: Fault):
     assert straight.code == 1
 
 
-@of(OpenCode, GeminiCli)
-def test_a_refusal_is_told_in_the_providers_words(both: Both):
-    straight, proxied = both({0: [BAD] * ALWAYS})
-
-    assert straight == proxied
-    assert "names must be unique" in straight.words
-
-
 @of(ClaudeCode, Codex)
 @pytest.mark.parametrize("fault", [cut, end_early])
-def test_a_stream_that_always_breaks_is_no_answer(both: Both, fault: Fault):
+def test_a_stream_that_breaks_is_no_answer(both: Both, fault: Fault):
+    """How a client asks again depends on how it learns of it, a cut or an event of ours."""
     straight, proxied = both({1: [fault] * ALWAYS})
 
-    assert (straight.code, straight.steps) == (proxied.code, proxied.steps)
-    assert STEPS[4].words not in (straight.words, proxied.words)
+    assert (straight.code, set(straight.steps)) == (proxied.code, set(proxied.steps))
+    assert len(proxied.steps) > 2
+
+
+@of(OpenCode, GeminiCli)
+def test_a_refusal_is_told_in_its_words(play: Play, proxied: Start):
+    play({0: [BAD] * ALWAYS})
+
+    outcome = proxied().ask(QUESTIONS[0])
+
+    assert outcome.code != 0
+    assert "names must be unique" in outcome.words
