@@ -2,8 +2,8 @@
 
 The proxy's path does not go through Django's request handler, which costs ten times as much as
 the forwarding itself. Its layers, outermost first: secrets masked for the server's log and a
-request id -> exceptions become answers -> a clock for the body -> Bearer and scope -> the limit of
-concurrent calls -> the caller's rate -> the proxy.
+request id -> pages of other sites -> exceptions become answers -> a clock for the body -> token and
+scope -> the limit of concurrent calls -> the caller's rate -> the proxy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ with exit_in_words():
 from channels.routing import ProtocolTypeRouter
 from django.urls import is_valid_path
 
-from alchemyst.accounts.auth.asgi import Bearer, BearerOrSession, RateLimited
+from alchemyst.accounts.auth.asgi import BearerOrKeyHeader, BearerOrSession, RateLimited
 from alchemyst.accounts.auth.sockets import OriginCheck, SocketIdentityMiddleware
 from alchemyst.accounts.limits import quota, rate
 from alchemyst.celery import in_process_runner
@@ -39,6 +39,7 @@ from alchemyst.operations import checks, heartbeat, periodic_tasks
 from alchemyst.web.body_clock import BodyClock
 from alchemyst.web.body_limit import BodyLimitMiddleware
 from alchemyst.web.connections import raise_descriptor_limit
+from alchemyst.web.cors import CrossOriginMiddleware
 from alchemyst.web.daphne_patches import patch_daphne
 from alchemyst.web.redaction import PROXY_PREFIX, names_proxy
 from chats import lifespan as chats_lifespan
@@ -48,7 +49,7 @@ from proxy import lifespan as proxy_lifespan
 from proxy.common.runtime import threads
 from proxy.common.web.asgi import App, Message, Receive, Scope, Send, call_refusing
 from proxy.errors import NotFound
-from proxy.gateway.routes import proxy_application
+from proxy.gateway.routes import proxy_application, refuse_upgrade
 from proxy.limits.concurrency import ConcurrencyLimit
 
 with exit_in_words():
@@ -147,7 +148,9 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 # Concurrency first: a request that is refused there is not counted by the rate.
 within_limits = ConcurrencyLimit(RateLimited(proxy_application, limit="proxy"))
-on_proxy_path = ErrorMiddleware(BodyClock(Bearer(within_limits, scope="proxy")))
+on_proxy_path = CrossOriginMiddleware(
+    ErrorMiddleware(BodyClock(BearerOrKeyHeader(within_limits, scope="proxy")))
+)
 # The chats apply staff's limits themselves, for each question, whichever way it came.
 chat_answers = RateLimited(chat_application, limit="chat", reserves_quota=False)
 chat_reads = RateLimited(chat_application, limit="api", reserves_quota=False)
@@ -187,13 +190,20 @@ async def websockets_with_errors(scope: Scope, receive: Receive, send: Send) -> 
     await websockets({**scope, "to_api_error": to_api_error}, receive, send)
 
 
+chat_sockets = OriginCheck(SocketIdentityMiddleware(websockets_with_errors, scope="chat"))
+
+
+async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve the chats' WebSockets; on the proxy's path there are none."""
+    app = refuse_upgrade if scope["path"].startswith(PROXY_PREFIX) else chat_sockets
+    await app(scope, receive, send)
+
+
 application = RequestIdMiddleware(
     ProtocolTypeRouter(
         {
             "http": http,
-            "websocket": OriginCheck(
-                SocketIdentityMiddleware(websockets_with_errors, scope="chat")
-            ),
+            "websocket": websocket,
             "lifespan": lifespan,
         }
     )

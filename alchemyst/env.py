@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,17 @@ def choice(name: str, default: str, choices: Collection[str]) -> str:
 def words(name: str, default: str = "") -> list[str]:
     """Return the comma-separated words in NAME."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def origins(name: str) -> list[str]:
+    """Return the comma-separated origins in NAME, as browsers write them: scheme://host[:port]."""
+    listed = [word.lower() for word in words(name)]
+    for origin in listed:
+        if not _ORIGIN.fullmatch(origin):
+            raise ImproperlyConfigured(
+                f"{name} has {origin!r}; use origins such as https://app.example.com."
+            )
+    return listed
 
 
 def secret(name: str, default: str = "") -> str:

@@ -49,6 +49,9 @@ _KINDS = {
     503: ("server_error", "unavailable", "Not available for a moment. Try again."),
 }
 
+# What asking again with the same key can't change.
+DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
 # After so long a database that is away is worth another try.
 RETRY_SECONDS = 2
 
@@ -195,6 +198,9 @@ async def _send(scope: Scope, send: Send, error: ApiError) -> None:
         (b"x-alchemyst-error-source", b"proxy"),
         *((name.encode(), value.encode("latin-1")) for name, value in error.headers),
     ]
+    if error.status in DENIED and wire.spoken_in(scope):
+        # Agents ask on for minutes with a key that was revoked.
+        headers.append((b"x-should-retry", b"false"))
     await send_json(send, body, status=error.status, headers=headers)
 
 

@@ -12,20 +12,17 @@ import json
 import logging
 import secrets
 import time
-from contextvars import ContextVar
 from copy import copy
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 from alchemyst.web.redaction import mask, mask_path, mask_query
-from proxy.common.web.asgi import App, Message, Receive, Scope, Send
+from proxy.common.web.asgi import App, Message, Receive, Scope, Send, request_id
 
 # A request's id: which process of which start, and which of its requests. Cheaper than as many
 # random bytes, and no secret: whatever is looked up by it is looked up among the caller's own.
 _PROCESS = secrets.token_hex(8)
 _count = itertools.count(1)
-
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 class MaskingFormatter(logging.Formatter):

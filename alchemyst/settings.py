@@ -299,9 +299,17 @@ PROXY_ALLOWED_TARGETS = env.words("ALCHEMYST_PROXY_ALLOWED_TARGETS")
 # Request headers of the operator's choice that go up to providers besides the known ones.
 PROXY_PASS_HEADERS = env.words("ALCHEMYST_PROXY_PASS_HEADERS")
 PROXY_CONNECT_TIMEOUT = env.number("ALCHEMYST_PROXY_CONNECT_TIMEOUT", 10)
-PROXY_FIRST_BYTE_TIMEOUT = env.number("ALCHEMYST_PROXY_FIRST_BYTE_TIMEOUT", 300)
-PROXY_IDLE_TIMEOUT = env.number("ALCHEMYST_PROXY_IDLE_TIMEOUT", 120)
+PROXY_FIRST_BYTE_TIMEOUT = env.number("ALCHEMYST_PROXY_FIRST_BYTE_TIMEOUT", 600)
+PROXY_IDLE_TIMEOUT = env.number("ALCHEMYST_PROXY_IDLE_TIMEOUT", 300)
 PROXY_TOTAL_TIMEOUT = env.number("ALCHEMYST_PROXY_TOTAL_TIMEOUT", 1800)
+# What passes as it came: how long its way up, and then its way down, may take, and how large either
+# may be; whether paths of a provider's administration are among it.
+PROXY_TRANSFER_TIMEOUT = env.number("ALCHEMYST_PROXY_TRANSFER_TIMEOUT", 14_400)
+PROXY_MAX_UPLOAD = env.integer("ALCHEMYST_PROXY_MAX_UPLOAD", 512 * 1024 * 1024)
+PROXY_MAX_DOWNLOAD = env.integer("ALCHEMYST_PROXY_MAX_DOWNLOAD", 512 * 1024 * 1024)
+PROXY_ADMIN_PATHS = env.flag("ALCHEMYST_PROXY_ADMIN_PATHS", False)
+# Pages of these origins (https://app.example.com) may call the proxy's path from a browser.
+PROXY_CORS_ORIGINS = env.origins("ALCHEMYST_PROXY_CORS_ORIGINS")
 # How many requests of one user a process serves at once; 0 means any number.
 PROXY_MAX_CONCURRENT = env.integer("ALCHEMYST_PROXY_MAX_CONCURRENT", 64)
 PROXY_MAX_BODY = env.integer("ALCHEMYST_PROXY_MAX_BODY", 32 * 1024 * 1024)

@@ -4,6 +4,7 @@
     +- InvalidRequest          400 invalid_request
     |  +- InvalidMessages      400 invalid_messages
     |  +- InvalidTarget        400 invalid_target
+    |  +- UnsupportedEncoding  415 unsupported_encoding
     +- AccessEnded             401 access_ended
     +- NotFound                404 not_found
     |  +- ModelNotFound        404 model_not_found
@@ -12,6 +13,7 @@
     |  +- TargetNotAllowed     403 target_not_allowed
     +- MethodNotAllowed        405 method_not_allowed
     +- RequestTooLarge         413 request_too_large
+    +- UpgradeRefused          426 upgrade_refused
     +- TooManyAtOnce           429 rate_limit_exceeded
     +- BudgetSpent             429 insufficient_quota
     +- UpstreamUnreachable     502 upstream_unreachable
@@ -28,6 +30,7 @@ error its dialect's shape.
 from __future__ import annotations
 
 from proxy.common.errors import ApiError, InvalidRequest
+from proxy.common.web.content_encoding import SUPPORTED
 
 
 class InvalidMessages(InvalidRequest):
@@ -40,6 +43,17 @@ class InvalidTarget(InvalidRequest):
         "This target can't be used. Name a public provider by https and port 443, "
         "such as https://api.openai.com/v1, or ask the operator to allow its host and port."
     )
+
+
+class UnsupportedEncoding(InvalidRequest):
+    status, code = 415, "unsupported_encoding"
+    message = (
+        "The body's encoding can't be read here. Send it as it is, or compressed once by "
+        f"{', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}, and say so in Content-Encoding."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("accept-encoding", ", ".join(SUPPORTED)),))
 
 
 class AccessEnded(ApiError):
@@ -73,6 +87,16 @@ class TargetNotAllowed(NotAllowed):
 
 class MethodNotAllowed(ApiError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class UpgradeRefused(ApiError):
+    """For clients that try a WebSocket first: by this status alone they go on at once without."""
+
+    status, type, code = 426, "invalid_request_error", "upgrade_refused"
+    message = "There are no WebSockets here. Send the request by HTTP."
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("upgrade", "HTTP/1.1"),))
 
 
 class TooManyAtOnce(ApiError):

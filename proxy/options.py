@@ -43,6 +43,10 @@ class Options:
     pass_headers: frozenset[bytes]
     connect_timeout: float
     bounds: Bounds
+    transfer_bounds: Bounds
+    """For what passes as it came, which may be large files."""
+    max_upload: int
+    admin_paths: bool
     max_concurrent: int
     max_body: int
     max_messages: int
@@ -70,6 +74,14 @@ def options() -> Options:
             total=settings.PROXY_TOTAL_TIMEOUT,
             most_bytes=settings.PROXY_MAX_RESPONSE,
         ),
+        transfer_bounds=Bounds(
+            first_byte=settings.PROXY_FIRST_BYTE_TIMEOUT,
+            idle=settings.PROXY_IDLE_TIMEOUT,
+            total=settings.PROXY_TRANSFER_TIMEOUT,
+            most_bytes=settings.PROXY_MAX_DOWNLOAD,
+        ),
+        max_upload=settings.PROXY_MAX_UPLOAD,
+        admin_paths=settings.PROXY_ADMIN_PATHS,
         max_concurrent=settings.PROXY_MAX_CONCURRENT,
         max_body=settings.PROXY_MAX_BODY,
         max_messages=settings.PROXY_MAX_MESSAGES,

@@ -28,7 +28,7 @@ from proxy.filtering import kill_switch
 from proxy.meaning import store, weights
 from proxy.meaning.minilm import MiniLM
 from proxy.models import DecisionRecord, FilterSwitch
-from tests import faults, gemini, nginx
+from tests import anthropic, faults, gemini, nginx
 from tests.chats import behaviours
 from tests.fakes import BEHAVIOURS, FakeProvider
 
@@ -74,7 +74,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def the_provider() -> Iterator[FakeProvider]:
     provider = FakeProvider(
-        behaviours=BEHAVIOURS | faults.FAULTS | gemini.BEHAVIOURS | behaviours.ALL
+        behaviours=BEHAVIOURS
+        | faults.FAULTS
+        | gemini.BEHAVIOURS
+        | anthropic.BEHAVIOURS
+        | behaviours.ALL
     )
     provider.start()
     with override_settings(PROXY_ALLOWED_TARGETS=[f"127.0.0.1:{provider.port}"]):

@@ -12,9 +12,11 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import redis
@@ -33,6 +35,15 @@ OPTIONS = ("-raR", "--durations=25", f"--randomly-seed={SEED}")
 SERVICES = ("DATABASE_URL", "REDIS_URL")
 
 
+class Outcome(NamedTuple):
+    """What became of a run: pytest's exit code, its failures a line each, and its last line."""
+
+    run: str
+    code: int
+    failures: tuple[str, ...]
+    sum: str
+
+
 @dataclass(frozen=True)
 class Run:
     """The suite, or a part of it, in some surroundings."""
@@ -41,12 +52,13 @@ class Run:
     environment: dict[str, str]
     options: tuple[str, ...]
 
-    def outcome(self) -> int:
-        """Run it, pass on what it says, and return its exit code."""
+    def outcome(self) -> Outcome:
+        """Run it, and pass on what it says."""
         report = f"--junitxml={REPORTS / self.name.lower().replace(' ', '-')}.xml"
         # Side by side they would write one cache.
         options = ("-p", "no:cacheprovider", report, *OPTIONS, *self.options)
         command = [sys.executable, "-m", "pytest", *options]
+        failures, line = [], ""
         with subprocess.Popen(
             command,
             env=self.environment,
@@ -57,7 +69,9 @@ class Run:
             assert process.stdout is not None
             for line in process.stdout:
                 print(f"[{self.name}] {line}", end="", flush=True)
-        return process.returncode
+                if line.startswith(("FAILED ", "ERROR ")):
+                    failures.append(line.strip())
+        return Outcome(self.name, process.returncode, tuple(failures), line.strip())
 
 
 def main() -> int:
@@ -78,8 +92,18 @@ def main() -> int:
     else:
         print("== Not behind nginx: it is not installed", flush=True)
     with ThreadPoolExecutor(2) as lanes:
-        codes = lanes.map(lambda lane: [run.outcome() for run in lane], (first, second))
-        return max((code for lane in codes for code in lane), default=0)
+        outcomes = lanes.map(lambda lane: [run.outcome() for run in lane], (first, second))
+        return _report([outcome for lane in outcomes for outcome in lane])
+
+
+def _report(outcomes: Iterable[Outcome]) -> int:
+    """Say last, where it is looked for first, what became of each run; return the worst code."""
+    outcomes = sorted(outcomes, key=lambda outcome: outcome.code)
+    for outcome in outcomes:
+        print(f"== {outcome.run}: {outcome.sum or f'ended with code {outcome.code}'}", flush=True)
+        for failure in outcome.failures:
+            print(f"   {failure[:300]}", flush=True)
+    return max(outcome.code for outcome in outcomes)
 
 
 def _missing() -> str:

@@ -1,4 +1,8 @@
-"""How long a request's body may take: in all, and from one piece to the next."""
+"""How long a request's body may take: from one piece to the next, and in all, by its size.
+
+What counts is the time for which we wait for the client. A large body that goes on coming earns
+more of it than a small one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from django.conf import settings
 from alchemyst.errors import api_error
 from proxy.common.web.asgi import App, Message, Receive, Scope, Send, call_refusing
 
+# A body that comes as fast as this may be of any length.
+LEAST_BYTES_A_SECOND = 8 * 1024
 TOO_SLOW = "The body did not arrive in time. Send it again, faster."
 
 
@@ -35,21 +41,23 @@ def _has_body(scope: Scope) -> bool:
 
 def _timed(receive: Receive) -> Receive:
     """Return `receive`, which raises once the body, or the next piece of it, is too late."""
-    end = asyncio.get_running_loop().time() + settings.REQUEST_BODY_SECONDS
+    loop = asyncio.get_running_loop()
+    left = settings.REQUEST_BODY_SECONDS
     is_whole = False
 
     async def timed() -> Message:
-        nonlocal is_whole
+        nonlocal is_whole, left
         if is_whole:
             return await receive()
-        now = asyncio.get_running_loop().time()
+        began = loop.time()
         try:
-            async with asyncio.timeout(min(settings.REQUEST_BODY_IDLE_SECONDS, end - now)):
+            async with asyncio.timeout(min(settings.REQUEST_BODY_IDLE_SECONDS, left)):
                 event = await receive()
         except TimeoutError:
             # What is left of the body is not read, so nothing else can come by this connection.
             raise api_error(408, TOO_SLOW, headers=(("connection", "close"),)) from None
         is_whole = not event.get("more_body")
+        left += len(event.get("body", b"")) / LEAST_BYTES_A_SECOND - (loop.time() - began)
         return event
 
     return timed

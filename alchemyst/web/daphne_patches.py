@@ -1,6 +1,6 @@
 """Patches of what daphne's server does otherwise than uvicorn, and must not.
 
-Its command starts the application as uvicorn's does, so there is no class to derive from: both
+Its command starts the application as uvicorn's does, so there is no class to derive from: all
 changes are made to daphne's own, when `asgi.py` is imported under it.
 """
 
@@ -10,15 +10,17 @@ import asyncio
 import sys
 from typing import Any
 
-from alchemyst.web.redaction import mask
+from alchemyst.web.redaction import PROXY_PREFIX, mask
 
 
 def patch_daphne() -> None:
-    """Mask daphne's access log, and let it cut broken answers; other servers need neither."""
+    """Mask daphne's access log, let it cut broken answers, and refuse WebSockets with a status."""
     if access := sys.modules.get("daphne.access"):
         _mask(access.AccessLogGenerator)
     if server := sys.modules.get("daphne.server"):
         _cut_broken_answers(server.Server)
+    if protocol := sys.modules.get("daphne.http_protocol"):
+        _leave_upgrades(protocol.WebRequest)
 
 
 def _mask(log: Any) -> None:
@@ -32,6 +34,23 @@ def _mask(log: Any) -> None:
         write_entry(self, *args, request=mask(request), **details)
 
     log.write_entry = write_masked
+
+
+def _leave_upgrades(request: Any) -> None:
+    """Have the application answer the handshakes of WebSockets on the proxy's path.
+
+    daphne itself can refuse one by 403 alone. It takes the name of the protocol for one only if
+    nothing follows it, and a version may.
+    """
+    process = request.process
+
+    def process_as_http(self: Any) -> Any:
+        upgrade = self.requestHeaders.getRawHeaders(b"Upgrade", [b""])[0]
+        if upgrade.lower() == b"websocket" and self.path.startswith(PROXY_PREFIX.encode()):
+            self.requestHeaders.setRawHeaders(b"Upgrade", [b"websocket/13"])
+        return process(self)
+
+    request.process = process_as_http
 
 
 def _cut_broken_answers(server: Any) -> None:

@@ -58,10 +58,15 @@ _KEY = r"""
     | \beyJ[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?
 """
 _KEYS = re.compile(_KEY, re.VERBOSE | re.IGNORECASE)
+# Names of headers as HTTP, CGI and programs write them; then what a value follows: `name: value`,
+# `"name": "value"`, `(b'name', b'value')`.
+_HEADER = r"(?:http_)?(?:authorization|(?:x[-_])?(?:goog[-_]|upstream[-_])?api[-_]?key)"
+_IS = r"""(?:["']?\s*[=:]\s*|["']\s*,\s*)(?:b?["'])?"""
 _SECRETS = re.compile(
     rf"""
-      (?P<named>\b(?:bearer\s+|basic\s+|(?:x-goog-api-key|x-upstream-api-key|api[-_]?key|
-          (?:access|refresh)?_?token|password|secret)["']?\s*[=:]\s*["']?))[^\s"'&,;}})\]]+
+      (?P<named>\b(?:bearer\s+|basic\s+|(?:{_HEADER}|
+          (?:access|refresh)?_?token|password|secret){_IS}(?:(?:bearer|basic|key|token)\s+)?))
+          [^\s"'&,;}})\]]+
     | (?P<query>[?&]key=)[^\s"'&]+
     | {_KEY}
     """,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import unquote
 
 from rest_framework import serializers
 
@@ -13,7 +12,7 @@ from proxy.errors import InvalidTarget
 from proxy.models import Provider
 from proxy.models.provider import LONGEST_URL, valid_name
 from proxy.upstream import ssrf_guard
-from proxy.upstream.target import base_of, refuse_own_tokens
+from proxy.upstream.target import refuse_keys, refuse_own_tokens, stored_base_of
 
 # What a header may hold, and no more than any provider's key is long.
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
@@ -28,7 +27,8 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
     base_url = TextField(
         max_length=LONGEST_URL,
         help_text="Such as https://api.openai.com/v1 or "
-        "https://generativelanguage.googleapis.com, without the endpoint.",
+        "https://generativelanguage.googleapis.com, without the endpoint. A query, such as "
+        "?api-version=2024-10-21, is added to each request; it may hold no key.",
     )
     key = TextField(write_only=True, max_length=1000)
     key_hint = TextField(
@@ -62,7 +62,9 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
     def validate_base_url(self, text: str) -> str:
         """Return the URL in its one canonical spelling, if requests may go there at all."""
         try:
-            base = base_of(unquote(text))
+            base = stored_base_of(text)
+            refuse_own_tokens(base.query)
+            refuse_keys(base)
             ssrf_guard.check(base, self.context["request"].get_host())
         except InvalidTarget as error:
             raise serializers.ValidationError(error.message) from None
@@ -72,9 +74,9 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
         return url
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse the version at the end of a Gemini URL: callers' paths bring their own."""
-        is_gemini = attrs.get("dialect") == Provider.Dialect.GEMINI
-        if is_gemini and re.search(r"/v1[a-z]*$", attrs["base_url"]):
+        """Refuse the version at the end of a URL where callers' paths bring their own."""
+        has_version = attrs.get("dialect") in (Provider.Dialect.GEMINI, Provider.Dialect.ANTHROPIC)
+        if has_version and re.search(r"/v1[a-z]*(\?|$)", attrs["base_url"]):
             raise serializers.ValidationError({"base_url": ["Leave the version out at the end."]})
         return attrs
 
@@ -116,6 +118,21 @@ class GeminiErrorSerializer(serializers.Serializer[Any]):
     """What an error on the proxy looks like to Gemini's clients."""
 
     error = GeminiFaultSerializer()
+
+
+class AnthropicFaultSerializer(serializers.Serializer[Any]):
+    type = TextField()
+    message = TextField()
+    code = TextField()
+    param = TextField(required=False, help_text="What of the request is meant.")
+
+
+class AnthropicErrorSerializer(serializers.Serializer[Any]):
+    """What an error on the proxy looks like to Anthropic's clients."""
+
+    type = serializers.ChoiceField(choices=["error"])
+    error = AnthropicFaultSerializer()
+    request_id = TextField()
 
 
 class ContextTotalsSerializer(serializers.Serializer[Any]):

@@ -18,7 +18,7 @@ from proxy.options import Bounds, options
 from proxy.upstream import relay
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
-from proxy.upstream.transport import Answer, RawHeaders
+from proxy.upstream.transport import Answer, Body, RawHeaders
 from proxy.wire import openai
 from proxy.wire.dialect import Counts, Dialect, Route
 
@@ -70,14 +70,17 @@ class UpstreamCall:
             deadline.abort()
 
     async def reserve(self, host: str) -> None:
-        """Hold what the call may take of its caller's tokens and money, where these are limited."""
-        assert self.filter_result is not None
+        """Hold what the call may take of its caller's tokens and money, where these are limited.
+
+        Of what passes unread nothing is known before: it needs but something left of both.
+        """
+        result = self.filter_result
         if self.quota and self.quota.counts_tokens:
-            await self.quota.reserve(token_quota.tokens_needed(self.filter_result))
+            await self.quota.reserve(token_quota.tokens_needed(result) if result else 0)
         if budgets.none_exist():
             return
         self.reservation = await budgets.reserve(
-            self.user_id, self.key_id, self.request_id, self.filter_result, host, self.model
+            self.user_id, self.key_id, self.request_id, result, host, self.model
         )
 
     async def open_filtered(self, provider: Provider, headers: RawHeaders) -> Answer:
@@ -92,7 +95,7 @@ class UpstreamCall:
             answer = await self.open(provider, headers, whole.body)
         return answer
 
-    async def open(self, provider: Provider, headers: RawHeaders, body: bytes | None) -> Answer:
+    async def open(self, provider: Provider, headers: RawHeaders, body: Body) -> Answer:
         """Ask the provider, with its key, if the caller may still do so.
 
         Whoever has the answer gives it to `relay.release`, whatever happens.
@@ -100,15 +103,26 @@ class UpstreamCall:
         if self.is_aborted:
             raise AccessEnded
         if provider.key:
-            name, value = self.dialect.credential(provider.key)
-            headers = [*headers, (name.encode(), value.encode())]
+            headers = [*headers, self._credential(provider)]
         result = self.filter_result
-        if body and provider.model and result and provider.model != result.request.model:
+        if (
+            isinstance(body, bytes)
+            and provider.model
+            and result
+            and provider.model != result.request.model
+        ):
             body = openai.with_model(body, provider.model)
         route = self.route
         return await relay.send(
             provider, route.method, route.endpoint, headers, body, self.deadline
         )
+
+    def _credential(self, provider: Provider) -> tuple[bytes, bytes]:
+        """Return the one header by which the provider is shown its key."""
+        if provider.key_header:
+            return provider.key_header.encode(), provider.key.encode()
+        name, value = self.dialect.credential(provider.key)
+        return name.encode(), value.encode()
 
     def usage_texts(self) -> list[bytes]:
         """What of an answer may hold its usage, as long as nobody has read that."""

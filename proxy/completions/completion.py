@@ -39,7 +39,7 @@ from proxy.upstream.builtin_server import CONTEXT as BUILTIN_WINDOW
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider, permitted_provider
 from proxy.upstream.transport import Answer, RawHeaders
-from proxy.wire.dialect import Request, StreamEvent
+from proxy.wire.dialect import Request, StreamEvent, latest
 from proxy.wire.reported_errors import ReportedError, read_error
 from proxy.wire.sse import EventReader
 
@@ -191,7 +191,7 @@ class Completion(UpstreamCall):
 
     async def _ask_once(self, provider: Provider) -> Refusal | None:
         """Ask and read the answer; return why there is none, or no whole one, if it is told."""
-        answer = await self.open_filtered(provider, REQUEST_HEADERS)
+        answer = await self.open_filtered(provider, [*REQUEST_HEADERS, *self.route.headers])
         try:
             # Refuses what can't be passed on, such as a redirect.
             relay.relayed_headers(answer, self.bounds)
@@ -249,7 +249,7 @@ class Completion(UpstreamCall):
         if event.finish:
             self.finish = event.finish
         if event.counts:
-            self.counts = event.counts
+            self.counts = latest(self.counts, event.counts)
         if event.text or event.reasoning:
             if self.answered is None:
                 self.answered = time.perf_counter()

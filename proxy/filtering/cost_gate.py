@@ -183,18 +183,22 @@ def _merge_verdict(verdict: Verdict, decision: Decision) -> Verdict:
 
 def _hashes(request: Request) -> array[int]:
     seed = int.from_bytes(_secret()[:8])
-    return array("Q", (xxhash.xxh3_64_intdigest(raw, seed) for raw in request.raw_messages))
+    return array("Q", (xxhash.xxh3_64_intdigest(each, seed) for each in _identities(request)))
 
 
 def _conversation(request: Request, owner: str) -> str:
     """Return a name for the conversation that tells nothing of its owner, or of how it begins."""
     name = hashlib.blake2b(owner.encode(), key=_secret(), digest_size=16)
     name.update(request.front)
-    for raw, message in zip(request.raw_messages, request.messages, strict=True):
-        name.update(raw)
+    for identity, message in zip(_identities(request), request.messages, strict=True):
+        name.update(identity)
         if message.role == "user":
             break
     return name.hexdigest()
+
+
+def _identities(request: Request) -> list[bytes]:
+    return request.identities or request.raw_messages
 
 
 def _tokens(front: bytes) -> int:

@@ -22,7 +22,12 @@ _WHOLE = {
     "failed": "the filter failed",
     "undone": "the provider refused the filtered request",
 }
-_SHORT = "too short to gain by leaving out"
+# The same, where the request was never to be filtered.
+_UNTOUCHED = {
+    "short": "too short to gain by leaving out",
+    "stateful": "the provider holds what came before",
+    "context-management": "the provider leaves out by itself",
+}
 _NOT_WRITABLE = "without the others, the turns would break a rule of the provider's"
 
 
@@ -68,8 +73,8 @@ def decisions_of(result: FilterResult) -> list[Decision]:
 
 def unfiltered_reason(result: FilterResult) -> str:
     """Return why a request was forwarded whole, where there is no verdict on its messages."""
-    if result.reason == "short":
-        return _SHORT
+    if result.reason in _UNTOUCHED:
+        return _UNTOUCHED[result.reason]
     return _WHOLE.get(result.filtering, _NOT_WRITABLE)
 
 

@@ -45,6 +45,8 @@ _WORDS = {
     "sending it again costs more than it is worth": _("dearer to send again than it is worth"),
     "not filtered": _("not filtered"),
     "too short to gain by leaving out": _("all sent: the chat is short"),
+    "the provider holds what came before": _("all sent: the provider holds what came before"),
+    "the provider leaves out by itself": _("all sent: the provider leaves out by itself"),
     "the provider refused the filtered request": _("sent whole: less of it was refused"),
 }
 _WITH_PLACE = {

@@ -15,6 +15,7 @@ from proxy.upstream import builtin
 from proxy.upstream.endpoint import DEFAULT
 from proxy.wire import openai as wire
 from proxy.wire.dialect import Dialect, Request
+from proxy.wire.resources import MODELS
 
 with_model = wire.with_model
 
@@ -41,7 +42,17 @@ def check_for_builtin(request: Request) -> None:
 
 
 async def send_models(call: Call, send: Send) -> None:
-    """Answer with the list of the built-in model."""
+    """Answer with the list of the built-in model, or with what is known of it.
+
+    Raises NotFound for whatever else is asked of it, and ModelNotFound.
+    """
+    if call.route.name != MODELS or call.route.method != "GET":
+        raise NotFound(f"The built-in model has no such endpoint. {wire.SUPPORTED}")
+    listed = builtin.models()
+    if call.route.model:
+        if call.route.model != builtin.MODEL:
+            raise ModelNotFound(f"Here is one model, '{builtin.MODEL}'.", param="model")
+        (listed,) = listed["data"]
     call.target = DEFAULT
     call.status, call.outcome = 200, Outcome.COMPLETE
-    await send_json(send, msgspec.json.encode(builtin.models()), headers=call.response_headers())
+    await send_json(send, msgspec.json.encode(listed), headers=call.response_headers())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 
+from proxy import wire
 from proxy.accounting import conversation_capture, decision_writer
 from proxy.calls.upstream_call import Outcome, UpstreamCall
 from proxy.common.access import Access, access_of
+from proxy.common.web import key_headers
 from proxy.common.web.asgi import Scope, header
 from proxy.errors import InvalidTarget
 from proxy.filtering.result import FilterResult
@@ -26,6 +29,8 @@ from proxy.wire.answer_end import AnswerEnd
 from proxy.wire.answer_text import answer_text
 from proxy.wire.dialect import Counts, Dialect, Route
 
+_MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
+
 __all__ = ["Call", "Outcome", "provider_of"]
 
 
@@ -36,9 +41,16 @@ class Call(UpstreamCall):
     scope: Scope
     access: Access
     relay_state: RelayState = field(init=False)
+    tells_usage: bool = True
+    """Whether the answer is of what was used for this call: a list of old calls is not."""
 
     def __post_init__(self) -> None:
         self.relay_state = RelayState(AnswerEnd(self.dialect, self.route))
+
+    def speak(self, dialect: Dialect) -> None:
+        """Be of another dialect, before anything is asked."""
+        self.dialect = dialect
+        self.relay_state = RelayState(AnswerEnd(dialect, self.route))
 
     @classmethod
     def begin(cls, scope: Scope, dialect: Dialect, route: Route) -> Call:
@@ -69,7 +81,7 @@ class Call(UpstreamCall):
         return headers
 
     def usage_texts(self) -> list[bytes]:
-        return self.relay_state.end.usage_texts()
+        return self.relay_state.end.usage_texts() if self.tells_usage else []
 
     def used(self) -> Counts | None:
         """What the call took: as the provider counted, else by our measure."""
@@ -81,6 +93,8 @@ class Call(UpstreamCall):
 
     def record(self) -> None:
         """Hand the finished call over, and what its key wants kept of it besides."""
+        if not self.model and self.tells_usage:
+            self.model = _model_in(self.relay_state.end.tail())
         if self.access.records and self.filter_result:
             self._record_decision(self.filter_result)
         if self.relay_state.whole is not None and self.outcome == Outcome.COMPLETE:
@@ -126,6 +140,12 @@ class Call(UpstreamCall):
         )
 
 
+def _model_in(answer: bytes) -> str:
+    """Return the model that the end of an answer names; empty if it names none."""
+    names = _MODEL.findall(answer)
+    return names[-1].decode("utf-8", "replace") if names else ""
+
+
 def _text_of(dialect: Dialect, beginning: list[bytes], is_whole: bool) -> str:
     text = answer_text(dialect, b"".join(beginning), is_whole=is_whole)
     return text if is_whole or len(text) >= READ else ""
@@ -134,8 +154,9 @@ def _text_of(dialect: Dialect, beginning: list[bytes], is_whole: bool) -> str:
 async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
     """Return the provider that a path names, if it may be asked; None for the built-in model.
 
-    A name is looked up among the caller's stored providers; anything else is a URL with its key,
-    which stands in the path if it is not `upstream_key`.
+    A name is looked up among the caller's stored providers, whose key goes up whatever else the
+    caller shows: clients often insist on one. Anything else is a URL with its key: from a header
+    that clients show theirs in, else `upstream_key`, else the query or the path.
     Raises InvalidRequest, InvalidTarget, TargetNotAllowed or KeyUnreadable.
     """
     path, scope = call.route.target, call.scope
@@ -143,14 +164,19 @@ async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
     if path == DEFAULT:
         allowlists.check_builtin(permitted)
         return None
-    cost = ""
+    cost = key_header = ""
     if lookup.is_provider_name(path):
         stored = await _stored_provider(call, upstream_key)
         base, key, cost = stored.base, stored.key, stored.cost
     else:
-        external = target.read(path, upstream_key or call.dialect.key(scope))
+        shown = key_headers.providers_in(scope, call.dialect.credential("")[0])
+        header_key = shown.key if shown else upstream_key
+        external = target.read(path, header_key or call.dialect.key(scope))
         base, key = external.base, external.key
-    provider = permitted_provider(base, key, own_host=header(scope, b"host") or "")
+        if shown and shown.name == key_headers.AZURE:
+            key_header = shown.name.decode()
+    own_host = header(scope, b"host") or ""
+    provider = permitted_provider(base, key, own_host=own_host, key_header=key_header)
     allowlists.check_host(base, permitted)
     return replace(provider, cost=cost) if cost else provider
 
@@ -164,7 +190,10 @@ async def _stored_provider(call: Call, upstream_key: str | None) -> StoredProvid
             "{name, base_url, key}, or write a provider's URL and its key into the path, such as "
             "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions."
         )
-    if provider.dialect != call.dialect.NAME:
+    if not call.route.is_known:
+        # No path of ours says how it is spoken to; whoever stored it has.
+        call.speak(wire.named(provider.dialect))
+    elif provider.dialect != call.dialect.NAME:
         raise InvalidTarget(
             f"This provider is stored with the dialect '{provider.dialect}'; "
             f"this endpoint speaks '{call.dialect.NAME}'."

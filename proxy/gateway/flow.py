@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from proxy.calls.cost_gate import build_gate_config
-from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body
-from proxy.errors import ApiError, UpstreamUnreachable
+from proxy.common.web.asgi import ClientDisconnected, Receive, Send, open_body
+from proxy.errors import ApiError, ModelNotAllowed, UpstreamUnreachable
 from proxy.filtering import kill_switch, pins
 from proxy.filtering.cost_gate import CostGateConfig
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.pipeline import Step, finish, start_filtering
 from proxy.filtering.result import FilterOptions, FilterResult
-from proxy.gateway import builtin, model_list
+from proxy.gateway import any_endpoint, body_model, builtin, model_list
+from proxy.gateway.body import read_decoded
+from proxy.gateway.body_model import Body
 from proxy.gateway.call import Call, Outcome, provider_of
 from proxy.gateway.request_options import RequestOptions, parse
-from proxy.limits import active_calls, allowlists
+from proxy.limits import active_calls, allowlists, budgets
 from proxy.meaning.conversation import is_worth_encoding
 from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import headers, relay, transport
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider, builtin_provider
+from proxy.upstream.target import path_at
+from proxy.wire.answer_end import EVENT_STREAM
 from proxy.wire.dialect import Request
 
+# Of answers that may tell what was used for them; others may hold a thousand answers' usage.
+READ_KINDS = (b"application/json", EVENT_STREAM)
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
@@ -55,7 +61,7 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     external = await provider_of(call, request_options.upstream_key)
     if external is None:
         builtin.check_dialect(call.dialect)
-    body = await read_body(scope, receive, options().max_body)
+    body = await read_decoded(scope, receive)
     gate_config = await _cost_gate(call, external, request_options) if external else None
     request, call.filter_result = await filter_body(body, call, request_options, gate_config)
     call.model = request.model
@@ -70,13 +76,14 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     with CallDeadline(receive, call.bounds) as call.deadline:
         provider = external or await builtin_provider()
         call.target = provider.name
-        answer = await call.open_filtered(provider, _request_headers(call))
+        sent_headers = _request_headers(call, is_verbatim=False)
+        answer = await call.open_filtered(provider, sent_headers)
         await _relay(call, provider, answer, send)
 
 
 async def pass_through(call: Call, receive: Receive, send: Send) -> None:
-    """Answer any other call: its body goes to the provider as it came."""
-    call.model = call.route.model
+    """Answer any other call: its body goes to the provider as it comes."""
+    call.model, call.bounds = call.route.model, options().transfer_bounds
     request_options = parse(call.scope, is_filtered=False)
     provider = await provider_of(call, request_options.upstream_key)
     if call.model:
@@ -87,15 +94,35 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
         await builtin.send_models(call, send)
         return
     call.target = provider.name
-    body = None
+    any_endpoint.check_administration(path_at(provider.base, call.route.endpoint))
+    body = await open_body(call.scope, receive, options().max_upload)
+    if not (call.model or model_list.is_asked_for(call)):
+        body = await _with_model(call, body)
     if call.route.method == "POST":
-        body = await read_body(call.scope, receive, options().max_body)
+        await call.reserve(provider.name)
     with CallDeadline(receive, call.bounds) as call.deadline:
-        answer = await call.open(provider, _request_headers(call), body)
+        sent_headers = _request_headers(call, is_verbatim=body is not None)
+        answer = await call.open(provider, sent_headers, body)
         await _relay(call, provider, answer, send)
     if not call.scope["has_begun"]:
         # A list that was held back for its end, which did not come.
         raise UpstreamUnreachable
+
+
+async def _with_model(call: Call, body: Body) -> Body:
+    """Read the model in a body where the caller may not use all, or pays by it; return the body.
+
+    Raises ModelNotAllowed.
+    """
+    permitted = call.access.allowed_models
+    if permitted is None and not await budgets.exist_for(call.user_id, call.key_id):
+        return body
+    call.model, body = await body_model.read(body, call.scope, most=options().max_body)
+    if permitted is not None:
+        if not call.model:
+            raise ModelNotAllowed(body_model.UNNAMED, param="model")
+        allowlists.check_model(call.model, permitted)
+    return body
 
 
 def _cost_gate(
@@ -150,16 +177,22 @@ def _read_and_filter(
     return request, start_filtering(request, dialect, filter_options, gate_config)
 
 
-def _request_headers(call: Call) -> transport.RawHeaders:
-    return headers.request_headers(call.scope["headers"], options().pass_headers)
+def _request_headers(call: Call, *, is_verbatim: bool) -> transport.RawHeaders:
+    received, passing = call.scope["headers"], options().pass_headers
+    return headers.request_headers(received, passing, is_verbatim=is_verbatim)
 
 
 async def _relay(call: Call, provider: Provider, answer: transport.Answer, send: Send) -> None:
     """Pass an answer on to its end, and let go of the provider whatever happens."""
     if answer.status >= 400:
         send = relay.mask_key(send, provider.key.encode())
+    if not call.route.is_known:
+        is_read = relay.kind_of(answer) in READ_KINDS
+        call.tells_usage = is_read and call.route.method == "POST"
+    has_body = call.route.method != "HEAD"
     try:
-        response_headers = relay.relayed_headers(answer, call.bounds) + call.response_headers()
+        passing = relay.relayed_headers(answer, call.bounds, has_body=has_body)
+        response_headers = passing + call.response_headers()
         # Until the relay has ended well, it is broken: a client that leaves says otherwise.
         call.status, call.outcome = answer.status, Outcome.BROKEN
         await relay.relay(

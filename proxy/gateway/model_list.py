@@ -11,6 +11,7 @@ from functools import partial
 from proxy.common.web.asgi import Message, Send
 from proxy.gateway.call import Call
 from proxy.limits import allowlists
+from proxy.wire.resources import MODELS
 
 MOST_BYTES = 4 * 1024 * 1024
 
@@ -18,7 +19,7 @@ MOST_BYTES = 4 * 1024 * 1024
 def narrowed(call: Call, send: Send) -> Send:
     """Return `send`, for a list of models to a limited key without what the key may not use."""
     permitted = call.access.allowed_models
-    if permitted is None or call.route.name != "models" or call.route.model:
+    if permitted is None or not is_asked_for(call):
         return send
     listed = partial(call.dialect.listed, may_use=partial(allowlists.may_use, permitted=permitted))
     start: Message | None = None
@@ -41,6 +42,12 @@ def narrowed(call: Call, send: Send) -> Send:
         await send(event)
 
     return narrowing
+
+
+def is_asked_for(call: Call) -> bool:
+    """Whether a call asks for a list of models, and not for one of them."""
+    route = call.route
+    return route.name == MODELS and route.method == "GET" and not route.model
 
 
 def _may_hold_a_list(start: Message) -> bool:

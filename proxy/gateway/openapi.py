@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.views import APIView
 
 from proxy.api.serializers import (
+    AnthropicErrorSerializer,
     DecisionRecordSerializer,
     GeminiErrorSerializer,
     PreviewSerializer,
@@ -23,6 +24,7 @@ from proxy.gateway.request_options import SHADOW
 from proxy.relevance import modes
 from proxy.upstream import builtin
 from proxy.wire import gemini
+from proxy.wire.anthropic import turns as anthropic_turns
 from proxy.wire.gemini import contents as gemini_contents
 from proxy.wire.openai import messages as openai_messages
 
@@ -66,6 +68,7 @@ _REFUSED = _DENIED | {
     400: "The body, a header or the target is not valid.",
     404: "No such endpoint, or no such model on `default`.",
     413: "The body is too large.",
+    415: "The body is compressed, but not by gzip, deflate or zstd.",
 }
 _UPSTREAM = {
     502: "The provider could not be reached.",
@@ -86,7 +89,8 @@ _TARGET = in_path(
 )
 _KEY = header(
     "X-Upstream-Api-Key",
-    "The provider's key. The recommended way: a key in a path ends up in logs.",
+    "The provider's key. The recommended way: a key in a path ends up in logs. Of Authorization, "
+    "x-api-key, api-key and x-goog-api-key one may hold it too, if another has the caller's token.",
 )
 _GEMINI_RESOURCE = [
     in_path(
@@ -99,6 +103,15 @@ _GEMINI_RESOURCE = [
     OpenApiParameter(
         "key", description="The same, as some clients send it; forwarded in the header."
     ),
+]
+_ANTHROPIC = [
+    in_path(
+        "target",
+        "The provider's base URL, written literally or percent-encoded, up to the version: "
+        "`https://api.anthropic.com`; or the name of a stored provider.",
+    ),
+    header("x-api-key", "The provider's key; X-Upstream-Api-Key is taken too."),
+    header("anthropic-version", "Goes to the provider as it came, as every `anthropic-` header."),
 ]
 _MODEL = in_path("model", "The model's name, such as `gemini-2.5-flash`.")
 _TASK = in_path(
@@ -189,6 +202,26 @@ _GENERATION = {
 }
 
 
+_TURN = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {
+        "role": {"enum": list(anthropic_turns.ROLES)},
+        "content": {"oneOf": [{"type": "string"}, _objects]},
+    },
+}
+_MESSAGES = {
+    "type": "object",
+    "description": "Every other field goes to the provider as it came.",
+    "required": ["model", "messages"],
+    "properties": {
+        "model": {"type": "string", "minLength": 1},
+        "messages": {"type": "array", "minItems": 1, "items": _TURN},
+        "context_management": {"description": "With it, nothing is filtered."},
+    },
+}
+
+
 def _forwarded(errors: Any, *, may_stream: bool = False) -> dict[Any, Any]:
     """Return the answers of a provider, whose own refusals come down under any status."""
     stream = {(200, "text/event-stream"): OpenApiTypes.ANY} if may_stream else {}
@@ -252,9 +285,28 @@ VIEWS: dict[str, Any] = {
     f"{_RESOURCE}/<model>": _gemini_list(
         "proxy_gemini_model", "Describe a model of Gemini's", _MODEL
     ),
+    f"{_PREFIX}/<target>/v1/messages": operation(
+        "post",
+        operation_id="proxy_anthropic",
+        summary="Ask Anthropic, with irrelevant and repeated history left out",
+        parameters=[*_ANTHROPIC, *_WISHES, *_TOLD],
+        request={"application/json": _MESSAGES},
+        responses=_forwarded(AnthropicErrorSerializer, may_stream=True),
+    ),
+    f"{_PREFIX}/<target>/v1/messages/count_tokens": operation(
+        "post",
+        operation_id="proxy_anthropic_count",
+        summary="Count tokens as Anthropic does, of all that was sent",
+        parameters=_ANTHROPIC,
+        request={"application/json": _MESSAGES},
+        responses=_forwarded(AnthropicErrorSerializer),
+    ),
     f"{_PREFIX}/preview": _preview("proxy_preview", body=_COMPLETION, errors=ProxyErrorSerializer),
     f"{_PREFIX}/preview/v1beta/models/<model>:generateContent": _preview(
         "proxy_preview_gemini", _MODEL, body=_GENERATION, errors=GeminiErrorSerializer
+    ),
+    f"{_PREFIX}/preview/v1/messages": _preview(
+        "proxy_preview_anthropic", body=_MESSAGES, errors=AnthropicErrorSerializer
     ),
     f"{_PREFIX}/requests/<id>": operation(
         "get",

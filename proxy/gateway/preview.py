@@ -7,11 +7,12 @@ from contextlib import suppress
 import msgspec
 
 from proxy.calls.cost_gate import build_preview_gate_config
-from proxy.common.web.asgi import ClientDisconnected, Receive, Send, read_body, send_json
+from proxy.common.web.asgi import ClientDisconnected, Receive, Send, send_json
 from proxy.errors import NotFound
 from proxy.filtering.cpu_threads import run_in_thread_if_large
 from proxy.filtering.decisions import to_json
 from proxy.filtering.result import FilterResult
+from proxy.gateway.body import read_decoded
 from proxy.gateway.call import Call
 from proxy.gateway.flow import filter_body
 from proxy.gateway.request_options import parse
@@ -31,12 +32,13 @@ async def send_preview(call: Call, receive: Receive, send: Send) -> None:
     """Answer with the decision on each message of the body."""
     if not call.route.is_filtered:
         raise NotFound(
-            "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, or "
+            "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, "
+            "/api/v1/proxy/preview/v1/messages or "
             "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
         )
     request_options = parse(call.scope, is_filtered=True)
     with suppress(ClientDisconnected):
-        body = await read_body(call.scope, receive, options().max_body)
+        body = await read_decoded(call.scope, receive)
         # Priced like a request to the dialect's own provider.
         gate_config = await build_preview_gate_config(
             call.user_id, call.dialect.OWN_HOST, request_options.cost

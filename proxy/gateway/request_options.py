@@ -24,7 +24,7 @@ class RequestOptions(NamedTuple):
     """
 
     upstream_key: str | None
-    """The provider's key, where it stands in a header and not in the path."""
+    """The provider's key, where the header that is there for it alone has it."""
 
     mode: str = ""
     """From the header, else from the key or the user, else from the operator."""

@@ -80,12 +80,17 @@ def none_exist() -> bool:
     return index is not None and not index.users and not index.keys
 
 
+async def exist_for(user_id: int, key_id: str) -> bool:
+    """Whether a budget bounds what this user does with this key."""
+    return not none_exist() and bool((await _table()).of(user_id, key_id))
+
+
 async def reserve(
-    user_id: int, key_id: str, holder: str, result: FilterResult, host: str, model: str
+    user_id: int, key_id: str, holder: str, result: FilterResult | None, host: str, model: str
 ) -> Reservation | None:
     """Hold what a request may cost; None where no budget bounds it. Raises BudgetSpent.
 
-    What has no price is free to a budget.
+    What has no price is free to a budget; what nobody has read holds as good as nothing.
     """
     index = await _table()
     if not index.users and not index.keys:
@@ -94,7 +99,7 @@ async def reserve(
     tariff = (await price_table.table()).of(host, model) if ids else None
     if tariff is None or tariff.input is None:
         return None
-    amount = _most(tariff, result)
+    amount = _most(tariff, result) if result else 1
     refused = await _take_on_thread(ids, holder, amount)
     if refused and refused.is_held:
         # A caller may send the next request before the last answer has been settled.

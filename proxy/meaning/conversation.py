@@ -27,7 +27,7 @@ class Meanings:
         *_, self._last, question = users
         self._places = [place for place in range(question + 1) if messages[place].role != "system"]
         texts = [messages[place].text for place in self._places[:-1]]
-        texts.append(embeddings.ends_of(messages[question].text))
+        texts.append(embeddings.ends_of(messages[question].as_question().text))
         self.recollection = Recollection(owner_id, texts)
 
     @property

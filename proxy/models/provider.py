@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import uuid
 from typing import Any
-from urllib.parse import unquote
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -20,7 +19,7 @@ from django.dispatch import Signal
 
 from proxy.common import vault
 from proxy.cost import policy
-from proxy.upstream.target import Base, base_of
+from proxy.upstream.target import Base, stored_base_of
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 # What else may stand first on the proxy's path: targets of our own, schemes, and the endpoints and
@@ -87,6 +86,7 @@ class Provider(models.Model):
     class Dialect(models.TextChoices):
         OPENAI = "openai", "OpenAI"
         GEMINI = "gemini", "Gemini"
+        ANTHROPIC = "anthropic", "Anthropic"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="providers")
@@ -148,7 +148,7 @@ class Provider(models.Model):
     @property
     def base(self) -> Base:
         """Where it is, as the proxy's path asks it."""
-        return base_of(unquote(self.base_url))
+        return stored_base_of(self.base_url)
 
     def seal(self, key: str) -> None:
         """Take a key: what is kept of it is encrypted, but for its last characters."""

@@ -38,7 +38,7 @@ class ProviderForm(forms.Form):
         max_length=LONGEST_URL,
         help_text=_(
             "Such as https://api.openai.com/v1 or https://generativelanguage.googleapis.com, "
-            "without the endpoint."
+            "without the endpoint. A query in it is added to each request."
         ),
         widget=forms.URLInput(attrs={"autocomplete": "off"}),
     )

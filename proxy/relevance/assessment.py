@@ -135,7 +135,9 @@ class Assessment:
         if len(past) > MOST_EXCHANGES:
             raise TooSlow(f"more than {MOST_EXCHANGES} exchanges")
         needed = [query, *(index for exchange in past for index in exchange)]
-        known = memory.of((self.messages[index] for index in needed), self._check)
+        question = self.messages[query].as_question()
+        spoken = [question, *(self.messages[index] for index in needed[1:])]
+        known = memory.of(spoken, self._check)
         features = dict(zip(needed, known, strict=True))
         self.copies = repeated(self.messages, features, self.conversation)
         compared = [number for number in range(len(past)) if number not in self.copies]
@@ -149,8 +151,8 @@ class Assessment:
         self._check()
         self.ranks = dict(zip(places, scores.messages.tolist(), strict=True))
         sizes = np.array([self._size_of(number) for number in compared], np.float64)
-        spoken = [[self.messages[i] for i in past[number]] for number in compared]
-        self.judgement = judge(history, topics, scores, spoken, sizes)
+        past_messages = [[self.messages[i] for i in past[number]] for number in compared]
+        self.judgement = judge(history, topics, scores, past_messages, sizes)
         self._kinds = dict(zip(compared, self.judgement.kinds, strict=True))
         needs = apply_keep_rules(
             self.judgement.weighed_needs, exchanges, topics, self.judgement.kinds

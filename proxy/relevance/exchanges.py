@@ -28,7 +28,8 @@ class Conversation:
 def split_exchanges(messages: Sequence[Message]) -> Conversation:
     """Group `messages` into exchanges; system messages belong to none.
 
-    An exchange begins with each user message. What stands before the first one is an exchange too.
+    An exchange begins with each user message that begins a turn. What stands before the first one
+    is an exchange too.
     A result that arrives in a later exchange ties that exchange to the one with its call.
     """
     query = max((i for i, m in enumerate(messages) if m.role == "user"), default=None)
@@ -53,7 +54,7 @@ def _positional(messages: Sequence[Message], query: int) -> list[int | None]:
     groups: list[int | None] = []
     number = 0
     for index, message in enumerate(messages):
-        if index <= query and message.role == "user":
+        if index <= query and message.role == "user" and not message.continues:
             number += 1
         groups.append(None if message.role == "system" and index < query else number)
     return groups

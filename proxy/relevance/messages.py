@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +34,18 @@ class Message:
 
     tokens: int = 0
 
+    question: str = ""
+    """What of its text asks, where other text stands around it; empty: all of it."""
+
+    continues: bool = False
+    """Whether it is one turn with the user's message before it."""
+
     vector: bytes = field(default=b"", repr=False)
     """What its text means to an encoder (`text/embeddings.py`); empty where that is not known."""
+
+    def as_question(self) -> Message:
+        """Return what is compared with the past, where this message is the newest question."""
+        if not self.question:
+            return self
+        digest = hashlib.blake2b(b"question" + self.digest, digest_size=16).digest()
+        return replace(self, text=self.question, question="", digest=digest)

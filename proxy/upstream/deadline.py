@@ -23,15 +23,16 @@ WATCHED_AFTER = 0.1
 class CallDeadline:
     """Runs a block as long as the client is there; raises ClientDisconnected when it leaves.
 
-    The request's body must have been read. `extend` sets how long the provider may take from then
-    on, within the bound for all. Whoever waits for it checks `is_timed_out` at a CancelledError,
-    and if so calls `uncancel`.
+    The request's body must have been read, or be read between `begin_upload` and `end_upload`:
+    meanwhile whoever reads it sees the client leave. `extend` sets how long the provider may take
+    from then on, within the bound for all. Whoever waits for it checks `is_timed_out` at a
+    CancelledError, and if so calls `uncancel`.
     """
 
     def __init__(self, receive: Receive, bounds: Bounds) -> None:
         self._receive = receive
         self.bounds = bounds
-        self._is_disconnected = False
+        self._is_disconnected = self._is_uploading = False
         self.is_timed_out = False
         self.is_aborted = False
 
@@ -65,6 +66,21 @@ class CallDeadline:
             self._timer.cancel()
             self._timer = self._loop.call_at(self._due, self._on_timer)
 
+    def begin_upload(self) -> None:
+        """Leave the client to whoever reads the body, which may take `total` by itself."""
+        self._is_uploading = True
+
+    def end_upload(self) -> None:
+        """Count the provider's time from now on, and watch the client again."""
+        if not self._is_uploading:
+            return
+        self._is_uploading = False
+        now = self._loop.time()
+        self._latest = now + self.bounds.total
+        self._due = min(now + self.bounds.first_byte, self._latest)
+        self._timer.cancel()
+        self._timer = self._loop.call_at(min(now + WATCHED_AFTER, self._due), self._on_timer)
+
     def abort(self) -> None:
         """End the call soon: its caller may go on no longer. From any thread."""
         with suppress(RuntimeError):  # The call's event loop has ended, and so has the call.
@@ -91,7 +107,7 @@ class CallDeadline:
 
     def _on_timer(self) -> None:
         """Begin to watch the client; end the call if time is up, else set the timer again."""
-        if self._leaving is None:
+        if self._leaving is None and not self._is_uploading:
             self._leaving = self._loop.create_task(self._wait_for_disconnect())
         now = self._loop.time()
         if now < self._due:

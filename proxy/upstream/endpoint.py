@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from proxy.common.web.key_headers import AZURE
 from proxy.upstream import builtin, pool, ssrf_guard, target
 from proxy.upstream.transport import Transport
 
 DEFAULT = "default"
 """What the built-in model is called where other providers have a host."""
+
+AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com")
+# How a token of Microsoft Entra begins, which Azure takes in Authorization alone.
+_JWT = "eyJ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,22 @@ class Provider:
     cost: str = ""
     """How the cost of requests to it is looked at, where that is set for it."""
 
+    key_header: str = ""
+    """The header that its key is shown in, where that is not its dialect's."""
 
-def permitted_provider(base: target.Base, key: str, *, own_host: str = "") -> Provider:
-    """Return the provider at `base`; raises InvalidTarget where no request may go."""
+
+def permitted_provider(
+    base: target.Base, key: str, *, own_host: str = "", key_header: str = ""
+) -> Provider:
+    """Return the provider at `base`; raises InvalidTarget where no request may go.
+
+    Its key is shown in `key_header`; without one, in the header of its host or else its dialect.
+    """
     target.refuse_own_tokens(key, base.path)
     ssrf_guard.check(base, own_host)
-    return Provider(pool.guarded_pool(), base.authority, key, base)
+    if not key_header and base.host.endswith(AZURE_HOSTS) and not key.startswith(_JWT):
+        key_header = AZURE.decode()
+    return Provider(pool.guarded_pool(), base.authority, key, base, key_header=key_header)
 
 
 async def builtin_provider() -> Provider:

@@ -1,8 +1,9 @@
 """What goes up to a provider, and what comes back down.
 
-Never up: tokens of ours, in whatever header, the caller's cookies and address, hop-by-hop headers,
-headers of ours, those that cloud metadata services ask for, and names that some server in between
-reads as others. Never down: hop-by-hop headers, cookies, and whatever would let a provider speak
+Never up: tokens of ours, in whatever header, the headers that keys are shown in, since the one that
+the provider gets is added afterwards, the caller's cookies and address, hop-by-hop headers, headers
+of ours, those that cloud metadata services ask for, and names that some server in between reads as
+others. Never down: hop-by-hop headers, cookies, and whatever would let a provider speak
 for our own origin to a browser. An answer is its caller's own, so nobody may store it.
 """
 
@@ -14,6 +15,7 @@ from functools import lru_cache
 from itertools import chain
 
 from proxy.common import own_tokens
+from proxy.common.web import content_encoding, key_headers
 from proxy.common.web.asgi import PRIVATE
 from proxy.errors import UpstreamUnreachable
 from proxy.upstream.transport import RawHeaders
@@ -27,23 +29,30 @@ _NAME = re.compile(rb"[a-z0-9-]+")
 
 # The body may change on its way, so what vouches for it goes no further.
 _NEVER_UP = frozenset(
-    b"accept-encoding authorization cdn-loop cf-connecting-ip client-ip content-digest "
+    b"accept-encoding cdn-loop cf-connecting-ip client-ip content-digest "
     b"content-encoding content-length content-md5 cookie digest early-data expect forwarded from "
     b"host max-forwards metadata metadata-flavor origin referer repr-digest signature "
-    b"signature-input true-client-ip via".split()
-)
+    b"signature-input true-client-ip via x-upstream-api-key".split()
+).union(key_headers.NAMES)
+_OF_THE_BODY = frozenset(b"content-digest content-encoding content-md5 digest repr-digest".split())
 # Of the headers that start with x-, only what SDKs and providers are known to mean for providers;
 # the rest is what proxies add about the caller, or ours.
 _X_UP = (
     b"x-stainless-",
+    b"x-app",
+    b"x-claude-code-",
     b"x-client-request-id",
+    b"x-codex-",
     b"x-title",
     b"x-openrouter-",
     b"x-session-",
     b"x-goog-api-client",
+    b"x-goog-upload-",
     b"x-goog-user-project",
     b"x-goog-request-params",
     b"x-server-timeout",
+    b"x-app",
+    b"x-claude-code-",
 )
 _NEVER_UP_PREFIXES = (b"x-", b"sec-", b"cf-", b"fastly-", b"fly-", b"cloudfront-", b"akamai-")
 
@@ -88,8 +97,15 @@ MOST_FIELDS = 80
 MOST_BYTES = 12 * 1024
 
 
-def request_headers(received: RawHeaders, passing: frozenset[bytes]) -> RawHeaders:
-    """Return what a provider gets of the caller's headers; `passing` are the operator's extras."""
+def request_headers(
+    received: RawHeaders, passing: frozenset[bytes], *, is_verbatim: bool
+) -> RawHeaders:
+    """Return what a provider gets of the caller's headers; `passing` are the operator's extras.
+
+    Where the body goes up verbatim, so does what vouches for it, and no type is made up for it.
+    """
+    if is_verbatim:
+        passing = passing | _OF_THE_BODY
     # One encoding that needs no decoder: what arrives is what is passed on.
     sent = [(b"accept-encoding", b"identity")]
     nominated = _nominated(received)
@@ -102,9 +118,18 @@ def request_headers(received: RawHeaders, passing: frozenset[bytes]) -> RawHeade
         if name == b"content-type":
             has_type = True
         sent.append((name, value))
-    if not has_type:
+    if not has_type and not is_verbatim:
         sent.append((b"content-type", b"application/json"))
     return sent
+
+
+def encoding_in(received: RawHeaders) -> str:
+    """Return the encoding of an answer, if it can be decoded; `response_headers` refuses others."""
+    values = [value.decode("latin-1") for name, value in received if name == b"content-encoding"]
+    try:
+        return content_encoding.encoding_in(values) if values else ""
+    except content_encoding.UnknownEncoding:
+        return ""
 
 
 def response_headers(received: RawHeaders) -> RawHeaders:
@@ -129,8 +154,10 @@ def response_headers(received: RawHeaders) -> RawHeaders:
 
 @lru_cache(maxsize=1024)
 def _goes_up(name: bytes, passing: frozenset[bytes]) -> bool:
-    if not _is_end_to_end(name) or name in _NEVER_UP:
+    if not _is_end_to_end(name):
         return False
+    if name in _NEVER_UP:
+        return name in _OF_THE_BODY and name in passing
     return not name.startswith(_NEVER_UP_PREFIXES) or name.startswith(_X_UP) or name in passing
 
 

@@ -12,7 +12,7 @@ import asyncio
 
 import httptools
 
-from proxy.upstream.transport import RawHeaders
+from proxy.upstream.transport import Body, RawHeaders, Upload
 
 # Stop reading the socket above this many buffered bytes.
 READ_HIGH_WATER = 256 * 1024
@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_buffered",
+        "_has_no_body",
         "_is_full",
         "_is_lost",
         "_is_requested",
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_pieces",
         "_transport",
-        "_waiter",
+        "_waiters",
         "has_response_bytes",
         "headers",
         "is_complete",
@@ -70,13 +71,13 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._is_requested = self._is_lost = self._is_full = False
         self.keeps_for: float | None = None
         """For how many seconds it may wait for the next request, once that is known."""
         self.kept_until = 0.0
 
-    async def send_request(self, head: bytes, body: bytes | None) -> None:
+    async def send_request(self, head: bytes, body: Body) -> None:
         """Send a request and wait for the head of its answer; raises ProtocolError."""
         self.status = 0
         self.headers: RawHeaders = []
@@ -87,8 +88,11 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._buffered = self._non_body_bytes = 0
         self._is_requested, self._is_sent, self._is_reusable = True, True, False
+        self._has_no_body = head.startswith(b"HEAD ")
         if not body:
             self._transport.write(head)
+        elif not isinstance(body, bytes):
+            await self._upload(head, body)
         elif len(body) <= WRITE_CHUNK:
             self._transport.writelines((head, body))
         else:
@@ -150,15 +154,53 @@ class Connection(asyncio.Protocol):
             self._transport.write(whole[start : start + WRITE_CHUNK])
         self._is_sent = True
 
+    async def _upload(self, head: bytes, body: Upload) -> None:
+        """Send a body as it comes, until it ends or the provider answers, who has had enough.
+
+        Raises what the body raises, if no answer has come by then.
+        """
+        self._is_sent = False
+        self._transport.write(head)
+        writing = self._loop.create_task(self._write_stream(body))
+        writing.add_done_callback(lambda _: self._wake())
+        try:
+            while not (self.status or self._is_lost or writing.done()):
+                await self._wait_for_change()
+            if writing.done() and not self.status:
+                writing.result()
+        finally:
+            writing.cancel()
+            await asyncio.wait([writing])
+            if not writing.cancelled():
+                writing.exception()
+
+    async def _write_stream(self, body: Upload) -> None:
+        """Write each piece when there is room for it, in chunks where the length is not known."""
+        is_chunked = body.length is None
+        async for piece in body:
+            while self._is_full and not self._is_lost:
+                await self._wait_for_change()
+            if self._is_lost:
+                return
+            if is_chunked and piece:
+                self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+            else:
+                self._transport.write(piece)
+        if is_chunked:
+            self._transport.write(b"0\r\n\r\n")
+        self._is_sent = True
+
     def _wait_for_change(self) -> asyncio.Future[None]:
         """Return a future that is done when bytes, room to write or the connection's end come."""
-        self._waiter = self._loop.create_future()
-        return self._waiter
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        return waiter
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     # Called by the transport.
 
@@ -230,6 +272,9 @@ class Connection(asyncio.Protocol):
         elif not self.status:
             self.status = status
             self._non_body_bytes = 0
+            if self._has_no_body:
+                # The parser would wait for the body whose length the head tells.
+                self.is_complete = True
 
     def on_body(self, piece: bytes) -> None:
         if not self.is_complete:

@@ -20,7 +20,7 @@ from proxy.options import options
 from proxy.upstream.http1 import Connection, ProtocolError
 from proxy.upstream.ssrf_guard import Resolver
 from proxy.upstream.target import Origin
-from proxy.upstream.transport import Answer
+from proxy.upstream.transport import Answer, Body
 
 # How long an idle connection is kept: less than the server's own keep-alive timeout, so that a
 # request rarely meets a closing connection. Load balancers (TLS) allow a minute or more, servers of
@@ -49,16 +49,16 @@ class Pool:
         """How many connections are kept that nobody uses."""
         return self._count
 
-    async def send(
-        self, origin: Origin, head: bytes, body: bytes | None, *, is_safe: bool
-    ) -> Connection:
+    async def send(self, origin: Origin, head: bytes, body: Body, *, is_safe: bool) -> Connection:
         """Send a request and return the connection that its answer comes by, its head read.
 
         The caller gives the connection to `release` in the end. A request that is safe to repeat is
         sent again where a kept connection ends before a byte of the answer: the provider had hung
         up meanwhile. Raises ProtocolError, OSError, TimeoutError, and what the guard raises.
         """
-        if connection := self._checkout(origin):
+        is_whole = body is None or isinstance(body, bytes)
+        # What comes as a stream can't be sent again: it gets a connection that is surely alive.
+        if is_whole and (connection := self._checkout(origin)):
             try:
                 return await _send_on(connection, head, body)
             except ProtocolError:
@@ -148,7 +148,7 @@ class Pool:
         return connection
 
 
-async def _send_on(connection: Connection, head: bytes, body: bytes | None) -> Connection:
+async def _send_on(connection: Connection, head: bytes, body: Body) -> Connection:
     try:
         await connection.send_request(head, body)
     except BaseException:

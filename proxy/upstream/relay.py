@@ -10,18 +10,21 @@ Whoever opens it releases it, whatever ends the relay: the end, a fault, a clien
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Message, Send
+from proxy.common.web.content_encoding import BrokenEncoding
 from proxy.errors import AccessEnded, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from proxy.options import Bounds
 from proxy.upstream import headers
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
 from proxy.upstream.http1 import ProtocolError, head_of
-from proxy.upstream.transport import Answer, RawHeaders
+from proxy.upstream.target import path_at
+from proxy.upstream.transport import Answer, Body, DecodedAnswer, RawHeaders, Upload
 from proxy.wire.answer_end import EVENT_STREAM, AnswerEnd, Ending
 from proxy.wire.dialect import Dialect
 from proxy.wire.sse import EventGate
@@ -32,12 +35,14 @@ BEGINNING_BYTES = 128 * 1024
 # Below this length a key is a word, such as `ollama`, that may stand in an error by chance.
 SHORTEST_MASKED_KEY = 12
 WITHOUT_BODY = (204, 304)
+SAFE_METHODS = ("GET", "HEAD")
 TOO_LARGE = "The provider's answer is larger than allowed."
 BROKE_OFF = "The provider's answer broke off. Try again."
 # What becomes of a transport's faults, the most specific first: a TimeoutError is an OSError.
 FAULTS: tuple[tuple[type[Exception], Callable[[str], ApiError]], ...] = (
     (TimeoutError, lambda message: UpstreamTimeout()),
     (ProtocolError, UpstreamUnreachable),
+    (BrokenEncoding, UpstreamUnreachable),
     (OSError, UpstreamUnreachable),
 )
 
@@ -65,31 +70,75 @@ class RelayState:
                 self.whole = None
 
 
+class _TimedUpload:
+    """A body on its way up: a client may be slow, a provider must go on taking it."""
+
+    def __init__(self, body: Upload, deadline: CallDeadline) -> None:
+        self.length = body.length
+        self._pieces = aiter(body)
+        self._deadline = deadline
+        deadline.begin_upload()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # How long the client may take is told where its request comes in.
+        self._deadline.extend(math.inf)
+        try:
+            piece = await anext(self._pieces)
+        except StopAsyncIteration:
+            self._deadline.end_upload()
+            raise
+        self._deadline.extend(self._deadline.bounds.idle)
+        return piece
+
+
 async def send(
     provider: Provider,
     method: str,
     endpoint: str,
     sent: RawHeaders,
-    body: bytes | None,
+    body: Body,
     deadline: CallDeadline,
 ) -> Answer:
     """Send a request and return the provider's answer, its head read and its body not.
 
+    Of one that came compressed, though nobody asked for that, the beginning is read and decoded.
     Whoever has it gives it to `release`, whatever happens. Raises UpstreamTimeout,
     UpstreamUnreachable, or InvalidRequest for what no head of a request may hold.
     """
     base = provider.base
-    path = (base.path + endpoint).encode()
-    length = None if body is None else len(body)
+    path = path_at(base, endpoint).encode()
+    length = len(body) if isinstance(body, bytes) else body.length if body else None
+    if body is not None and length is None:
+        sent = [*sent, (b"transfer-encoding", b"chunked")]
     try:
         head = head_of(method, path, base.header, sent, length)
     except ValueError:
         raise InvalidRequest("A header or the URL has characters that none may have.") from None
+    is_safe = body is None and method in SAFE_METHODS
     deadline.extend(deadline.bounds.first_byte)
+    if body is not None and not isinstance(body, bytes):
+        body = _TimedUpload(body, deadline)
     try:
-        return await provider.pool.send(base.origin, head, body, is_safe=method == "GET")
+        answer = await provider.pool.send(base.origin, head, body, is_safe=is_safe)
+        encoding = headers.encoding_in(answer.headers)
+        return await _decoded(provider, answer, encoding) if encoding else answer
     except BaseException as error:
         raise _map_error(error, deadline) from None
+    finally:
+        deadline.end_upload()
+
+
+async def _decoded(provider: Provider, received: Answer, encoding: str) -> Answer:
+    answer = DecodedAnswer(received, encoding)
+    try:
+        await answer.begin()
+    except BaseException:
+        release(provider, answer)
+        raise
+    return answer
 
 
 async def read(answer: Answer, deadline: CallDeadline) -> bytes:
@@ -106,7 +155,8 @@ async def read(answer: Answer, deadline: CallDeadline) -> bytes:
 
 def release(provider: Provider, answer: Answer) -> None:
     """Let go of an answer: hang up, unless it came to its end."""
-    provider.pool.release(provider.base.origin, answer)
+    received = answer.received if isinstance(answer, DecodedAnswer) else answer
+    provider.pool.release(provider.base.origin, received)
 
 
 def _map_error(error: BaseException, deadline: CallDeadline, message: str = "") -> BaseException:
@@ -189,8 +239,8 @@ def _ending(
     return Ending.BROKEN if fault else Ending.COMPLETE
 
 
-def relayed_headers(answer: Answer, bounds: Bounds) -> RawHeaders:
-    """Return what the caller gets of an answer's headers.
+def relayed_headers(answer: Answer, bounds: Bounds, *, has_body: bool = True) -> RawHeaders:
+    """Return what the caller gets of an answer's headers; one to HEAD has no body.
 
     Raises UpstreamUnreachable for an answer that can't be passed on.
     """
@@ -200,7 +250,8 @@ def relayed_headers(answer: Answer, bounds: Bounds) -> RawHeaders:
     if not 200 <= status < 600:
         raise UpstreamUnreachable("The provider answered with a status that does not exist.")
     passing = answer.headers
-    if status not in WITHOUT_BODY and int(answer.get(b"content-length") or 0) > bounds.most_bytes:
+    is_sized = has_body and status not in WITHOUT_BODY
+    if is_sized and int(answer.get(b"content-length") or 0) > bounds.most_bytes:
         raise UpstreamUnreachable(TOO_LARGE)
     if status in WITHOUT_BODY or kind_of(answer) == EVENT_STREAM:
         # Without a body, a length describes the body of another response; a stream that breaks is

@@ -10,10 +10,10 @@ rebuilt from the parts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_plus
 
 from proxy.common import own_tokens
 from proxy.common.hosts import InvalidHostName, canonical_host
@@ -30,14 +30,17 @@ _URL = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 # Ends most base URLs, and is no key.
-_VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?", re.IGNORECASE)
+VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?", re.IGNORECASE)
 # Of a base URL with a version, to which a client has appended one by itself.
-_DOUBLED = re.compile(rf"(/{_VERSION.pattern})\1/*$", re.IGNORECASE)
+_DOUBLED = re.compile(rf"(/{VERSION.pattern})\1/*$", re.IGNORECASE)
 _VERSION_AFTER_KEY = re.compile(
-    rf"(?P<target>.+/{_VERSION.pattern}/(?:sk-[^/]+|[^/]{{20,}}))/{_VERSION.pattern}", re.IGNORECASE
+    rf"(?P<target>.+/{VERSION.pattern}/(?:sk-[^/]+|[^/]{{20,}}))/{VERSION.pattern}", re.IGNORECASE
 )
+# Where a base URL meets an endpoint that brings its version along.
+_SEAM = re.compile(rf"(?P<version>/{VERSION.pattern})(?P=version)(?=/|\?|$)", re.IGNORECASE)
+_KEY_NAME = re.compile(r".*(?:key|token|secret|password)|sig", re.IGNORECASE)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_PATH_SAFE = "/:@!$&'()*+,;=~"
+PATH_SAFE = "/:@!$&'()*+,;=~"
 
 
 class Origin(NamedTuple):
@@ -56,6 +59,8 @@ class Base:
     host: str
     port: int
     path: str
+    query: str = ""
+    """What stands in the query of each request, as it was written."""
     authority: str = field(init=False, repr=False, compare=False)
     """host:port, as operators list it and as usage rows name it."""
     header: bytes = field(init=False, repr=False, compare=False)
@@ -71,7 +76,8 @@ class Base:
         object.__setattr__(self, "origin", Origin(self.scheme == "https", self.host, self.port))
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.header.decode()}{self.path}"
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{self.header.decode()}{self.path}{query}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ def without_version(path: str) -> str:
     A path of anything else is returned as it is.
     """
     name, _, version = path.partition("/")
-    return name if _VERSION.fullmatch(version) else path
+    return name if VERSION.fullmatch(version) else path
 
 
 @lru_cache(maxsize=512)
@@ -110,7 +116,7 @@ def read(path: str, header_key: str | None) -> Target:
             "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions. "
             "Or send the key in the header X-Upstream-Api-Key."
         )
-    if _VERSION.fullmatch(key):
+    if VERSION.fullmatch(key):
         raise InvalidTarget(
             "The provider's key is missing: send it in the header X-Upstream-Api-Key. "
             "A server that asks for none takes any."
@@ -152,7 +158,44 @@ def base_of(text: str) -> Base:
         raise InvalidTarget("The target's URL may have no query and no fragment.")
     if {".", ".."} & set(path.split("/")):
         raise InvalidTarget("The target's URL may have no '.' or '..' in its path.")
-    return Base(scheme, _host_in(match["host"]), port, quote(path, safe=_PATH_SAFE))
+    return Base(scheme, _host_in(match["host"]), port, quote(path, safe=PATH_SAFE))
+
+
+def stored_base_of(text: str) -> Base:
+    """Return the base URL written in `text`, which may have a query and percent-encoded parts.
+
+    Raises InvalidTarget.
+    """
+    url, _, query = text.partition("?")
+    if not (query.isascii() and query.isprintable()) or {" ", "#"} & set(query):
+        raise InvalidTarget("The query of the URL has characters that no URL may hold.")
+    return replace(base_of(unquote(url)), query=query)
+
+
+def path_at(base: Base, endpoint: str) -> str:
+    """Return the path of an endpoint, and its query, as the provider at `base` is asked for it.
+
+    A version in which the base ends and the endpoint begins counts once. Of a parameter that both
+    have in their query, the endpoint's counts.
+    """
+    path, _, query = endpoint.partition("?")
+    path = base.path + path
+    if doubled := _SEAM.match(path, base.path.rfind("/") if base.path else len(path)):
+        path = path[: doubled.start()] + path[doubled.end("version") :]
+    names = {_name_of(pair) for pair in query.split("&")}
+    added = [pair for pair in base.query.split("&") if pair and _name_of(pair) not in names]
+    query = "&".join([query, *added] if query else added)
+    return f"{path or '/'}{'?' if query else ''}{query}"
+
+
+def refuse_keys(base: Base) -> None:
+    """Raise InvalidTarget for a base URL whose query holds a key: whoever sees the URL sees it."""
+    if any(_KEY_NAME.fullmatch(_name_of(pair)) for pair in base.query.split("&")):
+        raise InvalidTarget("The URL is shown, so its query may hold no key. Give it as the key.")
+
+
+def _name_of(pair: str) -> str:
+    return unquote_plus(pair.partition("=")[0])
 
 
 def refuse_own_tokens(*texts: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NotRequired, Protocol, TypedDict
 
 from proxy.common.errors import ApiError
@@ -31,6 +31,11 @@ class Route(NamedTuple):
     model: str = ""
     """The model, where the path names it."""
 
+    is_known: bool = True
+    """False where no dialect knows the endpoint: it is asked and answers as it likes."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What a request of our own making carries besides."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -51,7 +56,11 @@ class Request:
 
     kept_for: str = ""
     """Why more than usual stays, in a word: `stateful`, where the provider holds what came before;
-    `client-marks`; `bound-reasoning`. It is told where nothing was left out."""
+    `context-management`, where it leaves out itself; `client-marks`; `bound-reasoning`. It is told
+    where nothing was left out."""
+
+    identities: list[bytes] = field(default_factory=list)
+    """What each message is known again by at the next turn; empty where its bytes are that."""
 
 
 class Counts(TypedDict):
@@ -69,6 +78,26 @@ class Counts(TypedDict):
 
     reasoning_tokens: NotRequired[int | None]
     """Of the completion's, those that nobody reads."""
+
+
+def latest(known: Counts | None, new: Counts) -> Counts:
+    """Return `known` with each count that `new` tells; a stream may tell them in parts."""
+    if known is None:
+        return new
+
+    def newest(new_count: int | None, count: int | None) -> int | None:
+        return count if new_count is None else new_count
+
+    return {
+        "prompt_tokens": newest(new["prompt_tokens"], known["prompt_tokens"]),
+        "completion_tokens": newest(new["completion_tokens"], known["completion_tokens"]),
+        "cached_tokens": newest(new["cached_tokens"], known["cached_tokens"]),
+        "written_tokens": newest(new["written_tokens"], known["written_tokens"]),
+        "written_for_long_tokens": newest(
+            new.get("written_for_long_tokens"), known.get("written_for_long_tokens")
+        ),
+        "reasoning_tokens": newest(new.get("reasoning_tokens"), known.get("reasoning_tokens")),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +182,7 @@ class Dialect(Protocol):
     """Whose dialect it is: the provider that a preview is priced by."""
 
     SUPPORTED: str
-    """What a 404 tells: the endpoints that there are."""
+    """What a 404 tells: how to write a path."""
 
     STREAMS: frozenset[str]
     """The endpoints, as usage rows name them, whose streams have an end of their own."""
@@ -174,16 +203,22 @@ class Dialect(Protocol):
         """Whether the callers of `path` (without the proxy's prefix) speak this dialect."""
 
     def route(self, path: str, scope: Scope) -> Route | None:
-        """Return what `path` asks for, percent-encoded as it came; None for no known endpoint."""
+        """Return what `path` asks for, percent-encoded as it came; None for no known endpoint.
+
+        What is none goes up as it came, by whatever method.
+        """
 
     def key(self, scope: Scope) -> str | None:
-        """Return the provider's key where the dialect's clients send it; None: in the path.
+        """Return the provider's key where no header has it, but the query; None: in the path.
 
-        Raises InvalidRequest where there is none and the path cannot hold it.
+        Raises InvalidRequest where it is not there and the path cannot hold it.
         """
 
     def credential(self, key: str) -> tuple[str, str]:
-        """Return the header by which the provider is shown its key."""
+        """Return the header by which the dialect's providers are shown a key.
+
+        Where a host wants another, `Provider.key_header` says so.
+        """
 
     def read(self, body: bytes, route: Route, *, most_messages: int) -> Request:
         """Check a body and read its messages; raises InvalidRequest or InvalidMessages."""

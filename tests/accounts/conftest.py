@@ -11,7 +11,7 @@ from django.conf import settings
 from rest_framework.test import APIClient
 
 from alchemyst.accounts.auth import asgi
-from alchemyst.accounts.auth.asgi import Bearer, RateLimited
+from alchemyst.accounts.auth.asgi import BearerOrKeyHeader, RateLimited
 from alchemyst.accounts.auth.authentication import authenticate_uncached
 from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.limits import rate
@@ -104,7 +104,7 @@ def on_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     # In the test's own thread, so that it sees the test's transaction.
     monkeypatch.setattr(asgi, "authenticate_on_thread", sync_to_async(authenticate_uncached))
     application = RequestIdMiddleware(
-        ErrorMiddleware(Bearer(RateLimited(who, limit="proxy"), scope="proxy"))
+        ErrorMiddleware(BearerOrKeyHeader(RateLimited(who, limit="proxy"), scope="proxy"))
     )
 
     async def ask(*headers: tuple[bytes, bytes]) -> Answer:

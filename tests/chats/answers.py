@@ -22,8 +22,9 @@ def persona(owner: User, provider: FakeProvider, behaviour: str = "", **more: An
     """A shared persona that answers by the provider, in a behaviour of its."""
     slug = more.pop("slug", "maya")
     where = f"{provider.url}/{behaviour}/v1" if behaviour else f"{provider.url}/v1"
-    if more.get("dialect") == "gemini":
-        where = f"{provider.url}/{behaviour or 'gemini'}"
+    dialect = more.get("dialect")
+    if dialect in ("gemini", "anthropic"):
+        where = f"{provider.url}/{behaviour or dialect}"
     stored = Provider(
         owner=owner,
         name=f"{slug}-{behaviour.replace('/', '-') or 'well'}"[:40].rstrip("-"),

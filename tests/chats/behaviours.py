@@ -8,7 +8,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from tests import gemini
+from tests import anthropic, gemini
 from tests.fakes import ANSWER, Received, chunk, completion, deltas, stream
 
 asked: Counter[str] = Counter()
@@ -101,6 +101,7 @@ async def half_second(request: web.Request, received: Received) -> web.StreamRes
 
 ALL = {
     "gemini": gemini.well,
+    "anthropic": anthropic.well,
     "once": once,
     "bad-event": malformed,
     "byte-by-byte": byte_by_byte,

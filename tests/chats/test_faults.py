@@ -461,6 +461,36 @@ class TestOddButSound:
         assert sent.json["generationConfig"] == {"temperature": 0.5, "maxOutputTokens": 50}
         assert sent.json["contents"] == [{"role": "user", "parts": [{"text": QUESTION}]}]
 
+    @pytest.mark.parametrize("behaviour", ["anthropic", "anthropic-whole"])
+    def test_anthropic_answers_too(
+        self, api: Api, alice: User, provider: FakeProvider, behaviour: str
+    ):
+        persona(alice, provider, behaviour, dialect="anthropic", temperature=0.5, max_tokens=50)
+
+        answer = api.generate()
+
+        assert answer.json()["result"]["message"].strip() == ANSWER
+        sent: Any = questions(provider)[-1]
+        assert sent.path == f"/{behaviour}/v1/messages"
+        assert sent.headers["x-api-key"] == KEY
+        assert sent.headers["anthropic-version"] == "2023-06-01"
+        assert sent.json == {
+            "model": "gpt-test",
+            "max_tokens": 50,
+            "messages": [{"role": "user", "content": QUESTION}],
+            "stream": True,
+            "system": "You bake.",
+            "temperature": 0.5,
+        }
+
+    @pytest.mark.parametrize("behaviour", ["anthropic-cut/by-reset", "anthropic-breakdown"])
+    def test_anthropics_answer_that_breaks_is_none(
+        self, api: Api, alice: User, provider: FakeProvider, behaviour: str
+    ):
+        persona(alice, provider, behaviour, dialect="anthropic")
+
+        assert api.generate().status_code in (502, 503)
+
 
 class TestADatabaseThatGoes:
     def test_ends_a_stream_with_an_error_and_not_in_the_middle(

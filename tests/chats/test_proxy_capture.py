@@ -14,9 +14,10 @@ from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.models import ApiKey, User
 from chats.models import Chat
 from proxy.accounting import conversation_capture
+from tests import anthropic
 from tests.chats.conftest import texts
 from tests.conftest import Server
-from tests.fakes import FakeProvider
+from tests.fakes import ANSWER, FakeProvider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -146,6 +147,36 @@ class TestAConversation:
         answer = ask(said("Which \0tea?"))
 
         assert texts(Chat.objects.of(alice).get()) == ["Which tea?", answer]
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+def test_anthropics_conversation_is_kept_without_thoughts_and_tools(
+    server: str,
+    the_server: Server,
+    provider: FakeProvider,
+    alice: User,
+    shipped: None,
+    is_stream: bool,
+):
+    cached_tokens.forget()
+    _, key = ApiKey.make(alice, name="x", scopes=["proxy"], keeps_chats=True)
+    call = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "Oolong."}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "Which tea?"}]},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result]},
+    ]
+
+    requests.post(
+        f"{anthropic.base_of(server, provider)}/v1/messages",
+        json={"model": "m", "max_tokens": 9, "messages": messages, "stream": is_stream},
+        headers={"Authorization": f"Bearer {key}", "x-api-key": anthropic.KEY},
+        timeout=30,
+    )
+    asyncio.run_coroutine_threadsafe(conversation_capture.queue.close(), the_server.loop).result(10)
+
+    assert texts(Chat.objects.of(alice).get()) == ["Which tea?", ANSWER]
 
 
 class TestNothingIsKept:

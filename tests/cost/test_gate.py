@@ -7,6 +7,7 @@ import json
 import pytest
 
 from proxy.models import Price, Provider
+from tests import anthropic
 from tests.cost.billing import ANSWERED
 from tests.cost.conftest import KEY, told
 from tests.cost.topics import EXCHANGES, turns
@@ -229,3 +230,30 @@ def test_gemini_is_looked_at_as_well(server, token, billing, http, rows):
 
     assert answer["cost"]["mode"] == "fresh"
     assert answer["totals"]["tokens_after"] < answer["totals"]["tokens_before"]
+
+
+def test_anthropics_conversation_is_known_again_in_whatever_form_its_client_sends_it(
+    server, token, provider, http
+):
+    Price.objects.create(
+        host=f"127.0.0.1:{provider.port}", input=5, cached="0.5", output=25, since="2026-01-01"
+    )
+
+    def modes(key: str, *, changes_form: bool) -> list[str]:
+        listed = []
+        for number, messages in enumerate(turns()):
+            sent = [
+                m | {"content": [{"type": "text", "text": m["content"]}]}
+                if changes_form and number % 2
+                else m
+                for m in messages[1:]
+            ]
+            answer = http.post(
+                f"{anthropic.base_of(server, provider)}/v1/messages",
+                json={"model": "claude-opus-5", "max_tokens": 9, "messages": sent},
+                headers={"Authorization": f"Bearer {token}", "x-api-key": key},
+            )
+            listed.append(told(answer)["cache"])
+        return listed
+
+    assert modes("one", changes_form=True) == modes("two", changes_form=False)

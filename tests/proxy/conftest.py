@@ -15,7 +15,7 @@ import requests
 from django.conf import LazySettings
 
 from proxy.models import UsageRecord
-from tests import gemini
+from tests import anthropic, gemini
 from tests.conftest import Server
 from tests.fakes import FakeProvider
 
@@ -181,6 +181,30 @@ def ask_gemini(http: requests.Session, server: str, provider: FakeProvider) -> g
         data = body if isinstance(body, bytes) else json.dumps(body)
         url = f"{gemini.base_of(server, provider, behaviour)}/{version}/models/m:{task}{query}"
         shown = {"x-goog-api-key": gemini.KEY} if headers is None else headers
+        return http.post(url, data=data, headers=shown, stream=True)
+
+    return ask
+
+
+@pytest.fixture
+def ask_anthropic(http: requests.Session, server: str, provider: FakeProvider) -> anthropic.Ask:
+    """Posts a body to Messages; `headers` stand beside the token and the provider's key."""
+
+    def ask(
+        body: Any = None,
+        endpoint: str = "messages",
+        *,
+        behaviour: str = "anthropic",
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> requests.Response:
+        asked = HISTORY[-1:] if body is None else body
+        if isinstance(asked, list):
+            asked = {"model": anthropic.MODEL, "max_tokens": 9, "messages": asked} | more
+        data = asked if isinstance(asked, bytes) else json.dumps(asked)
+        url = f"{anthropic.base_of(server, provider, behaviour)}/v1/{endpoint}{query}"
+        shown = {"x-api-key": anthropic.KEY, "anthropic-version": "2023-06-01"} | (headers or {})
         return http.post(url, data=data, headers=shown, stream=True)
 
     return ask

@@ -196,8 +196,10 @@ def test_the_limit_on_bodies_is_32_mib(http: requests.Session, through: Through)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_another_method_is_405(http: requests.Session, through: Through, method: str):
-    response = http.request(method, f"{through()}/chat/completions")
+def test_another_method_of_the_built_in_model_is_405(
+    http: requests.Session, server: str, method: str
+):
+    response = http.request(method, f"{server}/api/v1/proxy/default/chat/completions")
 
     assert response.status_code == 405
     assert response.headers["allow"] == "POST"

@@ -63,13 +63,10 @@ def test_a_third_one_has_its_own_errors_before_and_behind_the_token(
     assert requests.post(url).json()["type"] == "error"
 
 
-@pytest.mark.parametrize("path", ["responses", "embeddings", "nothing"])
-def test_what_no_dialect_serves_is_404_and_names_what_is(
-    http: requests.Session, server: str, provider: FakeProvider, path: str
+def test_what_none_knows_goes_up_as_it_came(
+    http: requests.Session, server: str, provider: FakeProvider
 ):
-    answer = http.post(f"{server}/api/v1/proxy/{provider.url}/v1/{KEY}/{path}", json={})
+    answer = http.put(f"{server}/api/v1/proxy/{provider.url}/plain/v1/{KEY}/embeddings", data=b"x")
 
-    assert answer.status_code == 404
-    assert answer.json()["error"]["code"] == "not_found"
-    assert "chat/completions" in answer.json()["error"]["message"]
-    assert not provider.received
+    assert answer.status_code == 200
+    assert (provider.last().method, provider.last().body) == ("PUT", b"x")

@@ -72,6 +72,29 @@ class TestAFile:
     def test_may_be_any_way_in_which_conversations_are_written(self, written: Written, content):
         assert fates(shown(written(content), "--json")) == FATES
 
+    @pytest.mark.parametrize(
+        "more", [{"system": "Be brief"}, {"thinking": {}}, {"stop_sequences": []}]
+    )
+    def test_may_be_anthropics(self, written: Written, more: dict[str, Any]):
+        assert fates(shown(written({"messages": HISTORY} | more), "--json")) == FATES
+
+    def test_keep_what_anthropics_reasoning_is_bound_to(self, written: Written):
+        thinking = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+        last = {"role": "assistant", "content": [thinking, {"type": "text", "text": "Stalker."}]}
+
+        told = shown(written([*HISTORY[:5], last, HISTORY[6]]), "--json")
+
+        assert "dropped" not in fates(told)
+
+    def test_keep_all_where_anthropic_leaves_out_by_itself(self, written: Written):
+        body = {"messages": HISTORY, "system": "Be brief", "context_management": {"edits": []}}
+
+        told = json.loads(shown(written(body), "--json"))
+
+        assert {each["reason"] for each in told["messages"]} == {
+            "the provider leaves out by itself"
+        }
+
     def test_may_hold_a_conversation_in_each_line(self, written: Written):
         path = written("\n".join([json.dumps({"messages": HISTORY}), json.dumps(HISTORY[-1:])]))
 

@@ -64,7 +64,48 @@ def sent_up(token: str, through: Through, provider: FakeProvider) -> Callable[..
     return send
 
 
+UP = {
+    "Anthropic-Version": "2026-10-21",
+    "Anthropic-Beta": "claude-code-20250219, thinking-binding-controls-2026-08-01,of-tomorrow",
+    "Anthropic-Dangerous-Direct-Browser-Access": "true",
+    "X-App": "cli",
+    "X-Claude-Code-Session-Id": "1f0c",
+    "X-Codex-Turn-Metadata": '{"turn": 1}',
+    "Session-Id": "0199-a",
+    "Thread-Id": "0199-b",
+    "Originator": "codex_cli_rs",
+    "OpenAI-Beta": "responses=v1",
+    "OpenAI-Organization": "org-1",
+    "X-Client-Request-Id": "c-1",
+    "User-Agent": "claude-cli/2.1.197 (external, cli)",
+    "X-Stainless-Retry-Count": "0",
+    "HTTP-Referer": "https://app.example.com/",
+    "X-Title": "An app",
+    "X-OpenRouter-Categories": "cli-agent",
+    "Idempotency-Key": "i-1",
+}
+
+DOWN = {
+    "Request-Id": "req_011",
+    "X-Request-Id": "up-1",
+    "Retry-After": "17",
+    "Retry-After-Ms": "17250",
+    "X-Should-Retry": "true",
+    "Anthropic-Ratelimit-Requests-Remaining": "49",
+    "Anthropic-Ratelimit-Unified-5h-Utilization": "0.25",
+    "Anthropic-Organization-Id": "o-1",
+    "X-Ratelimit-Remaining-Tokens": "149984",
+    "OpenAI-Processing-Ms": "17",
+    "OpenAI-Version": "2020-10-01",
+    "X-Codex-Primary-Used-Percent": "12.5",
+}
+
+
 class TestTheWayUp:
+    @pytest.mark.parametrize("name", UP)
+    def test_is_open_to(self, sent_up, name: str):
+        assert sent_up((name, UP[name]))[name.lower()] == UP[name]
+
     @pytest.mark.parametrize(
         "name",
         [
@@ -104,6 +145,18 @@ class TestTheWayUp:
         for secret in (own_key, own_jwt):
             assert secret not in str(sent_up((name, f"before {secret} after")))
 
+    @pytest.mark.parametrize("name", ["X-Upstream-Api-Key", "Authorization", "X-Api-Key"])
+    def test_is_closed_to_a_second_key_whatever_the_operator_adds(
+        self, sent_up, settings, name: str
+    ):
+        settings.PROXY_PASS_HEADERS = [name]
+
+        headers = sent_up(("api-key", "k-1"), ("X-Upstream-Api-Key", "k-2"), ("X-Api-Key", "k-3"))
+
+        shown = {headers.get(each) for each in ("authorization", "x-api-key", "api-key")}
+        assert shown == {"Bearer k-3", None}
+        assert "x-upstream-api-key" not in headers
+
     def test_is_open_to_a_jwt_of_somebody_else(self, sent_up):
         theirs = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJ0aGVtIn0.c2lnbmF0dXJl"
 
@@ -124,7 +177,6 @@ class TestATokenOfOursInPlaceOfTheProvidersKey:
             ("{url}/v1/{encoded}/chat/completions", ""),
             ("{url}/v1/{secret}/sk-1/chat/completions", ""),
             ("{url}/v1/chat/completions", "X-Upstream-Api-Key"),
-            ("{url}/v1beta/models/m:generateContent", "x-goog-api-key"),
             ("{url}/v1beta/models/m:generateContent?key={secret}", ""),
             ("{url}/v1beta/models/m:generateContent?key=k&access_token={secret}", ""),
             ("{url}/v1beta/models/{secret}:generateContent?key=k", ""),
@@ -162,6 +214,12 @@ class TestATokenOfOursInPlaceOfTheProvidersKey:
 
 
 class TestTheWayDown:
+    @pytest.mark.parametrize("name", DOWN)
+    def test_brings(self, answers: Answers, get_models, name: str):
+        answers((name, DOWN[name]))
+
+        assert get_models().headers[name] == DOWN[name]
+
     @pytest.mark.parametrize(
         "name",
         [

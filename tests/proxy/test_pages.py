@@ -136,6 +136,10 @@ class TestPlayground:
             {"messages": [{"role": "user", "content": "Tea?"}]},
             [{"role": "user", "content": "Tea?"}],
             {"contents": [{"role": "user", "parts": [{"text": "Tea?"}]}]},
+            {
+                "system": "Be brief",
+                "messages": [{"role": "user", "content": [{"type": "text", "text": "Tea?"}]}],
+            },
         ],
     )
     def test_reads_what_sdks_send(self, alices: Client, body: Any):

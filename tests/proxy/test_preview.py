@@ -194,9 +194,34 @@ class TestThePath:
         assert [each["role"] for each in told["messages"]][:2] == ["user", "model"]
         assert [each["fate"] for each in told["messages"]].count("dropped") == 2
 
+    def test_may_be_anthropics(self, http: requests.Session, server: str):
+        told = http.post(
+            f"{server}/api/v1/proxy/preview/v1/messages", json=completion(HISTORY)
+        ).json()
+
+        assert [each["role"] for each in told["messages"]][:2] == ["user", "assistant"]
+        assert [each["fate"] for each in told["messages"]].count("dropped") == 2
+
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [
+            ({"context_management": {"edits": []}}, "the provider leaves out by itself"),
+            ({"thread": {"create": {}}}, "the provider holds what came before"),
+        ],
+    )
+    def test_tells_why_all_of_anthropics_goes(
+        self, http: requests.Session, server: str, fields: dict, reason: str
+    ):
+        told = http.post(
+            f"{server}/api/v1/proxy/preview/v1/messages", json=completion(HISTORY) | fields
+        ).json()
+
+        assert {each["reason"] for each in told["messages"]} == {reason}
+
     @pytest.mark.parametrize(
         ("method", "path", "status"),
         [
+            ("POST", "preview/v1/messages/count_tokens", 404),
             ("GET", "preview", 405),
             ("GET", "preview/models", 404),
             ("POST", "preview/v1beta/models/gemini-2.0-flash:countTokens", 404),
@@ -235,6 +260,12 @@ class TestErrors:
 
         assert response.status_code == 400
         assert response.json()["error"]["status"] == "INVALID_ARGUMENT"
+
+    def test_of_anthropics_body_have_its_shape(self, http: requests.Session, server: str):
+        response = http.post(f"{server}/api/v1/proxy/preview/v1/messages", json={})
+
+        assert response.status_code == 400
+        assert response.json()["error"]["type"] == "invalid_request_error"
 
     def test_tell_a_stranger_nothing(self, server: str):
         response = requests.post(f"{server}/api/v1/proxy/preview", json=completion())

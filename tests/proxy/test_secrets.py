@@ -114,6 +114,26 @@ def test_the_key_is_in_no_log_and_no_answer(
     assert CANARY in str(provider.last().headers)
 
 
+@pytest.mark.parametrize("behaviour", ["", "fail/401", "redirect", "cut"])
+@pytest.mark.parametrize("name", ["x-api-key", "api-key", "x-goog-api-key", "X-Upstream-Api-Key"])
+def test_the_key_of_a_header_is_in_no_log_and_no_answer(
+    http: requests.Session,
+    server: str,
+    provider: FakeProvider,
+    log: Callable[[], str],
+    behaviour: str,
+    name: str,
+):
+    url = f"{server}/api/v1/proxy/{provider.url}/{behaviour}/v1/chat/completions"
+    body = completion(QUESTION, stream=True)
+
+    answer = http.post(url, json=body, headers={name: CANARY})
+
+    assert CANARY not in answer.text + str(answer.headers)
+    assert CANARY not in log()
+    assert CANARY in str(provider.last().headers)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -235,7 +255,18 @@ def test_a_path_without_end_is_masked_in_no_time():
     "text",
     [
         "Authorization: Bearer {}",
+        "Authorization: {}",
+        "Authorization: Token {}",
+        "authorization=Basic {}",
         "x-goog-api-key: {}",
+        "x-api-key: {}",
+        "API-Key: {}",
+        "[(b'x-api-key', b'{}'), (b'accept', b'*/*')]",
+        "[('api-key', '{}')]",
+        "(b'authorization', b'{}')",
+        "(b'authorization', b'Bearer {}')",
+        "{{'HTTP_X_API_KEY': '{}', 'HTTP_X_GOOG_API_KEY': 'k'}}",
+        "HTTP_AUTHORIZATION={}",
         "{{'X-Upstream-Api-Key': '{}'}}",
         "GET /v1beta/models?key={}&alt=sse",
         "password={}",

@@ -13,7 +13,8 @@ from chats.streaming import routes
 from proxy import wire
 from proxy.gateway import decision_records as records
 from proxy.gateway import preview
-from proxy.wire import gemini, openai
+from proxy.wire import gemini
+from proxy.wire.openai import routes as openai_routes
 
 API = "api/v1/"
 CHAT, PROXY = f"/{API}chat", f"/{API}proxy/"
@@ -93,7 +94,7 @@ def test_each_operation_on_the_proxy_is_served(schema: set[Operation]):
         if path_on_proxy.startswith(records.PREFIX):
             assert method == "GET"
             continue
-        scope = {"query_string": b"", "headers": []}
+        scope = {"method": method, "query_string": b"", "headers": []}
         route = wire.spoken_at(path_on_proxy, scope).route(
             preview.spelled_out(path_on_proxy), scope
         )
@@ -103,11 +104,16 @@ def test_each_operation_on_the_proxy_is_served(schema: set[Operation]):
 
 def test_each_route_of_the_proxy_stands_in_the_schema(schema: set[Operation]):
     resource = "{target}/{version}/models"
-    routes = {(method, f"{{target}}/{path}") for path, (method, _) in openai.ENDPOINTS.items()} | {
+    routes = {
+        (method, f"{{target}}/{path}") for path, (method, _) in openai_routes.ENDPOINTS.items()
+    } | {
         ("GET", resource),
         ("GET", f"{resource}/{{model}}"),
         ("POST", f"{resource}/{{model}}:{{task}}"),
+        ("POST", "{target}/v1/messages"),
+        ("POST", "{target}/v1/messages/count_tokens"),
         ("POST", preview.NAME),
+        ("POST", f"{preview.NAME}/v1/messages"),
         ("POST", f"{preview.NAME}/v1beta/models/{{model}}:generateContent"),
         ("GET", f"{records.PREFIX}{{id}}"),
     }

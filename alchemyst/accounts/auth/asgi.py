@@ -6,7 +6,7 @@ body has been read by then.
 
 from __future__ import annotations
 
-from rest_framework.exceptions import NotAuthenticated, Throttled
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Throttled
 
 from alchemyst.accounts.auth.access import Access
 from alchemyst.accounts.auth.authentication import NO_CREDENTIAL, authenticate_uncached, token_in
@@ -16,8 +16,15 @@ from alchemyst.accounts.auth.token_cache import cached_tokens
 from alchemyst.accounts.limits import rate
 from alchemyst.accounts.limits.quota import QuotaReservation
 from proxy.common.access import grant
+from proxy.common.errors import InvalidRequest
 from proxy.common.runtime.threads import on_database_thread
+from proxy.common.web import key_headers
 from proxy.common.web.asgi import App, Receive, Scope, Send
+
+NONE_OF_OURS = (
+    "None of these keys is an Alchemyst token. Give one in Authorization: Bearer <token>, "
+    "x-api-key, api-key or x-goog-api-key."
+)
 
 # A flood of unknown tokens occupies two threads, and delays nobody else's queries.
 authenticate_on_thread = on_database_thread(authenticate_uncached, at_most=2)
@@ -35,14 +42,40 @@ class Bearer:
         self.required_scope = scope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        values = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(values) != 1:
-            raise NotAuthenticated(NO_CREDENTIAL)
-        token = token_in(values[0])
+        token = self.token_of(scope)
         access = cached_tokens.get(token) or await authenticate_on_thread(token)
         refuse_without(self.required_scope, access)
         grant(scope, access)
         await self.app(scope, receive, send)
+
+    def token_of(self, scope: Scope) -> bytes:
+        """Return the token that a request shows; raises AuthenticationFailed, NotAuthenticated."""
+        values = [value for name, value in scope["headers"] if name == key_headers.AUTHORIZATION]
+        if len(values) != 1:
+            raise NotAuthenticated(NO_CREDENTIAL)
+        return token_in(values[0])
+
+
+class BearerOrKeyHeader(Bearer):
+    """Lets the token stand in any header that clients of providers have a setting for.
+
+    It is told from a provider's key, which may stand in another of them, by its form.
+    """
+
+    def token_of(self, scope: Scope) -> bytes:
+        try:
+            shown = key_headers.own_in(scope)
+        except InvalidRequest as error:
+            raise NotAuthenticated(error.message)
+        if len({each.key for each in shown}) > 1:
+            places = " and ".join(each.name.decode() for each in shown)
+            raise AuthenticationFailed(f"{places} have different Alchemyst tokens. Give one.")
+        if shown:
+            return shown[0].key.encode("latin-1")
+        names = {name for name, _ in scope["headers"]}
+        if key_headers.AUTHORIZATION in names or names.isdisjoint(key_headers.NAMES):
+            return super().token_of(scope)
+        raise NotAuthenticated(NONE_OF_OURS)
 
 
 class BearerOrSession(Bearer):

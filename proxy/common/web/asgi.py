@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 from proxy.common.errors import ApiError, InvalidRequest, RequestTooLarge
@@ -12,6 +13,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""Of the request at work, as its answer's headers and the logs name it."""
 
 PRIVATE = "private, no-store"
 """Cache-Control of what is one user's own."""
@@ -46,6 +50,90 @@ def with_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
     changed = {**scope, "headers": headers}
     changed.pop(_HEADERS, None)
     return changed
+
+
+def query_of(scope: Scope) -> str:
+    """Return a request's query as it came; raises InvalidRequest for what no URL may hold."""
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    if not query.isascii() or not query.isprintable() or " " in query:
+        raise InvalidRequest("The query has characters that no URL may hold.")
+    return query
+
+
+class BodyStream:
+    """A request's body as it comes, piece by piece: an iterator, for once.
+
+    It raises RequestTooLarge where more than `most` bytes come, and ClientDisconnected.
+    """
+
+    def __init__(self, receive: Receive, *, length: int | None, most: int) -> None:
+        self.length = length
+        """What the caller said of it; None where it comes in chunks."""
+        self.inspect: Callable[[bytes], None] | None = None
+        """Sees each piece before it is taken, and may raise."""
+        self._receive = receive
+        self._most = most
+        self._size = 0
+        self._is_whole = False
+        self._returned: list[bytes] = []
+
+    def __aiter__(self) -> BodyStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._returned:
+            return self._returned.pop(0)
+        if self._is_whole:
+            raise StopAsyncIteration
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            raise ClientDisconnected
+        piece: bytes = event.get("body", b"")
+        self._is_whole = not event.get("more_body")
+        self._size += len(piece)
+        if self._size > self._most:
+            raise _too_large(self._most)
+        if self.inspect:
+            self.inspect(piece)
+        return piece
+
+    def put_back(self, pieces: list[bytes]) -> None:
+        """Have pieces that were taken come once more."""
+        self._returned[:0] = pieces
+
+    async def read(self, most: int) -> bytes:
+        """Return all of it; raises RequestTooLarge for more than `most` bytes."""
+        pieces, size = [], 0
+        async for piece in self:
+            size += len(piece)
+            if size > most:
+                raise _too_large(most)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def first(self) -> bytes | None:
+        """Return the whole body where all of it has come at once; else None, and keep it."""
+        piece = await anext(self)
+        if self._is_whole:
+            return piece
+        self.put_back([piece])
+        return None
+
+
+async def open_body(scope: Scope, receive: Receive, most: int) -> bytes | BodyStream | None:
+    """Return a request's body: whole if it came at once, else as a stream; None if there is none.
+
+    Raises RequestTooLarge as soon as it is known to be larger, and ClientDisconnected.
+    """
+    length = header(scope, b"content-length")
+    if length is None and header(scope, b"transfer-encoding") is None:
+        return None
+    size = int(length) if length and length.isdecimal() else None
+    if size is not None and size > most:
+        raise _too_large(most)
+    stream = BodyStream(receive, length=size, most=most)
+    whole = await stream.first()
+    return stream if whole is None else whole
 
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,10 +11,19 @@ import msgspec
 
 from proxy.common.errors import InvalidRequest
 from proxy.errors import InvalidMessages
-from proxy.wire import gemini, openai
+from proxy.wire import anthropic, gemini, openai
 from proxy.wire.dialect import Dialect, Request, Route
 
 MOST_MESSAGES = 1_000_000
+
+# What stands in Anthropic's bodies alone: fields, kinds of blocks, the schema of a tool.
+_ANTHROPICS_FIELDS = {"system", "thinking", "stop_sequences", "context_management", "thread"}
+_ANTHROPICS_BLOCKS = re.compile(
+    rb'"type"\s*:\s*"(?:tool_use|tool_result|server_tool_use|thinking|redacted_thinking)"'
+)
+_OPENAIS_ROLES = re.compile(rb'"role"\s*:\s*"(?:tool|function|developer)"')
+# Of Anthropic's, these decide whether anything may be left out.
+_DECISIVE = {"cache_control", "container", "context_management", "thread"}
 
 _any = msgspec.json.Decoder(msgspec.Raw)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -68,11 +78,22 @@ def _conversation(raw: bytes, most_messages: int) -> Conversation:
         fields = _fields.decode(raw)
     except msgspec.ValidationError:
         raise InvalidMessages("It must be an object with messages, or a list of them.") from None
-    dialect: Dialect = gemini if "contents" in fields and "messages" not in fields else openai
-    name = "contents" if dialect is gemini else "messages"
+    name = "contents" if "contents" in fields and "messages" not in fields else "messages"
     if name not in fields:
         raise InvalidMessages("It has no 'messages'.")
+    dialect = gemini if name == "contents" else _dialect_of(fields)
     # Only the messages matter: a file may have any other fields, or none.
-    body = msgspec.json.encode({"model": "any", name: fields[name]})
+    rest = {each: fields[each] for each in _DECISIVE & fields.keys()}
+    body = msgspec.json.encode({"model": "any", name: fields[name]} | rest)
     route = Route("", "", "", is_filtered=True)
     return Conversation(dialect.read(body, route, most_messages=most_messages), dialect)
+
+
+def _dialect_of(fields: dict[str, msgspec.Raw]) -> Dialect:
+    """Return whose messages these are; plain ones are the same in both dialects."""
+    messages = bytes(fields["messages"])
+    if _OPENAIS_ROLES.search(messages):
+        return openai
+    if _ANTHROPICS_FIELDS & fields.keys() or _ANTHROPICS_BLOCKS.search(messages):
+        return anthropic
+    return openai

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.common.web.asgi import Scope
+from proxy.common.web.asgi import Scope, query_of
 from proxy.wire.dialect import Route
 
 COMPLETIONS: Final = "chat/completions"
 NAME = "openai"
 OWN_HOST = "api.openai.com"
 SUPPORTED = (
-    "Use POST /api/v1/proxy/{target}/chat/completions or GET /api/v1/proxy/{target}/models, "
-    "where the target is https://api.openai.com/v1, or default."
+    "Use POST /api/v1/proxy/{target}/chat/completions, GET /api/v1/proxy/{target}/models or any "
+    "other path of the provider's, where the target is https://api.openai.com/v1; of default "
+    "these two."
 )
 # endpoint: (method, whether its body holds a conversation)
 ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}
@@ -24,11 +25,13 @@ def claims(path: str, scope: Scope) -> bool:
 
 
 def route(path: str, scope: Scope) -> Route | None:
-    """Return what `path` asks for; the query is ours alone."""
+    """Return what `path` asks for."""
+    query = query_of(scope)
     for endpoint, (method, is_filtered) in ENDPOINTS.items():
         if path.endswith(f"/{endpoint}"):
             target = path[: -len(endpoint) - 1]
-            return Route(target, f"/{endpoint}", endpoint, method, is_filtered)
+            path_up = f"/{endpoint}?{query}" if query else f"/{endpoint}"
+            return Route(target, path_up, endpoint, method, is_filtered)
     return None
 
 

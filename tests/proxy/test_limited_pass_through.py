@@ -1,0 +1,174 @@
+"""What passes unread, of callers who may not use every model or may not spend without end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+import requests
+from aiohttp import web
+
+from alchemyst.accounts.models import ApiKey, User
+from proxy.models import Budget, Price
+from tests.fakes import FakeProvider, Received
+from tests.proxy.conftest import KEY
+
+AUDIO = b"\0\xff\r\n--not-the-boundary\r\n" * 9000
+NAMED = {"content-type": "application/json"}
+FORM = {"content-type": "multipart/form-data; boundary=XyZ"}
+Ask = Callable[..., requests.Response]
+
+
+def part(head: str, value: bytes) -> bytes:
+    return b"--XyZ\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + value
+
+
+def form(*parts: bytes) -> bytes:
+    return b"".join(each + b"\r\n" for each in parts) + b"--XyZ--\r\n"
+
+
+FILE = part('name="file"; filename="model.wav"', AUDIO)
+ALLOWED = part('name="model"', b"whisper-1")
+OTHER = part('name="model"', b"other")
+
+
+async def used(request: web.Request, received: Received) -> web.StreamResponse:
+    """Answer that a million tokens were read."""
+    usage = {"prompt_tokens": 1_000_000, "total_tokens": 1_000_000}
+    return web.json_response({"object": "list", "model": "embed-test", "usage": usage})
+
+
+@pytest.fixture(autouse=True)
+def _used(provider: FakeProvider) -> None:
+    provider.behaviours["used"] = used
+
+
+@pytest.fixture
+def limited(alice: User) -> str:
+    """An API key for two models alone."""
+    allowed = ["whisper-1", "embed-*"]
+    return ApiKey.make(alice, name="k", scopes=["proxy"], allowed_models=allowed)[1]
+
+
+@pytest.fixture
+def ask(server: str, provider: FakeProvider, limited: str) -> Ask:
+    def ask(
+        body: bytes = b"", headers: dict[str, str] | None = None, *, path: str = "audio",
+        method: str = "POST", bearer: str = limited, behaviour: str = "plain",
+    ) -> requests.Response:  # fmt: skip
+        shown = {"Authorization": f"Bearer {bearer}", "X-Upstream-Api-Key": KEY}
+        url = f"{server}/api/v1/proxy/{provider.url}/{behaviour}/v1/{path}"
+        return requests.request(method, url, data=body, headers=shown | (headers or {}))
+
+    return ask
+
+
+class TestALimitedKey:
+    @pytest.mark.parametrize(
+        ("body", "headers"),
+        [
+            (b'{"input": "x", "model": "embed-1"}', NAMED),
+            (b'{"input": "x", "model": "embed-1"}', {}),
+            (form(ALLOWED, FILE), FORM),
+            (form(FILE, ALLOWED), FORM),
+            (form(FILE, part("name=model", b"whisper-1")), FORM),
+            (form(ALLOWED, FILE, ALLOWED), FORM),
+            (form(FILE, ALLOWED), {"content-type": 'multipart/form-data; boundary="XyZ"'}),
+        ],
+    )
+    def test_passes_with_a_model_of_its_own(
+        self, ask: Ask, provider: FakeProvider, rows, body: bytes, headers: dict[str, str]
+    ):
+        assert ask(body, headers).status_code == 200
+        assert provider.last().body == body
+        (row,) = rows()
+        assert row.model in ("embed-1", "whisper-1")
+
+    @pytest.mark.parametrize(
+        ("body", "headers"),
+        [
+            (b'{"model": "other"}', NAMED),
+            (b'{"input": "x"}', NAMED),
+            (b'{"model": "embed-1"}', {"content-type": "application/x-www-form-urlencoded"}),
+            (gzip.compress(b'{"model": "embed-1"}'), NAMED | {"content-encoding": "gzip"}),
+            (form(FILE), FORM),
+            (form(OTHER, FILE), FORM),
+            (form(FILE, OTHER), FORM),
+            (form(ALLOWED, OTHER), FORM),
+            (form(ALLOWED, part("NAME = model", b"other")), FORM),
+            (form(ALLOWED, part("name*=utf-8''mod%65l", b"other")), FORM),
+            (form(ALLOWED, FILE), {"content-type": "multipart/form-data"}),
+        ],
+    )
+    def test_is_refused_for_any_other(
+        self, ask: Ask, provider: FakeProvider, body: bytes, headers: dict[str, str]
+    ):
+        answer = ask(body, headers)
+
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == "model_not_allowed"
+        assert not provider.received
+
+    def test_is_stopped_where_a_form_goes_on_to_another(self, ask: Ask, provider: FakeProvider):
+        answer = ask(form(ALLOWED, FILE, OTHER), FORM)
+
+        assert answer.status_code == 403
+        # What had gone up by then was no whole form.
+        assert not provider.received
+
+    def test_may_not_name_its_model_twice(self, ask: Ask, provider: FakeProvider):
+        answer = ask(b'{"model": "embed-1", "model": "other"}', NAMED)
+
+        assert answer.status_code == 400
+        assert not provider.received
+
+    @pytest.mark.parametrize("path", ["files", "batches/b1", "nobody_knows"])
+    def test_is_refused_where_no_model_is_named(self, ask: Ask, provider: FakeProvider, path: str):
+        answer = ask(method="GET", path=path)
+
+        assert answer.json()["error"]["code"] == "model_not_allowed"
+        assert "none can be read" in answer.json()["error"]["message"]
+        assert not provider.received
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [("models/embed-1", 200), ("models/other", 403), ("deployments/embed-1/embeddings", 200)],
+    )
+    def test_may_ask_by_a_path_that_names_it(self, ask: Ask, path: str, status: int):
+        assert ask(method="GET", path=path).status_code == status
+
+    def test_is_not_read_beyond_a_bound(self, ask: Ask, provider: FakeProvider, settings):
+        settings.PROXY_MAX_BODY = 100_000
+
+        assert ask(form(FILE, ALLOWED), FORM).status_code == 403
+        assert not provider.received
+
+
+class TestABudget:
+    @pytest.fixture
+    def spending(self, alice: User, provider: FakeProvider, token: str, ask: Ask) -> Ask:
+        """Asks for embeddings, a million tokens for a dollar, with a budget of half a dollar."""
+        Price.objects.create(
+            host=f"127.0.0.1:{provider.port}",
+            model="embed-test",
+            input=1,
+            output=0,
+            since="2026-01-01",
+        )
+        Budget.objects.create(user=alice, limit=Decimal("0.5"))
+
+        def spend() -> requests.Response:
+            body = json.dumps({"model": "embed-test", "input": "x"}).encode()
+            return ask(body, NAMED, path="embeddings", bearer=token, behaviour="used")
+
+        return spend
+
+    def test_pays_for_what_passes_and_is_spent_by_it(self, spending: Ask):
+        assert spending().status_code == 200
+
+        answer = spending()
+
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
