@@ -28,7 +28,7 @@ from proxy.filtering import kill_switch
 from proxy.meaning import store, weights
 from proxy.meaning.minilm import MiniLM
 from proxy.models import DecisionRecord, FilterSwitch
-from tests import anthropic, faults, gemini, nginx
+from tests import anthropic, faults, gemini, nginx, responses
 from tests.chats import behaviours
 from tests.fakes import BEHAVIOURS, FakeProvider
 
@@ -78,6 +78,7 @@ def the_provider() -> Iterator[FakeProvider]:
         | faults.FAULTS
         | gemini.BEHAVIOURS
         | anthropic.BEHAVIOURS
+        | responses.BEHAVIOURS
         | behaviours.ALL
     )
     provider.start()

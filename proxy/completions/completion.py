@@ -45,7 +45,7 @@ from proxy.wire.sse import EventReader
 
 OnEvent = Callable[[StreamEvent], None]
 
-# A whole answer, where a provider does not stream, is no longer than this.
+# A whole answer, where a provider does not stream or says it all again, is no longer than this.
 LONGEST_WHOLE = 10 * 1024 * 1024
 # What fails for a moment is asked once more: after so many seconds, or as it says itself.
 PAUSE_SECONDS = 0.5
@@ -212,7 +212,8 @@ class Completion(UpstreamCall):
         kind = relay.kind_of(answer)
         if kind not in (b"text/event-stream", b"application/json"):
             raise UpstreamBroken("The model's provider sent no answer that can be read.")
-        reader, whole = EventReader(), bytearray()
+        # Some streams repeat the whole answer in their last event.
+        reader, whole = EventReader(LONGEST_WHOLE), bytearray()
         is_stream = kind == b"text/event-stream"
 
         def take(data: bytes) -> None:

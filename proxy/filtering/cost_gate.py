@@ -34,6 +34,7 @@ from proxy.wire.dialect import Request
 FOR_THE_CACHE: Final = "kept for the cache"
 MOVED: Final = "moved before the question"
 NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
+CLIENT_MARKS: Final = "client-marks"
 # Clients that mark what a provider shall cache plan their requests themselves.
 _MARK: Final = b'"cache_control"'
 
@@ -115,7 +116,7 @@ class CostAssessment:
             turn = replace(turn, need=turn.everything)
         decision, after = policy.decide(turn, state, rates, now, policy.PRESETS[self.config.preset])
         if self.is_marked or estimate.is_unreliable:
-            reason = "client-marks" if self.is_marked else "alarm"
+            reason = CLIENT_MARKS if self.is_marked else "alarm"
             decision = replace(decision, reason=reason)
         age = now - (after.relied_on or (state.at if state else now))
         cost_decision = CostDecision(
@@ -166,7 +167,7 @@ def assess(
     upstream = f"{config.host}|{request.model}"
     owner = f"{config.user_id}|{config.key}|{upstream}|{is_shadow}"
     conversation = _conversation(request, owner)
-    is_marked = _MARK in request.body
+    is_marked = _MARK in request.body or request.kept_for == CLIENT_MARKS
     return CostAssessment(config, tariff, turn, widths, conversation, upstream, is_marked)
 
 

@@ -22,11 +22,13 @@ _WHOLE = {
     "failed": "the filter failed",
     "undone": "the provider refused the filtered request",
 }
-# The same, where the request was never to be filtered.
-_UNTOUCHED = {
+# The same, where the request was to be kept.
+_KEPT_FOR = {
     "short": "too short to gain by leaving out",
     "stateful": "the provider holds what came before",
     "context-management": "the provider leaves out by itself",
+    "client-marks": "the client's marks for the prompt cache come after it",
+    "bound-reasoning": "reasoning that is bound to it comes after it",
 }
 _NOT_WRITABLE = "without the others, the turns would break a rule of the provider's"
 
@@ -73,9 +75,8 @@ def decisions_of(result: FilterResult) -> list[Decision]:
 
 def unfiltered_reason(result: FilterResult) -> str:
     """Return why a request was forwarded whole, where there is no verdict on its messages."""
-    if result.reason in _UNTOUCHED:
-        return _UNTOUCHED[result.reason]
-    return _WHOLE.get(result.filtering, _NOT_WRITABLE)
+    why = _WHOLE.get(result.filtering, _NOT_WRITABLE)
+    return _KEPT_FOR.get(result.reason, why)
 
 
 def to_json(result: FilterResult) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from proxy.wire import gemini
 from proxy.wire.anthropic import turns as anthropic_turns
 from proxy.wire.gemini import contents as gemini_contents
 from proxy.wire.openai import messages as openai_messages
+from proxy.wire.responses import items as response_items
 
 
 # Without a docstring, which would stand in the schema.
@@ -200,6 +201,26 @@ _GENERATION = {
         "cachedContent": {"description": "With it, nothing is filtered."},
     },
 }
+_ITEM = {
+    "type": "object",
+    "description": "A message, which needs no type, or an item of any other type.",
+    "properties": {
+        "type": _optional(type="string"),
+        "role": {"enum": [*response_items.ROLES, None]},
+        "content": {"oneOf": [{"type": "string"}, _objects, {"type": "null"}]},
+    },
+}
+_RESPONSE = {
+    "type": "object",
+    "description": "Every other field goes to the provider as it came.",
+    "properties": {
+        "model": _optional(type="string", description="May be missing where there is a prompt."),
+        "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": _ITEM}]},
+        "previous_response_id": {"description": "With it, nothing is filtered."},
+        "conversation": {"description": "With it, nothing is filtered."},
+        "prompt": {"description": "With it, nothing is filtered."},
+    },
+}
 
 
 _TURN = {
@@ -266,6 +287,14 @@ VIEWS: dict[str, Any] = {
         request={"application/json": _COMPLETION},
         responses=_forwarded(ProxyErrorSerializer, may_stream=True),
     ),
+    f"{_PREFIX}/<target>/responses": operation(
+        "post",
+        operation_id="proxy_responses",
+        summary="Ask for a response, with irrelevant and repeated history left out",
+        parameters=[_TARGET, _KEY, *_WISHES, *_TOLD],
+        request={"application/json": _RESPONSE},
+        responses=_forwarded(ProxyErrorSerializer, may_stream=True),
+    ),
     f"{_PREFIX}/<target>/models": operation(
         "get",
         operation_id="proxy_models",
@@ -307,6 +336,9 @@ VIEWS: dict[str, Any] = {
     ),
     f"{_PREFIX}/preview/v1/messages": _preview(
         "proxy_preview_anthropic", body=_MESSAGES, errors=AnthropicErrorSerializer
+    ),
+    f"{_PREFIX}/preview/v1/responses": _preview(
+        "proxy_preview_responses", body=_RESPONSE, errors=ProxyErrorSerializer
     ),
     f"{_PREFIX}/requests/<id>": operation(
         "get",

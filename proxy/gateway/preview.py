@@ -33,7 +33,7 @@ async def send_preview(call: Call, receive: Receive, send: Send) -> None:
     if not call.route.is_filtered:
         raise NotFound(
             "Only what is filtered has a preview. Use POST /api/v1/proxy/preview, "
-            "/api/v1/proxy/preview/v1/messages or "
+            "/api/v1/proxy/preview/v1/responses, /api/v1/proxy/preview/v1/messages or "
             "/api/v1/proxy/preview/v1beta/models/{model}:generateContent."
         )
     request_options = parse(call.scope, is_filtered=True)

@@ -36,10 +36,11 @@ class _Generation(msgspec.Struct):
 
 
 class _Length(msgspec.Struct):
-    """The fields by which callers bound an answer, in either dialect."""
+    """The fields by which callers bound an answer, in any dialect."""
 
     max_tokens: int | float | None = None
     max_completion_tokens: int | float | None = None
+    max_output_tokens: int | float | None = None
     generation: _Generation | None = msgspec.field(default=None, name="generationConfig")
 
 
@@ -57,7 +58,7 @@ def max_output(result: FilterResult) -> int | None:
         fields = _length.decode(result.body)
     except msgspec.ValidationError:
         return None
-    bounded = fields.max_completion_tokens or fields.max_tokens
+    bounded = fields.max_completion_tokens or fields.max_output_tokens or fields.max_tokens
     if bounded is None and fields.generation:
         bounded = fields.generation.most
     # Local servers take -1 for no limit.

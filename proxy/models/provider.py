@@ -87,6 +87,7 @@ class Provider(models.Model):
         OPENAI = "openai", "OpenAI"
         GEMINI = "gemini", "Gemini"
         ANTHROPIC = "anthropic", "Anthropic"
+        RESPONSES = "responses", "OpenAI Responses"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="providers")

@@ -52,6 +52,8 @@ def _may_join(first: Message, second: Message) -> bool:
         and first.role in ("user", "assistant")
         and first.is_plain
         and second.is_plain
+        and first.may_be_joined
+        and second.may_be_joined
         and not first.is_protected
         and not second.is_protected
     )

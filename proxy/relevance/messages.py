@@ -29,6 +29,9 @@ class Message:
     is_plain: bool = True
     """Nothing but a role and text: it may be joined with a neighbour, or be a duplicate."""
 
+    may_be_joined: bool = True
+    """Whether its format lets two messages become one, where both are plain."""
+
     is_protected: bool = False
     """The wire says that it must stay, besides what the filter itself protects."""
 

@@ -181,8 +181,8 @@ async def relay(
 ) -> None:
     """Pass a provider's answer on under the headers `passing`; record in `relayed` how it ended.
 
-    A stream that breaks ends with an error event of the dialect, after whole events alone; any
-    other answer is cut where it broke, which no client takes for success.
+    A stream that breaks ends with an error event of the dialect, after whole events alone, if that
+    can be told; any other answer is cut where it broke, which no client takes for success.
     """
     await send({"type": "http.response.start", "status": answer.status, "headers": passing})
     gate = EventGate() if kind_of(answer) == EVENT_STREAM else None
@@ -195,10 +195,11 @@ async def relay(
     ending = _ending(answer, relayed.end, rest, fault, deadline.bounds.most_bytes)
     if ending is Ending.BROKEN:
         relayed.broke = fault or UpstreamUnreachable(BROKE_OFF)
-        if gate is None:
+        error_event = dialect.broken(relayed.broke, *relayed.end.passed(rest)) if gate else None
+        if error_event is None:
             await send({"type": "http.response.body", "body": last, "more_body": True})
             return
-        rest = dialect.broken(relayed.broke)
+        rest = error_event
     elif ending is Ending.FAILED:
         relayed.broke = UpstreamBroken()
     await send({"type": "http.response.body", "body": last + rest})
@@ -232,10 +233,12 @@ def _ending(
     is_cut_by_us = end.size > most or isinstance(fault, AccessEnded)
     kind = kind_of(answer)
     is_sized = kind != EVENT_STREAM and answer.get(b"content-length") is not None
-    if answer.status < 300 and not is_cut_by_us and not is_sized:
-        own = end.ending(kind, rest)
+    if answer.status < 300 and not is_cut_by_us:
+        own = None if is_sized else end.ending(kind, rest)
         if own is not None:
             return own
+        if not fault and kind != EVENT_STREAM and end.has_failed():
+            return Ending.FAILED
     return Ending.BROKEN if fault else Ending.COMPLETE
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from proxy.common.web.asgi import Scope
-from proxy.wire import anthropic, gemini, openai
+from proxy.wire import anthropic, gemini, openai, responses
 from proxy.wire.dialect import Dialect
 
 PREFIX = "/api/v1/proxy/"
 
 # Tried in this order; a path that none claims is OpenAI's.
-DIALECTS: tuple[Dialect, ...] = (openai, anthropic, gemini)
+DIALECTS: tuple[Dialect, ...] = (openai, responses, anthropic, gemini)
 
 
 def named(name: str) -> Dialect:

@@ -3,7 +3,7 @@
 A provider's connection may end well where its answer does not, so a dialect says what the end of
 its streams is. Pieces are not parsed as they pass. What leaves memory is searched once for two
 marks of the dialect: usage, which is kept, and what finishes the answer or a choice of it. The last
-events alone are read, after they have gone out.
+events alone are read, after they have gone out; of one too large for that, its beginning.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proxy.wire.usage_parser import LONGEST as LONGEST_USAGE
 # How much of an answer's end is kept at least, and how much at most.
 TAIL_BYTES = 8 * 1024
 MOST_BYTES = 2 * TAIL_BYTES
-START_BYTES = 64
+START_BYTES = 1024
 # Of it, so much is read first: the very end of most streams.
 LAST_BYTES = 1024
 EVENT_STREAM = b"text/event-stream"
@@ -45,6 +45,8 @@ class AnswerEnd:
         self._pieces: list[bytes] = []
         self._held = 0
         self._start = b""
+        self._line = b""
+        """How the line begins within which what is still held begins."""
         self._finished: set[int] = set()
         self._usages: list[bytes] = []
         """What follows the first and the last mark of usage that have left memory."""
@@ -53,8 +55,8 @@ class AnswerEnd:
 
     def append(self, piece: bytes) -> None:
         """Remember a piece, and let go of what is no longer of the end."""
-        if not self.size:
-            self._start = piece[:START_BYTES]
+        if self.size < START_BYTES:
+            self._start = (self._start + piece)[:START_BYTES]
         self._pieces.append(piece)
         self.size += len(piece)
         self._held += len(piece)
@@ -64,6 +66,15 @@ class AnswerEnd:
     def tail(self) -> bytes:
         """Return the last bytes of the answer: TAIL_BYTES, where it is as long, or some more."""
         return b"".join(self._pieces)
+
+    def passed(self, rest: bytes) -> tuple[bytes, bytes]:
+        """Return the first and the last bytes of a stream whose `rest` did not go out.
+
+        The last ones follow the beginning of their line.
+        """
+        went_out = self.size - len(rest)
+        tail = self._line + b"\n" + self.tail()
+        return self._start[:went_out], tail.removesuffix(rest)
 
     def usage_texts(self) -> list[bytes]:
         """Return all that may hold the provider's usage, in the order in which it came."""
@@ -86,14 +97,24 @@ class AnswerEnd:
             return None
         return Ending.COMPLETE if is_closed else Ending.BROKEN
 
+    def has_failed(self) -> bool:
+        """Whether a whole answer says itself that it failed."""
+        return self._has_known_end and self._dialect.has_failed(self._start)
+
     def _forget(self) -> None:
         """Keep the last bytes alone, and what the others had of usage and of finished choices."""
         text = b"".join(self._pieces)
         end = len(text) - TAIL_BYTES
         self._keep_usage(text, end)
+        self._keep_line(text, end)
         if self._has_known_end:
             self._finished |= self._finished_in(text, end)
         self._pieces, self._held = [text[end:]], TAIL_BYTES
+
+    def _keep_line(self, text: bytes, end: int) -> None:
+        first = text.rfind(b"\n", 0, end) + 1
+        if first or not self._line:
+            self._line = text[first : first + START_BYTES].partition(b"\n")[0]
 
     def _keep_usage(self, text: bytes, end: int) -> None:
         """Keep what follows the last mark that begins before `end`; some of it may be to come."""
@@ -126,11 +147,19 @@ class AnswerEnd:
         if not end.is_last:
             end = self._read_back(tail)
         if end.is_last or self._is_whole(rest):
-            if end.is_error:
+            if end.is_error or self._is_large_failure(tail):
                 return Ending.FAILED
             if end.is_last or self._is_finished(tail, end.begun):
                 return Ending.COMPLETE
         return Ending.BROKEN
+
+    def _is_large_failure(self, tail: bytes) -> bool:
+        """Whether the event that ends all is too large to be read, and tells of a failure."""
+        return (
+            bool(self._finished)
+            and not _events(tail)
+            and self._dialect.has_failed(self._line.removeprefix(b"data:"))
+        )
 
     def _is_finished(self, tail: bytes, choices: tuple[int, ...]) -> bool:
         ends = self._finished | self._finished_in(tail, len(tail))
@@ -144,6 +173,7 @@ class AnswerEnd:
             step = self._step(data) or NO_STEP
             if step.is_last:
                 is_last = True
+                is_error = is_error or step.is_error
                 continue
             if not choices:
                 is_error = is_error or is_called_error or step.is_error
@@ -154,6 +184,9 @@ class AnswerEnd:
 
     def _is_whole(self, rest: bytes) -> bool:
         """Whether a stream's rest is an event but for its last line's end, or none at all."""
+        if not rest:
+            # Of an event too large to be held back, all has gone out that there was.
+            return self.tail().endswith((b"\n", b"\r"))
         if not rest.strip() or rest.startswith(b":"):
             return True
         events = _events(rest)

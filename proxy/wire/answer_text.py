@@ -32,5 +32,6 @@ def _events(answer: bytes, is_whole: bool) -> list[bytes]:
         return list(map(bytes, msgspec.json.decode(answer, type=list[msgspec.Raw])))
     if start == b"{":
         return [answer]
-    reader = EventReader()
+    # All of it is held anyway, and the last event may repeat the whole answer.
+    reader = EventReader(longest=len(answer))
     return [*reader.read(answer), *(reader.end() if is_whole else ())]

@@ -254,11 +254,21 @@ class Dialect(Protocol):
         None where only HTTP tells. `start` are its first bytes, `tail` its last.
         """
 
+    def has_failed(self, start: bytes) -> bool:
+        """Whether an answer of STREAMS that came under a good status tells that it failed.
+
+        `start` are the first bytes of a whole answer, or of a stream's event too large to be held.
+        """
+
     def error(self, fault: ApiError) -> bytes:
         """Return an error's body."""
 
-    def broken(self, fault: ApiError) -> bytes:
-        """Return the event that ends an event stream which broke after it began."""
+    def broken(self, fault: ApiError, start: bytes, end: bytes) -> bytes | None:
+        """Return the event that ends an event stream which broke after it began.
+
+        `start` are the first bytes that went out, `end` the last. None where only a cut tells the
+        client.
+        """
 
     def closing(self, tail: bytes, fault: ApiError) -> bytes | None:
         """Return what ends a broken answer that is no event stream so that it can be read.

@@ -17,9 +17,13 @@ _BETWEEN = re.compile(rb"(?:(?::[^\r\n]*)?[\r\n])*")
 
 
 class EventReader:
-    """Takes a stream piece by piece and gives the data of the events that are whole by then."""
+    """Takes a stream piece by piece and gives the data of the events that are whole by then.
 
-    def __init__(self) -> None:
+    An event has at most `longest` bytes.
+    """
+
+    def __init__(self, longest: int = LONGEST_EVENT) -> None:
+        self._longest = longest
         self._rest = b""
         self._data: list[bytes] = []
         self._held = 0
@@ -58,9 +62,9 @@ class EventReader:
                 self._data.append(data)
                 # Empty lines count too, or any number of them could be held.
                 self._held += len(data) + 1
-                if self._held > LONGEST_EVENT:
+                if self._held > self._longest:
                     raise UpstreamBroken
-        if len(self._rest) + self._held > LONGEST_EVENT:
+        if len(self._rest) + self._held > self._longest:
             raise UpstreamBroken
 
     def end(self) -> Iterator[bytes]:

@@ -181,7 +181,7 @@ class TestErrors:
         self, sdk: Sdk, through: Through, provider: FakeProvider
     ):
         with pytest.raises(openai.NotFoundError) as raised:
-            sdk(through()).responses.create(model="gpt-test", input="Hi")
+            sdk(through()).embeddings.create(model="gpt-test", input="Hi")
 
         assert "/chat/completions" in raised.value.message
         assert not provider.received

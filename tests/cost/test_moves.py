@@ -25,7 +25,7 @@ from proxy.filtering.cache_estimates import CacheEstimate
 from proxy.filtering.cost_gate import CostGateConfig, assess
 from proxy.filtering.decisions import decisions_of
 from proxy.filtering.result import FilterOptions, FilterResult
-from proxy.wire import gemini, openai
+from proxy.wire import gemini, openai, responses
 from proxy.wire.dialect import Dialect, Route
 from proxy.wire.gemini.contents import broken_rules
 
@@ -38,7 +38,9 @@ ROUTES = {
     openai: Route("", "/chat/completions", "chat/completions", "POST", True),
     gemini: Route("", f"/v1beta/models/{MODEL}:generateContent", "generateContent", "POST", True,
                   MODEL),
+    responses: Route("", "/responses", "responses", "POST", True),
 }  # fmt: skip
+FIELDS = {openai: "messages", gemini: "contents", responses: "input"}
 
 
 # ---- any history, as numbers
@@ -186,6 +188,11 @@ def _called(dialect: Dialect, number: int) -> list[dict[str, Any]]:
         found = {"functionResponse": {"name": "look_up", "response": {"n": number}}}
         return [{"role": "model", "parts": [call]}, {"role": "user", "parts": [found]}]
     function = {"name": "look_up", "arguments": "{}"}
+    if dialect is responses:
+        return [
+            {"type": "function_call", "call_id": f"c{number}", **function},
+            {"type": "function_call_output", "call_id": f"c{number}", "output": "found"},
+        ]
     call = {"id": f"c{number}", "type": "function", "function": function}
     return [
         {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -201,8 +208,7 @@ def forwarded(
     config = CostGateConfig("balanced", "h", 1, "k", table, may_move)
     state: State | None = None
     for number, messages in enumerate(turns):
-        field = "contents" if dialect is gemini else "messages"
-        body = json.dumps({"model": MODEL, field: messages} | fields).encode()
+        body = json.dumps({"model": MODEL, FIELDS[dialect]: messages} | fields).encode()
         request = dialect.read(body, ROUTES[dialect], most_messages=2000)
         assessment = assess(
             request, config, "very_strict", pinned=frozenset(), excluded=frozenset(),
@@ -231,7 +237,7 @@ class TestBodies:
             turns = conversation(seed, dialect=dialect)
             for came, made in zip(turns, forwarded(turns, dialect), strict=True):
                 body = json.loads(made.body)
-                sent = body["contents" if dialect is gemini else "messages"]
+                sent = body[FIELDS[dialect]]
                 roles = [message["role"] for message in sent]
                 assert all(first != second for first, second in pairwise(roles))
                 assert roles[0] == "user"

@@ -15,7 +15,7 @@ import requests
 from django.conf import LazySettings
 
 from proxy.models import UsageRecord
-from tests import anthropic, gemini
+from tests import anthropic, gemini, responses
 from tests.conftest import Server
 from tests.fakes import FakeProvider
 
@@ -162,6 +162,26 @@ def rows(server: str, the_server: Server) -> Callable[[], list[UsageRecord]]:
         return list(UsageRecord.objects.order_by("pk"))
 
     return written
+
+
+@pytest.fixture
+def ask_responses(http: requests.Session, through: Callable[..., str]) -> responses.Ask:
+    """Posts a body that asks for a response."""
+
+    def ask(
+        body: Any = None,
+        *,
+        behaviour: str = "responses",
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> requests.Response:
+        body = {"model": "gpt-test", "input": HISTORY} | fields if body is None else body
+        data = body if isinstance(body, bytes) else json.dumps(body)
+        url = f"{through(behaviour)}/responses{query}"
+        return http.post(url, data=data, headers=headers, stream=True)
+
+    return ask
 
 
 @pytest.fixture

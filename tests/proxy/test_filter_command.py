@@ -95,6 +95,20 @@ class TestAFile:
             "the provider leaves out by itself"
         }
 
+    @pytest.mark.parametrize("is_body", [True, False], ids=["a body", "a list"])
+    def test_may_hold_the_input_of_a_response(self, written: Written, is_body: bool):
+        call = {"type": "web_search_call", "id": "ws_1", "action": {"query": "Paris"}}
+        items = [*HISTORY[:3], call, *HISTORY[3:]]
+        told = shown(written({"input": items, "reasoning": {}} if is_body else items), "--json")
+
+        assert fates(told) == ["protected"] * 2 + ["dropped"] * 3 + ["protected"] * 3
+
+    def test_that_says_its_provider_holds_more_is_left_alone(self, written: Written):
+        told = shown(written({"input": HISTORY, "previous_response_id": "resp_1"}), "--json")
+
+        assert set(fates(told)) == {"kept"}
+        assert "the provider holds what came before" in told
+
     def test_may_hold_a_conversation_in_each_line(self, written: Written):
         path = written("\n".join([json.dumps({"messages": HISTORY}), json.dumps(HISTORY[-1:])]))
 

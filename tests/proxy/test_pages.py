@@ -140,6 +140,9 @@ class TestPlayground:
                 "system": "Be brief",
                 "messages": [{"role": "user", "content": [{"type": "text", "text": "Tea?"}]}],
             },
+            {"model": "m", "input": "Tea?"},
+            {"input": [{"role": "user", "content": [{"type": "input_text", "text": "Tea?"}]}]},
+            [{"role": "user", "content": [{"type": "input_text", "text": "Tea?"}]}],
         ],
     )
     def test_reads_what_sdks_send(self, alices: Client, body: Any):

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from proxy.models import UsageRecord
 from proxy.wire.sse import LONGEST_EVENT
-from tests import gemini
+from tests import gemini, responses
 from tests.fakes import USAGE, FakeProvider, Received, chunk, deltas
 from tests.proxy.conftest import HISTORY, completion
 
@@ -407,4 +407,100 @@ class TestGemini:
 
         with pytest.raises(BROKEN):
             assert answer.content
+        assert rows()[0].outcome == Outcome.BROKEN
+
+
+class TestResponses:
+    EVENTS = responses.events(responses.said())
+    BEGUN = EVENTS[:-1]
+    # A schema of a tool's is repeated with the whole response.
+    LARGE = {"tools": [{"description": "x" * 60_000}]}
+    GIANT = {"tools": [{"description": "x" * 2 * LONGEST_EVENT}]}
+
+    @pytest.fixture
+    def ask(self, ask_responses: responses.Ask) -> Ask:
+        def ask() -> requests.Response:
+            return ask_responses(behaviour="given", stream=True)
+
+        return ask
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            EVENTS,
+            [*BEGUN, EVENTS[-1].rstrip()],
+            [*BEGUN, EVENTS[-1] + b": bye\n\n"],
+            [*EVENTS, DONE],
+            responses.events(responses.said(), end="incomplete"),
+            responses.events(responses.said(), **LARGE),
+            responses.events(responses.said(), **GIANT),
+            [*BEGUN, event(response=responses.response(**LARGE), type="response.completed")],
+        ],
+        ids=lambda pieces: repr(pieces)[-50:],
+    )
+    def test_a_stream_with_its_last_event_is_complete(
+        self, sends: Sends, ask: Ask, rows, pieces: list[bytes]
+    ):
+        sends(*pieces)
+
+        assert ask().content == b"".join(pieces)
+        (row,) = rows()
+        assert row.outcome == Outcome.COMPLETE
+        assert (row.prompt_tokens, row.completion_tokens) == (21, 9)
+
+    @pytest.mark.parametrize("more", [{}, LARGE, GIANT], ids=["small", "large", "giant"])
+    def test_a_failed_response_is_broken_and_given_no_other_event(
+        self, sends: Sends, ask: Ask, rows, more: dict[str, Any]
+    ):
+        pieces = responses.events(end="failed", error=responses.FAULT, usage=None, **more)
+        sends(*pieces)
+
+        assert ask().content == b"".join(pieces)
+        assert rows()[0].outcome == Outcome.BROKEN
+
+    @pytest.mark.parametrize("more", [{}, LARGE, GIANT], ids=["small", "large", "giant"])
+    @pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
+    def test_a_last_event_that_is_cut_is_broken(
+        self, sends: Sends, ask: Ask, rows, more: dict[str, Any], share: float
+    ):
+        *begun, last = responses.events(responses.said(), **more)
+        sends(*begun, last[: int(len(last) * share)])
+
+        content = ask().content
+
+        assert content.startswith(b"".join(begun))
+        assert content.endswith(b"\n\n")
+        failed = json.loads(content.strip().rpartition(b"data: ")[2])
+        assert failed["response"]["error"]["message"] == BROKE_OFF
+        assert failed["sequence_number"] in (len(begun), len(begun) + 1)
+        assert rows()[0].outcome == Outcome.BROKEN
+
+    def test_after_a_large_event_the_numbers_go_on(self, sends: Sends, ask: Ask):
+        begun = {"response": responses.response(**self.LARGE)}
+        sends(
+            responses.event("response.created", 0, **begun),
+            responses.event("response.in_progress", 1, **begun),
+        )
+
+        failed = json.loads(ask().content.strip().rpartition(b"data: ")[2])
+
+        assert (failed["sequence_number"], failed["response"]["id"]) == (2, responses.ID)
+
+    def test_a_large_item_that_failed_is_not_the_end(self, sends: Sends, ask: Ask, rows):
+        item = {"type": "mcp_call", "status": "failed", "output": "x" * 60_000}
+        sends(*self.BEGUN[:2], responses.event("response.output_item.done", 2, item=item))
+
+        failed = json.loads(ask().content.strip().rpartition(b"data: ")[2])
+
+        assert failed["sequence_number"] == 3
+        assert failed["response"]["error"]["message"] == BROKE_OFF
+
+    @pytest.mark.parametrize(
+        "pieces", [[], [b": waking up\n\n"], [EVENTS[0][:-30]], [EVENTS[4]]], ids=repr
+    )
+    def test_a_stream_without_its_response_is_cut(self, sends: Sends, ask: Ask, rows, pieces):
+        sends(*pieces)
+
+        with pytest.raises(BROKEN):
+            assert ask().content
         assert rows()[0].outcome == Outcome.BROKEN

@@ -112,8 +112,10 @@ def test_each_route_of_the_proxy_stands_in_the_schema(schema: set[Operation]):
         ("POST", f"{resource}/{{model}}:{{task}}"),
         ("POST", "{target}/v1/messages"),
         ("POST", "{target}/v1/messages/count_tokens"),
+        ("POST", "{target}/responses"),
         ("POST", preview.NAME),
         ("POST", f"{preview.NAME}/v1/messages"),
+        ("POST", f"{preview.NAME}/v1/responses"),
         ("POST", f"{preview.NAME}/v1beta/models/{{model}}:generateContent"),
         ("GET", f"{records.PREFIX}{{id}}"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import msgspec
 
 from proxy.common.errors import InvalidRequest
 from proxy.errors import InvalidMessages
-from proxy.wire import anthropic, gemini, openai
+from proxy.wire import anthropic, gemini, openai, responses
 from proxy.wire.dialect import Dialect, Request, Route
 
 MOST_MESSAGES = 1_000_000
@@ -23,8 +24,15 @@ _ANTHROPICS_BLOCKS = re.compile(
 )
 _OPENAIS_ROLES = re.compile(rb'"role"\s*:\s*"(?:tool|function|developer)"')
 # Of Anthropic's, these decide whether anything may be left out.
-_DECISIVE = {"cache_control", "container", "context_management", "thread"}
+_DECISIVE = ("cache_control", "container", "context_management", "thread")
 
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    content: str | list[msgspec.Raw] | None = None
+
+
+_items = msgspec.json.Decoder(list[_Item])
 _any = msgspec.json.Decoder(msgspec.Raw)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -63,37 +71,61 @@ def values_in(text: bytes) -> list[msgspec.Raw]:
     return []
 
 
+def _holds_items(raw: bytes) -> bool:
+    """Whether a list holds items of OpenAI's Responses: a call, a text that says which way it went.
+
+    Messages alone are alike in both of its formats.
+    """
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return any(
+            each.type not in ("", "message")
+            or (isinstance(each.content, list) and b'put_text"' in b"".join(each.content))
+            for each in _items.decode(raw)
+        )
+    return False
+
+
+def _format_of(fields: Mapping[str, msgspec.Raw]) -> tuple[Dialect, tuple[str, ...]]:
+    """Return the dialect, the field of its messages, and those that tell what may go of them."""
+    if "messages" not in fields:
+        if "contents" in fields:
+            return gemini, ("contents",)
+        if "input" in fields:
+            return responses, ("input", *responses.STATE)
+    elif _is_anthropics(fields):
+        return anthropic, ("messages", *_DECISIVE)
+    return openai, ("messages",)
+
+
+def _is_anthropics(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether these are Anthropic's messages; plain ones are the same in both dialects."""
+    messages = bytes(fields["messages"])
+    if _OPENAIS_ROLES.search(messages):
+        return False
+    return bool(_ANTHROPICS_FIELDS & fields.keys() or _ANTHROPICS_BLOCKS.search(messages))
+
+
 def _is_message(raw: msgspec.Raw) -> bool:
     try:
         fields = _fields.decode(raw)
     except msgspec.ValidationError:
         return False
-    return "role" in fields and not {"messages", "contents"} & fields.keys()
+    return "role" in fields and not {"messages", "contents", "input"} & fields.keys()
 
 
 def _conversation(raw: bytes, most_messages: int) -> Conversation:
     if raw.lstrip().startswith(b"["):
-        raw = b'{"messages":' + raw + b"}"
+        name = b"input" if _holds_items(raw) else b"messages"
+        raw = b'{"%b":' % name + raw + b"}"
     try:
         fields = _fields.decode(raw)
     except msgspec.ValidationError:
         raise InvalidMessages("It must be an object with messages, or a list of them.") from None
-    name = "contents" if "contents" in fields and "messages" not in fields else "messages"
-    if name not in fields:
+    dialect, names = _format_of(fields)
+    if names[0] not in fields:
         raise InvalidMessages("It has no 'messages'.")
-    dialect = gemini if name == "contents" else _dialect_of(fields)
     # Only the messages matter: a file may have any other fields, or none.
-    rest = {each: fields[each] for each in _DECISIVE & fields.keys()}
-    body = msgspec.json.encode({"model": "any", name: fields[name]} | rest)
+    read_fields = {name: fields[name] for name in names if name in fields}
+    body = msgspec.json.encode({"model": "any"} | read_fields)
     route = Route("", "", "", is_filtered=True)
     return Conversation(dialect.read(body, route, most_messages=most_messages), dialect)
-
-
-def _dialect_of(fields: dict[str, msgspec.Raw]) -> Dialect:
-    """Return whose messages these are; plain ones are the same in both dialects."""
-    messages = bytes(fields["messages"])
-    if _OPENAIS_ROLES.search(messages):
-        return openai
-    if _ANTHROPICS_FIELDS & fields.keys() or _ANTHROPICS_BLOCKS.search(messages):
-        return anthropic
-    return openai

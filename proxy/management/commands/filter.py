@@ -39,8 +39,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "files",
             nargs="+",
-            help="JSON ({'messages': [...]}, {'contents': [...]} or a bare list), or JSON lines; "
-            "- for standard input.",
+            help="JSON ({'messages': [...]}, {'contents': [...]}, {'input': [...]} or a bare "
+            "list), or JSON lines; - for standard input.",
         )
         parser.add_argument("--mode", choices=modes.NAMES, default=settings.PROXY_RELEVANCE)
         parser.add_argument("--pin", default="", help="Places that stay: first,3,-1 or 4-9.")

@@ -160,6 +160,11 @@ def _counts_of_delta(usage: Usage) -> Counts:
     return counts
 
 
+def has_failed(start: bytes) -> bool:
+    """Return False: whatever fails is answered with a status, or in an event."""
+    return False
+
+
 def error(fault: ApiError) -> bytes:
     """Return an error's body."""
     kind = _TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
@@ -170,7 +175,7 @@ def error(fault: ApiError) -> bytes:
     return msgspec.json.encode(body)
 
 
-def broken(fault: ApiError) -> bytes:
+def broken(fault: ApiError, start: bytes, end: bytes) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
     The blank line before it ends an event too large to be held back, so that this one is read on

@@ -181,6 +181,11 @@ def parse_event(data: bytes) -> StreamEvent:
     )
 
 
+def has_failed(start: bytes) -> bool:
+    """Return False: whatever fails is answered with a status, or in an event."""
+    return False
+
+
 def error(fault: ApiError) -> bytes:
     """Return an error's body."""
     status = _STATUSES.get(fault.status, "INTERNAL" if fault.status >= 500 else "INVALID_ARGUMENT")
@@ -188,7 +193,7 @@ def error(fault: ApiError) -> bytes:
     return msgspec.json.encode({"error": fields})
 
 
-def broken(fault: ApiError) -> bytes:
+def broken(fault: ApiError, start: bytes, end: bytes) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
     The blank line before it ends an event too large to be held back, so that this one is read on

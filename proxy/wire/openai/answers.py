@@ -165,12 +165,17 @@ def _text(content: Any) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
+def has_failed(start: bytes) -> bool:
+    """Return False: whatever fails is answered with a status, or in an event."""
+    return False
+
+
 def error(fault: ApiError) -> bytes:
     """Return an error's body."""
     return msgspec.json.encode(_error(fault))
 
 
-def broken(fault: ApiError) -> bytes:
+def broken(fault: ApiError, start: bytes, end: bytes) -> bytes:
     """Return the event that ends a stream which broke after it began.
 
     The blank line before it ends an event too large to be held back, so that this one is read on

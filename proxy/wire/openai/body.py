@@ -57,7 +57,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     raw = [bytes(message) for message in fields.messages]
     messages = [openai_messages.read(each, place) for place, each in enumerate(raw)]
     if b"json_object" in bytes(fields.response_format):
-        _protect_last_naming_json(messages)
+        protect_last_naming_json(messages)
     front = b"".join(map(bytes, (fields.tools, fields.functions, fields.response_format)))
     has_tools = bool(bytes(fields.tools) or bytes(fields.functions))
     return Request(body, fields.model, raw, messages, front, has_tools)
@@ -112,7 +112,7 @@ def has_media(request: Request) -> bool:
     )
 
 
-def _protect_last_naming_json(messages: list[Message]) -> None:
+def protect_last_naming_json(messages: list[Message]) -> None:
     """Keep a message with the word: without one, OpenAI refuses the format `json_object`."""
     for place in reversed(range(len(messages))):
         if "json" in messages[place].text.lower():

@@ -20,10 +20,12 @@ const onError = () => {}
 
 run((asked) => {
   const options = { baseURL: asked.url, apiKey: asked.token }
-  const model =
-    asked.by === 'openai'
-      ? createOpenAI(options).chat('gpt-test')
-      : createOpenAICompatible({ ...options, ...compatible })('gpt-test')
+  const models = {
+    openai: () => createOpenAI(options).chat('gpt-test'),
+    responses: () => createOpenAI(options)('gpt-test'),
+    'openai-compatible': () => createOpenAICompatible({ ...options, ...compatible })('gpt-test'),
+  }
+  const model = models[asked.by]()
   const question = { model, prompt: QUESTION, maxRetries: asked.retries }
   const looped = { ...question, tools: { get_weather: weather }, stopWhen: stepCountIs(3) }
 
