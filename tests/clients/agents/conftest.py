@@ -87,6 +87,6 @@ def tap(server: str) -> Iterator[Tap]:
 def proxied(
     program: type[Agent], provider: FakeProvider, tap: Tap, token: str, tmp_path: Path
 ) -> Start:
-    """Starts an agent that speaks with the provider through the proxy, by Alice's token or a key."""
+    """Starts an agent that speaks through the proxy, by Alice's token or a key."""
     base = f"{tap.url}/api/v1/proxy/{provider.url}/session"
     return lambda key=token: program(tmp_path / "proxied", Way(base, key))

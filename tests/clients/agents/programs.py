@@ -38,6 +38,8 @@ class Way:
     base: str
     """What stands before `/v1`, or before `/v1beta`."""
     token: str = ""
+    has_key: bool = True
+    """Whether the provider's key is sent beside the token, since the proxy has none stored."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,11 @@ class ClaudeCode(Agent):
     files = "@anthropic-ai/claude-code-*/claude"
 
     def environment(self) -> Mapping[str, str]:
-        token = self.way.token
+        token, shown = self.way.token, f"X-Upstream-Api-Key: {KEY}"
         return {
             "ANTHROPIC_BASE_URL": self.way.base,
             "ANTHROPIC_AUTH_TOKEN": token or KEY,
-            "ANTHROPIC_CUSTOM_HEADERS": f"X-Upstream-Api-Key: {KEY}" if token else "",
+            "ANTHROPIC_CUSTOM_HEADERS": shown if token and self.way.has_key else "",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "CLAUDE_CODE_MAX_RETRIES": "1",
             "DISABLE_AUTOUPDATER": "1",
@@ -138,7 +140,7 @@ class Codex(Agent):
     has_websocket = False
 
     def configuration(self) -> Mapping[str, str]:
-        shown = f'"X-Upstream-Api-Key" = "{KEY}"' if self.way.token else ""
+        shown = '"X-Upstream-Api-Key" = "OPENAI_API_KEY"' if self.way.token else ""
         return {
             ".codex/config.toml": f"""
 model = "gpt-test"
@@ -151,7 +153,7 @@ name = "Tested"
 base_url = "{self.way.base}/v1"
 wire_api = "responses"
 env_key = "TESTED_KEY"
-http_headers = {{ {shown} }}
+env_http_headers = {{ {shown} }}
 request_max_retries = 1
 stream_max_retries = 1
 supports_websockets = {str(self.has_websocket).lower()}
@@ -159,7 +161,7 @@ supports_websockets = {str(self.has_websocket).lower()}
         }
 
     def environment(self) -> Mapping[str, str]:
-        return {"TESTED_KEY": self.way.token or KEY}
+        return {"TESTED_KEY": self.way.token or KEY, "OPENAI_API_KEY": KEY}
 
     def arguments(self, question: str, goes_on: bool) -> list[str]:
         options = ["--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--json"]
@@ -189,9 +191,9 @@ class OpenCode(Agent):
     provider = "anthropic"
 
     def configuration(self) -> Mapping[str, str]:
-        options = {"baseURL": f"{self.way.base}/v1", "apiKey": self.way.token or KEY}
+        options = {"baseURL": f"{self.way.base}/v1", "apiKey": "{env:TESTED_KEY}"}
         if self.way.token:
-            options["headers"] = {"X-Upstream-Api-Key": KEY}
+            options["headers"] = {"X-Upstream-Api-Key": "{env:PROVIDER_KEY}"}
         model = {"name": "Test", "reasoning": True, "tool_call": True}
         providers = {self.provider: {"options": options, "models": {"tested": model}}}
         settings = {"share": "disabled", "autoupdate": False, "permission": "allow"}
@@ -199,7 +201,12 @@ class OpenCode(Agent):
         return {".config/opencode/opencode.json": text}
 
     def environment(self) -> Mapping[str, str]:
-        return {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_LSP_DOWNLOAD": "1"}
+        return {
+            "OPENCODE_DISABLE_MODELS_FETCH": "1",
+            "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+            "TESTED_KEY": self.way.token or KEY,
+            "PROVIDER_KEY": KEY,
+        }
 
     def arguments(self, question: str, goes_on: bool) -> list[str]:
         session = ["--continue"] if goes_on else ["--title", "Bread"]

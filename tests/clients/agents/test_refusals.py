@@ -1,4 +1,4 @@
-"""What the proxy itself refuses: a coding agent goes on where it can, and asks no storm of times."""
+"""What the proxy itself refuses: a coding agent goes on where it can, or is told at once."""
 
 from __future__ import annotations
 
