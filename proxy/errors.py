@@ -5,6 +5,7 @@
     |  +- InvalidMessages      400 invalid_messages
     |  +- InvalidTarget        400 invalid_target
     |  +- UnsupportedEncoding  415 unsupported_encoding
+    |  +- PromptTooLong        400 context_length_exceeded
     +- AccessEnded             401 access_ended
     +- NotFound                404 not_found
     |  +- ModelNotFound        404 model_not_found
@@ -54,6 +55,13 @@ class UnsupportedEncoding(InvalidRequest):
 
     def __init__(self) -> None:
         super().__init__(headers=(("accept-encoding", ", ".join(SUPPORTED)),))
+
+
+class PromptTooLong(InvalidRequest):
+    """The built-in model's; clients know it by its code, or by how Anthropic words it."""
+
+    code = "context_length_exceeded"
+    message = "prompt is too long"
 
 
 class AccessEnded(ApiError):

@@ -26,7 +26,7 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
     name = TextField(max_length=40, validators=[valid_name])
     base_url = TextField(
         max_length=LONGEST_URL,
-        help_text="Such as https://api.openai.com/v1 or "
+        help_text="Such as https://api.openai.com/v1, https://api.anthropic.com or "
         "https://generativelanguage.googleapis.com, without the endpoint. A query, such as "
         "?api-version=2024-10-21, is added to each request; it may hold no key.",
     )

@@ -102,6 +102,7 @@ class UpstreamCall:
         """
         if self.is_aborted:
             raise AccessEnded
+        translation, endpoint = provider.translation, self.route.endpoint
         if provider.key:
             headers = [*headers, self._credential(provider)]
         result = self.filter_result
@@ -112,16 +113,17 @@ class UpstreamCall:
             and provider.model != result.request.model
         ):
             body = openai.with_model(body, provider.model)
-        route = self.route
-        return await relay.send(
-            provider, route.method, route.endpoint, headers, body, self.deadline
-        )
+        if isinstance(body, bytes) and translation:
+            body = translation.request(body, may_see=bool(options().c1_base_url))
+            endpoint = f"/{openai.COMPLETIONS}"
+        return await relay.send(provider, self.route.method, endpoint, headers, body, self.deadline)
 
     def _credential(self, provider: Provider) -> tuple[bytes, bytes]:
         """Return the one header by which the provider is shown its key."""
         if provider.key_header:
             return provider.key_header.encode(), provider.key.encode()
-        name, value = self.dialect.credential(provider.key)
+        dialect = openai if provider.translation else self.dialect
+        name, value = dialect.credential(provider.key)
         return name.encode(), value.encode()
 
     def usage_texts(self) -> list[bytes]:

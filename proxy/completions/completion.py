@@ -144,7 +144,7 @@ class Completion(UpstreamCall):
         stored = self.request.provider
         if stored is None:
             return await builtin_provider()
-        return permitted_provider(stored.base, stored.key)
+        return permitted_provider(stored.base_for(self.route.endpoint), stored.key)
 
     async def _gate_config(self) -> CostGateConfig | None:
         """Return what looks at the cost, by the preset of caller, provider or operator."""

@@ -20,6 +20,8 @@ UNKNOWN_PAUSE_SECONDS = 3.0
 # What fails for a moment, and is asked once more: after so many seconds, or as it says itself.
 TRANSIENT_STATUSES = (500, 502, 503, 529)
 LONGEST_PAUSE_SECONDS = 2.0
+# Each says that the provider has too much to do; 529 is Anthropic's own.
+BUSY_STATUSES = (429, 503, 529)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,16 @@ class Refusal:
     def as_error(self) -> ApiError:
         """Return the fault for whoever asked, with the provider's own words where it has some."""
         error = UpstreamRefused(self._message())
-        if self.status in (429, 503):
+        if self.status in BUSY_STATUSES:
             error.headers = (("retry-after", str(round(self.pause) or 5)),)
-            error.status = self.status
+            error.status = 429 if self.status == 429 else 503
             error.type = "rate_limit_error" if self.status == 429 else "server_error"
         return error
 
     def _message(self) -> str:
         name = self.code or str(self.status)
         code = f"status {name}" if name.isdecimal() else name
-        if self.status in (429, 503):
+        if self.status in BUSY_STATUSES:
             if not self.words:
                 return "The model's provider has too much to do. Wait a moment, then try again."
             note = f" ({code})" if self.code else ""

@@ -167,7 +167,8 @@ async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
     cost = key_header = ""
     if lookup.is_provider_name(path):
         stored = await _stored_provider(call, upstream_key)
-        base, key, cost = stored.base, stored.key, stored.cost
+        is_known, key, cost = call.route.is_known, stored.key, stored.cost
+        base = stored.base_for(call.route.endpoint) if is_known else stored.base
     else:
         shown = key_headers.providers_in(scope, call.dialect.credential("")[0])
         header_key = shown.key if shown else upstream_key
@@ -193,11 +194,6 @@ async def _stored_provider(call: Call, upstream_key: str | None) -> StoredProvid
     if not call.route.is_known:
         # No path of ours says how it is spoken to; whoever stored it has.
         call.speak(wire.named(provider.dialect))
-    elif provider.dialect != call.dialect.NAME:
-        raise InvalidTarget(
-            f"This provider is stored with the dialect '{provider.dialect}'; "
-            f"this endpoint speaks '{call.dialect.NAME}'."
-        )
     if upstream_key is not None:
         raise InvalidTarget("A stored provider has its key: leave out X-Upstream-Api-Key.")
     return provider

@@ -23,7 +23,7 @@ from proxy.options import options
 from proxy.relevance import modes
 from proxy.upstream import headers, relay, transport
 from proxy.upstream.deadline import CallDeadline
-from proxy.upstream.endpoint import Provider, builtin_provider
+from proxy.upstream.endpoint import Provider
 from proxy.upstream.target import path_at
 from proxy.wire.answer_end import EVENT_STREAM
 from proxy.wire.dialect import Request
@@ -71,13 +71,14 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
         call.relay_state.beginning = []
     allowlists.check_model(request.model, call.access.allowed_models)
     if external is None:
-        builtin.check_for_builtin(request)
+        builtin.check_for_builtin(request, call.dialect)
     await call.reserve(external.name if external else "")
     with CallDeadline(receive, call.bounds) as call.deadline:
-        provider = external or await builtin_provider()
+        provider = external or await builtin.provider_for(call.dialect)
         call.target = provider.name
         sent_headers = _request_headers(call, is_verbatim=False)
         answer = await call.open_filtered(provider, sent_headers)
+        await builtin.check_answer(call, provider, answer)
         await _relay(call, provider, answer, send)
 
 
@@ -91,7 +92,7 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     send = model_list.narrowed(call, send)
     if provider is None:
         builtin.check_dialect(call.dialect)
-        await builtin.send_models(call, send)
+        await builtin.answer_itself(call, receive, send)
         return
     call.target = provider.name
     any_endpoint.check_administration(path_at(provider.base, call.route.endpoint))

@@ -1,4 +1,4 @@
-"""Providers under a short name: where to, in what dialect, and with which key, kept sealed.
+"""Providers under a short name: where to, what chats speak there, and by which key, kept sealed.
 
 The proxy's path caches what it has read of them, and listens to every change of a row:
 `post_save`, `post_delete`, and `providers_updated` for what Django sends no signal of.
@@ -29,9 +29,11 @@ RESERVED = (
     "default",
     "http",
     "https",
+    "messages",
     "models",
     "preview",
     "requests",
+    "responses",
     "v1",
     "v1alpha",
     "v1beta",
@@ -85,15 +87,21 @@ class Provider(models.Model):
 
     class Dialect(models.TextChoices):
         OPENAI = "openai", "OpenAI"
-        GEMINI = "gemini", "Gemini"
-        ANTHROPIC = "anthropic", "Anthropic"
         RESPONSES = "responses", "OpenAI Responses"
+        ANTHROPIC = "anthropic", "Anthropic"
+        GEMINI = "gemini", "Gemini"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="providers")
     name = models.CharField(max_length=40, validators=[valid_name])
     base_url = models.CharField("base URL", max_length=LONGEST_URL)
-    dialect = models.CharField(max_length=20, choices=Dialect.choices, default=Dialect.OPENAI)
+    dialect = models.CharField(
+        "chats speak",
+        max_length=20,
+        choices=Dialect.choices,
+        default=Dialect.OPENAI,
+        help_text="The dialect in which chats ask it; on the proxy it may be spoken to in any.",
+    )
     sealed_key = models.TextField(editable=False)
     key_hint = models.CharField(max_length=HINT, blank=True, editable=False)
     is_shared = models.BooleanField(

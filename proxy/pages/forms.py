@@ -32,13 +32,18 @@ class ProviderForm(forms.Form):
             attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
         ),
     )
-    dialect = forms.ChoiceField(label=_("Speaks"), choices=Provider.Dialect.choices)
+    dialect = forms.ChoiceField(
+        label=_("Chats speak"),
+        choices=Provider.Dialect.choices,
+        help_text=_("Your programs may speak any of these to it."),
+    )
     base_url = forms.CharField(
         label=_("Base URL"),
         max_length=LONGEST_URL,
         help_text=_(
-            "Such as https://api.openai.com/v1 or https://generativelanguage.googleapis.com, "
-            "without the endpoint. A query in it is added to each request."
+            "Such as https://api.openai.com/v1, https://api.anthropic.com or "
+            "https://generativelanguage.googleapis.com, without the endpoint. A query in it is "
+            "added to each request."
         ),
         widget=forms.URLInput(attrs={"autocomplete": "off"}),
     )

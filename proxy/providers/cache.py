@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from proxy.common.ttl_cache import TTLCache
-from proxy.upstream.target import Base
+from proxy.upstream.target import Base, base_for
 
 MOST_NAMES = 10_000
 
@@ -24,8 +24,14 @@ class StoredProvider:
 
     base: Base
     dialect: str
+    """What chats speak to it; whoever calls through the proxy may speak another."""
+
     key: str = field(repr=False)
     cost: str = ""
+
+    def base_for(self, endpoint: str) -> Base:
+        """Return the base URL that an endpoint, in any dialect, is appended to."""
+        return base_for(self.base, self.dialect, endpoint)
 
 
 memory: TTLCache[tuple[int, str], StoredProvider] = TTLCache(MOST_NAMES)

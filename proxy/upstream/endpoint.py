@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from proxy.common.web.key_headers import AZURE
 from proxy.upstream import builtin, pool, ssrf_guard, target
 from proxy.upstream.transport import Transport
+from proxy.wire.translation import Translation
 
 DEFAULT = "default"
 """What the built-in model is called where other providers have a host."""
@@ -32,6 +33,8 @@ class Provider:
 
     key_header: str = ""
     """The header that its key is shown in, where that is not its dialect's."""
+    translation: Translation | None = None
+    """Between its callers and it, where it speaks chat completions and they another dialect."""
 
 
 def permitted_provider(

@@ -39,6 +39,12 @@ _VERSION_AFTER_KEY = re.compile(
 # Where a base URL meets an endpoint that brings its version along.
 _SEAM = re.compile(rf"(?P<version>/{VERSION.pattern})(?P=version)(?=/|\?|$)", re.IGNORECASE)
 _KEY_NAME = re.compile(r".*(?:key|token|secret|password)|sig", re.IGNORECASE)
+# The version at the end of a base URL; at Google's, what speaks OpenAI's dialect lies below one.
+_LAST_VERSION = re.compile(rf"/(?:v1beta/openai|{VERSION.pattern})$", re.IGNORECASE)
+_FIRST_VERSION = re.compile(rf"/{VERSION.pattern}(?=/)", re.IGNORECASE)
+# Where a host speaks OpenAI's dialects that is stored for another, whose endpoints bring their own
+# version.
+_OPENAI_PATHS = {"anthropic": "/v1", "gemini": "/v1beta/openai"}
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 PATH_SAFE = "/:@!$&'()*+,;=~"
 
@@ -196,6 +202,19 @@ def refuse_keys(base: Base) -> None:
 
 def _name_of(pair: str) -> str:
     return unquote_plus(pair.partition("=")[0])
+
+
+@lru_cache(maxsize=2048)
+def base_for(base: Base, dialect: str, endpoint: str) -> Base:
+    """Return a stored base URL as an endpoint of any dialect is appended to it.
+
+    Its host may speak others than the one that it is stored for. Of two versions the endpoint's
+    holds; where neither names one, that of the host's own API for OpenAI's dialects is taken.
+    """
+    if _FIRST_VERSION.match(endpoint):
+        return replace(base, path=_LAST_VERSION.sub("", base.path))
+    missing = "" if _LAST_VERSION.search(base.path) else _OPENAI_PATHS.get(dialect, "")
+    return replace(base, path=base.path + missing) if missing else base
 
 
 def refuse_own_tokens(*texts: str) -> None:

@@ -26,12 +26,16 @@ _NAMED_STATUSES = {
     429: ("rate_limit", "too_many", "resource_exhausted", "quota"),
     503: ("overloaded", "unavailable", "capacity"),
     401: ("authentication", "invalid_api_key"),
-    400: ("invalid_request", "moderation", "content_policy"),
+    402: ("billing",),
+    403: ("permission",),
+    404: ("not_found",),
+    413: ("too_large",),
+    400: ("invalid_request", "invalid_prompt", "moderation", "content_policy", "context_length"),
 }
 
 
 def read_error(text: bytes) -> ReportedError:
-    """Return what an error says, as OpenAI, Gemini, Ollama, vLLM and gateways write one."""
+    """Return what an error says, as OpenAI, Anthropic, Gemini, vLLM and gateways write one."""
     try:
         value: object = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

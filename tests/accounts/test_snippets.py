@@ -25,6 +25,7 @@ def lines(server: str, alice: User) -> dict[str, str]:
     ("title", "url", "behaviour", "placeholder"),
     [
         ("Python, openai", "https://api.openai.com/v1", "/v1", "sk-..."),
+        ("Python, anthropic", "https://api.anthropic.com", "/anthropic", "sk-ant-..."),
         (
             "Python, google-genai",
             "https://generativelanguage.googleapis.com",

@@ -53,8 +53,8 @@ class TestBeforeTheFirstPiece:
             ("fail/404", 502, 1),
             ("fail/500", 502, 2),
             ("fail/502", 502, 2),
-            ("fail/529", 502, 2),
             ("fail/503", 503, 2),
+            ("fail/529", 503, 2),
             ("limited", 429, 1),
             ("redirect", 502, 1),
             ("gzipped", 502, 1),
@@ -233,8 +233,8 @@ class TestInAnEventOfTheStream:
             (event(error=LIMIT), 429, LIMITED),
             (
                 event(error={"message": "The engine is overloaded", "code": 529}),
-                502,
-                "The model's provider failed (status 529): The engine is overloaded",
+                503,
+                "The model's provider takes no more for now (status 529): The engine is overloaded",
             ),
             (
                 event(error="overloaded, try later"),

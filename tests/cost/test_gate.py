@@ -232,6 +232,25 @@ def test_gemini_is_looked_at_as_well(server, token, billing, http, rows):
     assert answer["totals"]["tokens_after"] < answer["totals"]["tokens_before"]
 
 
+def test_anthropics_request_with_a_mark_anywhere_is_left_alone(server, token, provider, http):
+    Price.objects.create(
+        host=f"127.0.0.1:{provider.port}", input=5, cached="0.5", output=25, since="2026-01-01"
+    )
+    mark = {"cache_control": {"type": "ephemeral"}}
+    system = [{"type": "text", "text": "You are an agent."} | mark]
+
+    for messages in turns():
+        body = {"model": "m", "max_tokens": 9, "system": system, "messages": messages[1:]}
+        answer = http.post(
+            f"{anthropic.base_of(server, provider)}/v1/messages",
+            json=body,
+            headers={"Authorization": f"Bearer {token}", "x-api-key": KEY},
+        )
+
+        assert provider.last().json == body
+        assert told(answer)["reason"] == "client-marks"
+
+
 def test_anthropics_conversation_is_known_again_in_whatever_form_its_client_sends_it(
     server, token, provider, http
 ):

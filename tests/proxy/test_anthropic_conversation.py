@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.common.errors import InvalidRequest
 from proxy.errors import InvalidMessages
 from proxy.filtering import result as filtering_result
 from proxy.filtering.result import FilterOptions, FilterResult
@@ -93,6 +95,14 @@ class TestReading:
     def test_refuses_a_content_that_is_none(self, content: Any):
         with pytest.raises(InvalidMessages, match=r"messages\[0\]\.content"):
             read({"role": "user", "content": content})
+
+    @pytest.mark.parametrize("depth", [100, 400, 450, 480, 5000])
+    def test_refuses_what_is_nested_too_deeply_or_reads_it(self, depth: int):
+        block = '{"type":"x","content":[' * depth + "]}" * depth
+        body = f'{{"model":"m","messages":[{{"role":"user","content":[{block}]}}]}}'.encode()
+
+        with suppress(InvalidRequest):
+            assert anthropic.read(body, ROUTE, most_messages=9).messages[0].is_protected
 
     @pytest.mark.parametrize("role", ["tool", "developer", None, {}, []])
     def test_refuses_a_role_that_is_none(self, role: Any):

@@ -28,6 +28,7 @@ class TestCounts:
             ({"input_tokens": 5, "output_tokens": 0}, counts(5, 0)),
             ({"input_tokens": 5, "cache_read_input_tokens": 0}, counts(5, None, 0)),
             ({"input_tokens": None, "output_tokens": 4}, counts(None, 4)),
+            ({"input_tokens": 2**31 - 1, "cache_read_input_tokens": 1}, counts(None, None, 1)),
             ({"input_tokens": -1, "output_tokens": "4", "iterations": 5}, counts()),
             (
                 {"input_tokens": 1, "cache_creation": {"ephemeral_5m_input_tokens": 2}},

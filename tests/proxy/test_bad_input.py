@@ -290,7 +290,7 @@ def test_a_fault_of_ours_is_500_without_any_detail(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the inside")
 
-    monkeypatch.setattr("proxy.gateway.builtin.wire.read", fail)
+    monkeypatch.setattr("proxy.wire.openai.read", fail)
 
     response = http.post(f"{through()}/chat/completions", json=completion())
 

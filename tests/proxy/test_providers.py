@@ -465,16 +465,42 @@ class TestByItsName:
         assert response.status_code == 400
         assert not provider.received
 
-    def test_a_provider_of_another_dialect_is_refused(
+    def test_a_provider_is_spoken_to_in_the_dialect_of_the_path(
         self, ask, at_provider, alice: User, provider: FakeProvider
     ):
-        at_provider(alice, dialect="gemini")
+        """What it is stored with is what chats speak to it."""
+        kept(alice, base_url=provider.url, dialect="anthropic")
 
-        response = ask()
+        assert ask().status_code == 200
+        assert provider.last().path == "/v1/chat/completions"
+        assert provider.last().headers["Authorization"] == f"Bearer {CANARY}"
 
-        assert response.status_code == 400
-        assert "'gemini'" in response.json()["error"]["message"]
-        assert not provider.received
+    @pytest.mark.parametrize(
+        ("endpoint", "path", "shown"),
+        [
+            ("v1/messages", "/api/v1/messages", ("x-api-key", CANARY)),
+            ("v1/responses", "/api/v1/responses", ("Authorization", f"Bearer {CANARY}")),
+            ("chat/completions", "/api/v1/chat/completions", ("Authorization", f"Bearer {CANARY}")),
+        ],
+    )
+    def test_one_host_is_spoken_to_in_several_dialects(
+        self,
+        http: requests.Session,
+        server: str,
+        alice: User,
+        provider: FakeProvider,
+        endpoint: str,
+        path: str,
+        shown: tuple[str, str],
+    ):
+        kept(alice, base_url=f"{provider.url}/api/v1")
+        question = {"model": "m", "max_tokens": 9, "messages": QUESTION, "input": "Bread?"}
+
+        http.post(f"{server}/api/v1/proxy/mine/{endpoint}", json=question)
+
+        assert provider.last().path == path
+        name, value = shown
+        assert provider.last().headers[name] == value
 
     def test_a_gemini_provider_gets_the_stored_key_alone(
         self, http: requests.Session, server: str, alice: User, provider: FakeProvider
@@ -493,7 +519,7 @@ class TestByItsName:
         assert provider.last().headers["x-goog-api-key"] == CANARY
         assert "own" not in provider.last().headers.values()
 
-    def test_an_openai_provider_is_not_asked_in_geminis_dialect(
+    def test_an_openai_provider_is_asked_in_geminis_dialect_with_one_version(
         self, http: requests.Session, server: str, at_provider, alice: User, provider: FakeProvider
     ):
         at_provider(alice)
@@ -503,9 +529,9 @@ class TestByItsName:
             json=CONTENTS,
         )
 
-        assert response.status_code == 400
-        assert response.json()["error"]["status"] == "INVALID_ARGUMENT"
-        assert not provider.received
+        assert response.status_code == 200
+        assert provider.last().path == "/v1beta/models/gemini-2.0-flash:generateContent"
+        assert provider.last().headers["x-goog-api-key"] == CANARY
 
     def test_the_usage_row_names_the_host(
         self, ask, at_provider, alice: User, provider: FakeProvider, rows

@@ -111,3 +111,53 @@ def test_the_end_of_a_base_url_is_no_key(path: str):
 
 def test_a_target_never_shows_its_key():
     assert "sk-1" not in repr(target.read("https://host.example/v1/sk-1", None))
+
+
+class TestAStoredProvider:
+    """Its base URL and an endpoint of any dialect make one URL, with one version."""
+
+    @pytest.mark.parametrize(
+        ("base", "dialect", "endpoint", "path"),
+        [
+            # Both name a version.
+            ("https://openrouter.ai/api/v1", "openai", "/v1/messages", "/api/v1/messages"),
+            ("https://api.openai.com/v1", "openai", "/v1/models/gpt-5", "/v1/models/gpt-5"),
+            ("https://api.example.com/v2", "openai", "/v1/messages", "/v1/messages"),
+            ("https://api.anthropic.com/v1", "anthropic", "/v1/messages", "/v1/messages"),
+            (
+                "https://generativelanguage.googleapis.com/v1beta/openai",
+                "openai",
+                "/v1beta/models/g:generateContent",
+                "/v1beta/models/g:generateContent",
+            ),
+            # One of them does.
+            ("https://api.anthropic.com", "anthropic", "/v1/messages", "/v1/messages"),
+            ("https://api.z.ai/api/anthropic", "anthropic", "/v1/messages",
+             "/api/anthropic/v1/messages"),
+            ("https://api.deepseek.com", "openai", "/v1/messages", "/v1/messages"),
+            ("https://api.openai.com/v1", "openai", "/responses", "/v1/responses"),
+            ("https://api.openai.com/v1", "responses", "/chat/completions", "/v1/chat/completions"),
+            ("https://api.anthropic.com/v1", "anthropic", "/chat/completions",
+             "/v1/chat/completions"),
+            (
+                "https://generativelanguage.googleapis.com",
+                "gemini",
+                "/v1beta/models/g:generateContent?alt=sse",
+                "/v1beta/models/g:generateContent?alt=sse",
+            ),
+            # Neither does.
+            ("https://api.deepseek.com", "openai", "/chat/completions", "/chat/completions"),
+            ("https://api.anthropic.com", "anthropic", "/chat/completions", "/v1/chat/completions"),
+            (
+                "https://generativelanguage.googleapis.com",
+                "gemini",
+                "/chat/completions",
+                "/v1beta/openai/chat/completions",
+            ),
+        ],
+    )  # fmt: skip
+    def test_is_asked_at(self, base: str, dialect: str, endpoint: str, path: str):
+        asked = target.base_for(target.base_of(base), dialect, endpoint)
+
+        assert asked.path + endpoint == path
+        assert asked.authority == target.base_of(base).authority

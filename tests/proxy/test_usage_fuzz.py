@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.wire import gemini, openai
+from proxy.wire import anthropic, gemini, openai
 from proxy.wire.dialect import Counts
 
 bounded = settings(max_examples=300, deadline=None, derandomize=True)
@@ -26,7 +26,19 @@ fragments = st.sampled_from(
             b"null",
             b"\xff",
         ),
-        *(b'{"prompt_tokens":', b"1e999", b"9" * 5000, b"-1", b"NaN", b"true", b"\n\n", b"data: "),
+        *(
+            b'{"prompt_tokens":',
+            b'{"input_tokens":',
+            b'"iterations":[',
+            b'"message_delta"',
+            b"1e999",
+            b"9" * 5000,
+            b"-1",
+            b"NaN",
+            b"true",
+            b"\n\n",
+            b"data: ",
+        ),
     ]
 )
 junk = st.lists(fragments | st.binary(max_size=8), max_size=20).map(b"".join)
@@ -38,7 +50,7 @@ def are_counts(reported: Counts) -> bool:
     return all(v is None or (type(v) is int and 0 <= v < 2**31) for v in values)
 
 
-@pytest.mark.parametrize("dialect", [openai, gemini])
+@pytest.mark.parametrize("dialect", [openai, anthropic, gemini])
 @bounded
 @given(tail=junk)
 def test_any_bytes_have_counts_or_none(dialect, tail: bytes):

@@ -11,7 +11,7 @@ from personas.models import valid_slug
 from proxy.gateway import decision_records, preview
 from proxy.models.provider import valid_name
 from proxy.upstream.endpoint import DEFAULT
-from proxy.wire import openai
+from proxy.wire.openai import routes as openai_routes
 from tests.routes import routes
 
 # The converters that take what users choose, and who says what may be chosen.
@@ -64,7 +64,7 @@ def test_the_kinds_of_parameters_are_known():
             DEFAULT,
             preview.NAME,
             decision_records.PREFIX.strip("/"),
-            *(endpoint.partition("/")[0] for endpoint in openai.ENDPOINTS),
+            *(endpoint.partition("/")[0] for endpoint in openai_routes.ENDPOINTS),
             *("v1", "v1alpha", "v1beta"),
             *("http", "https"),
         }

@@ -30,6 +30,19 @@ answer = client.chat.completions.create(
 )
 print(answer.choices[0].message.content)"""
 
+_ANTHROPIC = """\
+from anthropic import Anthropic
+
+client = Anthropic(
+    base_url="{server}/https://api.anthropic.com",
+    api_key="{key}",
+    default_headers={{"X-Upstream-Api-Key": "sk-ant-..."}},  # your key at Anthropic
+)
+answer = client.messages.create(
+    model="claude-haiku-4-5", max_tokens=1024, messages=[{{"role": "user", "content": "Hello!"}}]
+)
+print(answer.content[0].text)"""
+
 _GOOGLE = """\
 from google import genai
 from google.genai import types
@@ -46,6 +59,11 @@ print(answer.text)"""
 
 
 def snippets(server: str, key: str) -> list[Snippet]:
-    """Return first calls through the proxy at `server`, with curl and with two SDKs."""
-    texts = {"curl": _CURL, "Python, openai": _OPENAI, "Python, google-genai": _GOOGLE}
+    """Return first calls through the proxy at `server`, with curl and with the SDKs."""
+    texts = {
+        "curl": _CURL,
+        "Python, openai": _OPENAI,
+        "Python, anthropic": _ANTHROPIC,
+        "Python, google-genai": _GOOGLE,
+    }
     return [Snippet(title, text.format(server=server, key=key)) for title, text in texts.items()]

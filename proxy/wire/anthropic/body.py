@@ -6,6 +6,7 @@ came, signatures, marks and blocks of new kinds included. Nothing is joined.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -48,7 +49,12 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
 
     Raises InvalidRequest or InvalidMessages, naming what is wrong and where.
     """
-    fields = decoded(_decoder.decode, body, messages="messages")
+    # The walk through nested blocks, too, may find that they are nested too deeply.
+    return decoded(partial(_read, most_messages=most_messages), body, messages="messages")
+
+
+def _read(body: bytes, most_messages: int) -> Request:
+    fields = _decoder.decode(body)
     check_names(body)
     check_number(fields.messages, most_messages, field="messages")
     raw = [bytes(message) for message in fields.messages]

@@ -16,8 +16,6 @@ from proxy.wire.anthropic.turns import Turn
 
 MARKED: Final = "client-marks"
 BOUND: Final = "bound-reasoning"
-# Ids of the two kinds of calls are apart.
-_SERVERS: Final = "server:"
 
 
 def bound_until(turns: Sequence[Turn]) -> tuple[int, str]:
@@ -40,23 +38,20 @@ def tied(turns: Sequence[Turn], bound: int) -> list[Message]:
 
 def _placed(turn: Turn, before: str, after: str, *, is_protected: bool) -> Message:
     """Return a turn's message between its neighbours, of which only the roles matter."""
-    message = turn.message
-    follows_user = message.role == before == "user"
+    message = turn.protected if is_protected else turn.message
+    role = message.role
+    # A user who goes on, or speaks into a loop of tools; most turns are neither.
+    if role not in (before, after) and not turn.is_aside:
+        return message
+    follows_user = role == before == "user"
     is_result = turn.is_aside and (bool(turn.answers) or follows_user)
     return replace(
         message,
-        role="tool" if is_result else message.role,
-        calls=_ties(turn.calls, turn.server_calls),
-        answers=_ties(turn.answers, turn.server_answers),
+        role="tool" if is_result else role,
         # The API reads neighbours of a role as one message: no join of ours is needed.
-        is_plain=message.is_plain and message.role not in (before, after),
-        is_protected=message.is_protected or is_protected,
+        is_plain=message.is_plain and role not in (before, after),
         continues=follows_user,
     )
-
-
-def _ties(clients: frozenset[str], servers: frozenset[str]) -> tuple[str, ...]:
-    return (*sorted(clients), *(f"{_SERVERS}{id}" for id in sorted(servers)))
 
 
 def _kept_places(turns: Sequence[Turn]) -> set[int]:

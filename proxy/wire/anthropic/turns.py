@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from proxy.wire.anthropic.blocks import Block
 from proxy.wire.validation import decoded
 
 ROLES: Final = ("user", "assistant", "system")
+_SERVERS: Final = "server:"
 _PLAIN_FIELDS: Final = {"role", "content"}
 # What agents tell a model beside the user's words.
 _REMINDER: Final = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
@@ -32,6 +33,9 @@ class Turn:
     """One message, as far as it tells by itself: its place and its neighbours do the rest."""
 
     message: Message
+    protected: Message
+    """The same, where its place holds it."""
+
     calls: frozenset[str] = frozenset()
     """Of the client's tools: their results stand in the next message."""
 
@@ -81,10 +85,15 @@ def _read(raw: bytes, place: str) -> Turn:
     thoughts = "".join(str(block.get("thinking") or "") for block in content)
     calls = [block for block in content if blocks.call_of(block)]
     clients = frozenset(blocks.call_of(each) for each in calls if blocks.is_clients_call(each))
+    servers = frozenset(map(blocks.call_of, calls)) - clients
+    answers = frozenset(_answered(content, is_clients=True))
+    server_answers = frozenset(_answered(content, is_clients=False))
     message = Message(
         role=role,
         text=text,
         digest=_digest(fields, content),
+        calls=_ties(clients, servers),
+        answers=_ties(answers, server_answers),
         is_plain=fields.keys() <= _PLAIN_FIELDS and all(map(blocks.is_plain_text, content)),
         is_protected=not fields.keys() <= _PLAIN_FIELDS or any(map(blocks.is_opaque, content)),
         question=_question(content, text) if role == "user" else "",
@@ -92,10 +101,11 @@ def _read(raw: bytes, place: str) -> Turn:
     )
     return Turn(
         message,
+        replace(message, is_protected=True),
         clients,
-        frozenset(_answered(content, is_clients=True)),
-        frozenset(map(blocks.call_of, calls)) - clients,
-        frozenset(_answered(content, is_clients=False)),
+        answers,
+        servers,
+        server_answers,
         is_aside=role == "user" and bool(content) and all(map(_is_aside, content)),
         is_bound=any(block["type"] in blocks.THINKING for block in content),
         is_marked=any(map(blocks.is_marked, content)),
@@ -126,6 +136,11 @@ def _answered(content: list[Block], *, is_clients: bool) -> list[str]:
         if isinstance(block.get("tool_use_id"), str)
         and (block["type"] == "tool_result") == is_clients
     ]
+
+
+def _ties(clients: frozenset[str], servers: frozenset[str]) -> tuple[str, ...]:
+    """Return ids that tie calls to results; a server's and a client's are never the same."""
+    return (*sorted(clients), *(f"{_SERVERS}{id}" for id in sorted(servers)))
 
 
 def _is_aside(block: Block) -> bool:

@@ -71,4 +71,4 @@ def _sum(rounds: list[Usage], name: str) -> int | None:
 
 def _total(*counts: int | None) -> int | None:
     known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+    return counted(sum(known)) if known else None
