@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.clients.agents.conftest import Play, Start, of
-from tests.clients.agents.programs import ClaudeCode, Codex, GeminiCli, OpenCode
+from tests.clients.agents.programs import ClaudeCode, Codex, GeminiCli
 from tests.clients.agents.script import (
     QUESTIONS,
     STEPS,
@@ -90,7 +90,7 @@ def test_a_stream_that_breaks_is_no_answer(both: Both, fault: Fault):
     assert len(proxied.steps) > 2
 
 
-@of(OpenCode, GeminiCli)
+@of(GeminiCli)
 def test_a_refusal_is_told_in_its_words(play: Play, proxied: Start):
     play({0: [BAD] * ALWAYS})
 
