@@ -21,6 +21,18 @@ MOST_LINES = 100_000
 FILTERINGS = ("filtered", "unchanged", "shadow", "off", "failed", "too_slow", "undone")
 
 
+def _counts_of(usage: UsageRecord | UsageRollup) -> str:
+    """Return what providers counted, with a dash for what they did not."""
+    counts = (
+        usage.prompt_tokens,
+        usage.cached_tokens,
+        usage.written_tokens,
+        usage.completion_tokens,
+        usage.reasoning_tokens,
+    )
+    return ", ".join("–" if count is None else f"{count:,}" for count in counts)
+
+
 @admin.register(UsageRecord)
 class UsageRecordAdmin(LedgerAdmin):
     list_display = [
@@ -30,6 +42,7 @@ class UsageRecordAdmin(LedgerAdmin):
         "model",
         "mode",
         "tokens",
+        "reported_tokens",
         "cache_mode",
         "dollars",
         "status",
@@ -49,6 +62,10 @@ class UsageRecordAdmin(LedgerAdmin):
     @admin.display(description="Tokens (sent of received)")
     def tokens(self, record: UsageRecord) -> str:
         return f"{record.tokens_after} of {record.tokens_before}"
+
+    @admin.display(description="By the provider (in, cached, written, out, reasoning)")
+    def reported_tokens(self, record: UsageRecord) -> str:
+        return _counts_of(record)
 
     @admin.display(description="Cost")
     def dollars(self, record: UsageRecord) -> str:
@@ -81,10 +98,9 @@ class UsageRollupAdmin(LedgerAdmin):
     def tokens(self, rollup: UsageRollup) -> str:
         return f"{rollup.tokens_after:,} of {rollup.tokens_before:,}"
 
-    @admin.display(description="By the provider (in, cached, out)")
+    @admin.display(description="By the provider (in, cached, written, out, reasoning)")
     def reported_tokens(self, rollup: UsageRollup) -> str:
-        counts = (rollup.prompt_tokens, rollup.cached_tokens, rollup.completion_tokens)
-        return ", ".join(f"{number:,}" for number in counts)
+        return _counts_of(rollup)
 
     @admin.action(description="Download as CSV")
     def as_sheet(self, request: HttpRequest, queryset: QuerySet[UsageRollup]) -> HttpResponse:
@@ -183,6 +199,7 @@ class PriceAdmin(StaffAdmin):
         "input",
         "cached",
         "write",
+        "hour_write",
         "output",
         "lifetime",
         "since",

@@ -29,6 +29,7 @@ from proxy.accounting import decision_writer, usage_writer
 from proxy.accounting.call_cost import PricedCall
 from proxy.filtering import kill_switch
 from proxy.limits import active_calls
+from proxy.models.usage_row import UsageRow
 
 MOST_MODELS = 50
 OTHER = "other"
@@ -45,6 +46,12 @@ DURATION = Histogram(
     "Seconds from a request's arrival to its answer's end.",
     ["gen_ai_operation_name", "gen_ai_request_model"],
     buckets=[0.01 * 2**power for power in range(14)],
+)
+PARTS = Counter(
+    "alchemyst_token_parts",
+    "Tokens, as providers counted them, that are part of input (cached, written, written_for_long) "
+    "or of output (reasoning).",
+    ["part", "gen_ai_request_model"],
 )
 FIRST_TOKEN = Histogram(
     "gen_ai_server_time_to_first_token_seconds",
@@ -76,6 +83,8 @@ WAITING = Gauge(
     "alchemyst_rows_waiting", "Rows that wait to be written.", ["kind"], multiprocess_mode="livesum"
 )
 
+# The last word of the endpoints that answer a conversation; `messages/count_tokens` is none.
+_CHATS = ("completions", "messages", "responses")
 _models: set[str] = set()
 
 
@@ -94,13 +103,26 @@ def observe(calls: Iterable[PricedCall]) -> None:
         for kind, count in (("input", row.prompt_tokens), ("output", row.completion_tokens)):
             if count is not None:
                 TOKENS.labels(names[0], kind, names[1]).observe(count)
+        for part, count in _parts(row):
+            if count is not None:
+                PARTS.labels(part, names[1]).inc(count)
+
+
+def _parts(row: UsageRow) -> Iterable[tuple[str, int | None]]:
+    return (
+        ("cached", row.cached_tokens),
+        ("written", row.written_tokens),
+        ("written_for_long", row.written_for_long_tokens),
+        ("reasoning", row.reasoning_tokens),
+    )
 
 
 def _operation(endpoint: str) -> str:
     lowered = endpoint.lower()
     if "embed" in lowered:
         return "embeddings"
-    return "chat" if "completions" in lowered or "generatecontent" in lowered else OTHER
+    is_chat = lowered.rpartition("/")[2] in _CHATS or "generatecontent" in lowered
+    return "chat" if is_chat else OTHER
 
 
 def _bounded(model: str, *, is_known: bool) -> str:

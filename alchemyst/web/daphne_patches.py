@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 from alchemyst.web.redaction import PROXY_PREFIX, mask
 
@@ -36,7 +36,22 @@ def _mask(log: Any) -> None:
     log.write_entry = write_masked
 
 
-def _leave_upgrades(request: Any) -> None:
+class _Headers(Protocol):
+    def getRawHeaders(self, name: bytes, default: list[bytes]) -> list[bytes]: ...
+
+    def setRawHeaders(self, name: bytes, values: list[bytes]) -> None: ...
+
+
+class _Request(Protocol):
+    """A request of Twisted's, as daphne's own class has it."""
+
+    path: bytes
+    requestHeaders: _Headers
+
+    def process(self) -> object: ...
+
+
+def _leave_upgrades(request: type[_Request]) -> None:
     """Have the application answer the handshakes of WebSockets on the proxy's path.
 
     daphne itself can refuse one by 403 alone. It takes the name of the protocol for one only if
@@ -44,13 +59,13 @@ def _leave_upgrades(request: Any) -> None:
     """
     process = request.process
 
-    def process_as_http(self: Any) -> Any:
+    def process_as_http(self: _Request) -> object:
         upgrade = self.requestHeaders.getRawHeaders(b"Upgrade", [b""])[0]
         if upgrade.lower() == b"websocket" and self.path.startswith(PROXY_PREFIX.encode()):
             self.requestHeaders.setRawHeaders(b"Upgrade", [b"websocket/13"])
         return process(self)
 
-    request.process = process_as_http
+    request.process = process_as_http  # type: ignore[method-assign]
 
 
 def _cut_broken_answers(server: Any) -> None:

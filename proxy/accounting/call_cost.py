@@ -6,12 +6,13 @@ was not sent: it is the cost gate's estimate, in the measure of the provider's c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from proxy.accounting import price_table
 from proxy.accounting.call_finished import CallFinished
 from proxy.cost.prices import Used
-from proxy.filtering.cost_gate import CostDecision
+from proxy.filtering.cost_gate import CLIENT_MARKS, CostDecision
 from proxy.models.usage_row import UsageRow
 from proxy.wire.dialect import Counts
 
@@ -58,6 +59,8 @@ def price(call: CallFinished) -> PricedCall:
         counts["cached_tokens"],
         counts["completion_tokens"],
         counts["written_tokens"],
+        counts.get("written_for_long_tokens"),
+        counts.get("reasoning_tokens"),
         cost_decision.preset if cost_decision else "",
         cost_decision.decision.mode if cost_decision else "",
         cost_decision.decision.reason if cost_decision else "",
@@ -78,6 +81,17 @@ def price(call: CallFinished) -> PricedCall:
 _UNKNOWN = CallCost()
 
 
+def used_of(counts: Counts) -> Used:
+    """Return a provider's counts as they are billed; what it did not tell is none."""
+    return Used(
+        prompt=counts["prompt_tokens"] or 0,
+        completion=counts["completion_tokens"] or 0,
+        cached=counts["cached_tokens"] or 0,
+        written=counts["written_tokens"] or 0,
+        written_for_long=counts.get("written_for_long_tokens") or 0,
+    )
+
+
 def _cost(call: CallFinished, counts: Counts) -> CallCost:
     cost_decision = call.cost_decision
     tariff = (
@@ -85,12 +99,7 @@ def _cost(call: CallFinished, counts: Counts) -> CallCost:
     )
     if tariff is None or not counts["prompt_tokens"]:
         return _UNKNOWN
-    used = Used(
-        prompt=counts["prompt_tokens"],
-        completion=counts["completion_tokens"] or 0,
-        cached=counts["cached_tokens"] or 0,
-        written=counts["written_tokens"] or 0,
-    )
+    used = used_of(counts)
     cost = tariff.cost(used)
     if cost_decision is None or cost is None:
         return CallCost(tariff.id, cost)
@@ -99,9 +108,10 @@ def _cost(call: CallFinished, counts: Counts) -> CallCost:
     scale = used.prompt / (cost_decision.whole if is_shadow else decision.tokens)
     estimated = tariff.of_input(decision.price * scale)
     estimated_whole = tariff.of_input(decision.price_of_everything * scale)
-    paid = tariff.cost(Used(used.prompt, 0, used.cached, used.written))
+    paid = tariff.cost(replace(used, completion=0))
     saved = None if estimated_whole is None or paid is None else estimated_whole - paid
-    if is_shadow:
+    if is_shadow or decision.reason == CLIENT_MARKS:
+        # What came went out. What a client has cached by its own marks is no saving of ours.
         saved = 0
     return CallCost(tariff.id, cost, estimated, estimated_whole, saved)
 

@@ -6,6 +6,7 @@ A change is obeyed at once in the process that makes it, and within REMEMBERED s
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db import DatabaseError
@@ -42,7 +43,8 @@ async def table() -> Table:
         return await _table.aget()
     except DatabaseError as error:
         logger.error("The prices could not be read: %s", type(error).__name__)
-        return _table.last() or Table(shipped())
+        today = datetime.now(UTC).date()
+        return _table.last() or Table(tariff for tariff in shipped() if tariff.since <= today)
 
 
 def on_price_changed(**kwargs: Any) -> None:

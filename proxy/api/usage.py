@@ -107,6 +107,15 @@ class UsageRowSerializer(serializers.Serializer[Any]):
     written_tokens = serializers.IntegerField(
         help_text="Of the prompt, into the provider's cache, where that has a price."
     )
+    written_for_long_tokens = serializers.IntegerField(
+        allow_null=True,
+        help_text="Of those, what is kept for an hour, which costs more; null where no provider "
+        "told.",
+    )
+    reasoning_tokens = serializers.IntegerField(
+        allow_null=True,
+        help_text="Of the completion, what nobody reads; null where no provider told.",
+    )
     priced = serializers.IntegerField(
         help_text="Requests whose cost is known: the provider told its counts, and we its prices."
     )
@@ -234,8 +243,8 @@ def as_csv(groups: list[str], rows: Any) -> HttpResponse:
     return answer
 
 
-def _in_unit(name: str, number: int) -> int | Decimal:
-    return dollars(number) if name in _MONEY else number
+def _in_unit(name: str, number: int | None) -> int | Decimal | None:
+    return dollars(number) if name in _MONEY and number is not None else number
 
 
 def _as_text(value: Any) -> Any:

@@ -126,7 +126,8 @@ class Completion(UpstreamCall):
             self._learn()
         except ApiError as error:
             self.status = error.status
-            self.outcome = Outcome.BROKEN if self.answered else Outcome.REFUSED
+            if self.outcome != Outcome.FAILED:
+                self.outcome = Outcome.BROKEN if self.answered else Outcome.REFUSED
             raise
         except (ClientDisconnected, asyncio.CancelledError):
             self.outcome = Outcome.CLIENT_CLOSED
@@ -191,6 +192,7 @@ class Completion(UpstreamCall):
 
     async def _ask_once(self, provider: Provider) -> Refusal | None:
         """Ask and read the answer; return why there is none, or no whole one, if it is told."""
+        self.outcome = Outcome.BROKEN
         answer = await self.open_filtered(provider, [*REQUEST_HEADERS, *self.route.headers])
         try:
             # Refuses what can't be passed on, such as a redirect.
@@ -199,6 +201,7 @@ class Completion(UpstreamCall):
                 return await read_refusal(answer, self.deadline, provider.key)
             await self._read(answer)
         except ReportedError as error:
+            self.outcome = Outcome.FAILED
             return reported_refusal(error, provider.key, has_begun=self.answered is not None)
         finally:
             relay.release(provider, answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -29,6 +29,9 @@ class Used:
     completion: int = 0
     cached: int = 0
     written: int = 0
+    """All that were written to the cache, those for an hour among them."""
+
+    written_for_long: int = 0
 
 
 class _Charge(NamedTuple):
@@ -37,6 +40,7 @@ class _Charge(NamedTuple):
     input: Decimal
     cached: Decimal
     write: Decimal
+    hour_write: Decimal
     output: Decimal
 
 
@@ -44,8 +48,8 @@ class _Charge(NamedTuple):
 class Tariff:
     """The prices of a model, in dollars for a million tokens, and the rules of its cache.
 
-    A host may begin with `*.`; a model's name stands for all that go on with a hyphen, and the
-    empty one for every model of the host.
+    A host may begin with `*.`; a model's name stands for all that go on with a hyphen, also behind
+    a slash, and the empty one for every model of the host.
     """
 
     host: str
@@ -53,6 +57,10 @@ class Tariff:
     input: Decimal | None = None
     cached: Decimal | None = None
     write: Decimal | None = None
+    hour_write: Decimal | None = None
+    """What writing to the cache costs where it is kept for an hour; as `write`, where that is all
+    that is known."""
+
     output: Decimal | None = None
     long_above: int | None = None
     """Tokens of a prompt above which the whole call is billed at the prices that follow."""
@@ -60,6 +68,7 @@ class Tariff:
     long_input: Decimal | None = None
     long_cached: Decimal | None = None
     long_write: Decimal | None = None
+    long_hour_write: Decimal | None = None
     long_output: Decimal | None = None
     lifetime: float = SAFE.lifetime
     least: int = SAFE.min_prefix
@@ -88,25 +97,26 @@ class Tariff:
         if charge is None:
             return None
         fresh = max(used.prompt - used.cached - used.written, 0)
+        for_long = min(used.written_for_long, used.written)
         total = (
             fresh * charge.input
             + used.cached * charge.cached
-            + used.written * charge.write
+            + (used.written - for_long) * charge.write
+            + for_long * charge.hour_write
             + used.completion * charge.output
         )
         return _whole(total * NANOS)
 
     def _charge(self, prompt: int) -> _Charge | None:
         """Return what the tokens of a call cost whose prompt has so many; None where unknown."""
-        names = (self.input, self.cached, self.write, self.output)
-        if self.long_above is not None and prompt > self.long_above:
-            names = (self.long_input, self.long_cached, self.long_write, self.long_output)
-        input, cached, write, output = names
+        is_long = self.long_above is not None and prompt > self.long_above
+        names = _LONG_PRICES if is_long else _PRICES
+        input, cached, write, hour_write, output = (getattr(self, name) for name in names)
         if input is None or output is None:
             return None
-        return _Charge(
-            input, input if cached is None else cached, input if write is None else write, output
-        )
+        cached = input if cached is None else cached
+        write = input if write is None else write
+        return _Charge(input, cached, write, write if hour_write is None else hour_write, output)
 
     def of_input(self, units: float) -> int | None:
         """Return what so many tokens at the normal price of input cost, in billionths."""
@@ -146,14 +156,28 @@ class Table:
             return None
         if not model:
             return next(iter(models.values()))
-        name = model
-        while name and name not in models:
-            name = name.rpartition("-")[0]
-        return models.get(name)
+        # Gateways and Gemini's OpenAI endpoint put a name in front: `models/gemini-2.5-pro`.
+        names = (_known(name, models) for name in (model, model.rpartition("/")[2]))
+        return models.get(next(filter(None, names), ""))
+
+
+def _known(name: str, models: Container[str]) -> str:
+    """Return the longest beginning of a name that is known, up to a hyphen; empty for none.
+
+    A colon names a variant, such as `:free`, with prices of its own.
+    """
+    if ":" in name:
+        return name if name in models else ""
+    while name and name not in models:
+        name = name.rpartition("-")[0]
+    return name
 
 
 def shipped(path: Path = SHIPPED) -> list[Tariff]:
-    """Return the tariffs that come with this version, for each provider its rules first."""
+    """Return the tariffs that come with this version, for each provider its rules first.
+
+    Some count from a later day on only.
+    """
     tables = tomllib.loads(path.read_text(), parse_float=Decimal)
     return [tariff for provider in tables["provider"] for tariff in _of_provider(provider)]
 
@@ -171,9 +195,10 @@ def _of_provider(provider: dict[str, Any]) -> Iterable[Tariff]:
         yield Tariff(**{**common, **rules, **money}, model=price["model"], source=source)
 
 
-_PRICES: Final = ("input", "cached", "write", "output")
-_MONEY: Final = (*_PRICES, *(f"long_{name}" for name in _PRICES))
-_RULES: Final = ("lifetime", "least", "step", "long_above", "since")
+_PRICES: Final = ("input", "cached", "write", "hour_write", "output")
+_LONG_PRICES: Final = tuple(f"long_{name}" for name in _PRICES)
+_MONEY: Final = (*_PRICES, *_LONG_PRICES)
+_RULES: Final = ("lifetime", "least", "step", "is_whole", "long_above", "since")
 
 
 def _whole(amount: Decimal) -> int:

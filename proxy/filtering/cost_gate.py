@@ -34,9 +34,9 @@ from proxy.wire.dialect import Request
 FOR_THE_CACHE: Final = "kept for the cache"
 MOVED: Final = "moved before the question"
 NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
-CLIENT_MARKS: Final = "client-marks"
 # Clients that mark what a provider shall cache plan their requests themselves.
-_MARK: Final = b'"cache_control"'
+_MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
+CLIENT_MARKS: Final = "client-marks"
 
 # Token counts of tools and instructions, which are the same at every turn.
 _counted: LRUCache[int] = LRUCache(size=1024 * 1024)
@@ -167,8 +167,16 @@ def assess(
     upstream = f"{config.host}|{request.model}"
     owner = f"{config.user_id}|{config.key}|{upstream}|{is_shadow}"
     conversation = _conversation(request, owner)
-    is_marked = _MARK in request.body or request.kept_for == CLIENT_MARKS
+    is_marked = has_marks(request.body) or request.kept_for == CLIENT_MARKS
     return CostAssessment(config, tariff, turn, widths, conversation, upstream, is_marked)
+
+
+def has_marks(body: bytes) -> bool:
+    """Tell whether a client marks what of its request is to be cached, as Claude or OpenAI take it.
+
+    In a text the quotes would be escaped, so what is found is a field.
+    """
+    return any(mark in body for mark in _MARKS)
 
 
 def _merge_verdict(verdict: Verdict, decision: Decision) -> Verdict:

@@ -17,6 +17,7 @@ from proxy.errors import InvalidTarget, MethodNotAllowed, TargetNotAllowed
 from proxy.options import options
 from proxy.providers import lookup
 from proxy.upstream import target
+from proxy.upstream.endpoint import DEFAULT
 from proxy.wire import PREFIX, resources
 from proxy.wire.dialect import Dialect, Route
 
@@ -38,7 +39,7 @@ def route(path: str, dialect: Dialect, scope: Scope) -> Route | None:
     """
     shown_key = header(scope, b"x-upstream-api-key")
     name, _, rest = path.partition("/")
-    if lookup.is_provider_name(name) and shown_key is None:
+    if lookup.is_provider_name(name) and (shown_key is None or name == DEFAULT):
         if not rest:
             return None
         named, endpoint = name, f"/{rest}"

@@ -70,17 +70,15 @@ async def _read_form(body: bytes | BodyStream, boundary: bytes, most: int) -> tu
         form.feed(body)
         form.end()
         return form.model, body
-    pieces: list[bytes] = []
-    size = 0
+    taken = bytearray()
     async for piece in body:
         form.feed(piece)
-        pieces.append(piece)
-        size += len(piece)
-        if form.model or size > most:
+        taken += piece
+        if form.model or len(taken) > most:
             break
     else:
         form.end()
-    body.put_back(pieces)
+    body.put_back(bytes(taken))
     body.inspect = form.feed
     return form.model, body
 

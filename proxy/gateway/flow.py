@@ -30,6 +30,8 @@ from proxy.wire.dialect import Request
 
 # Of answers that may tell what was used for them; others may hold a thousand answers' usage.
 READ_KINDS = (b"application/json", EVENT_STREAM)
+# Whose requests servers want a length of, be it 0.
+WITH_LENGTH = ("POST", "PUT", "PATCH")
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
@@ -97,6 +99,8 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
     call.target = provider.name
     any_endpoint.check_administration(path_at(provider.base, call.route.endpoint))
     body = await open_body(call.scope, receive, options().max_upload)
+    if body is None and call.route.method in WITH_LENGTH:
+        body = b""
     if not (call.model or model_list.is_asked_for(call)):
         body = await _with_model(call, body)
     if call.route.method == "POST":
@@ -202,7 +206,7 @@ async def _relay(call: Call, provider: Provider, answer: transport.Answer, send:
     finally:
         relay.release(provider, answer)
     if call.relay_state.broke is None:
-        call.outcome = Outcome.COMPLETE
+        call.outcome = Outcome.FAILED if call.relay_state.has_failed else Outcome.COMPLETE
     else:
         await _close_readably(call, answer, send)
 

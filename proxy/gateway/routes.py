@@ -45,7 +45,7 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
         await decision_records.send_record(path, scope, send)
         return
     target.refuse_own_tokens(path, scope["query_string"].decode("latin-1"))
-    if _PROTOCOL.match(header(scope, b"upgrade") or ""):
+    if _is_handshake(scope):
         raise UpgradeRefused
     dialect = wire.spoken_at(path, scope)
     route = _known_route(path, dialect, scope) or _other_route(path, dialect, scope)
@@ -57,6 +57,13 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
             any_endpoint.check(route)
         answer = flow.handle_completion if route.is_filtered else flow.pass_through
         await flow.with_usage_row(answer, call, receive, send)
+
+
+def _is_handshake(scope: Scope) -> bool:
+    """Whether a request asks for a WebSocket; a proxy in front may have kept Upgrade to itself."""
+    if header(scope, b"sec-websocket-key") is not None:
+        return True
+    return _PROTOCOL.match(header(scope, b"upgrade") or "") is not None
 
 
 def _known_route(path: str, dialect: Dialect, scope: Scope) -> Route | None:

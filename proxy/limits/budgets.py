@@ -16,10 +16,12 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 
 from proxy.accounting import price_table
+from proxy.accounting.call_cost import used_of
 from proxy.common.runtime.threads import on_database_thread
 from proxy.common.ttl_cache import CachedValue
 from proxy.cost.prices import Tariff, Used
 from proxy.errors import BudgetSpent
+from proxy.filtering.cost_gate import has_marks
 from proxy.filtering.result import FilterResult
 from proxy.limits import token_quota
 from proxy.models import Budget
@@ -32,6 +34,8 @@ logger = logging.getLogger("proxy.limits.budgets")
 # Where a request sets no bound to its answer, so many tokens are held for it.
 ANSWER_TOKENS = 4096
 GRACE_SECONDS = 0.1
+# In a text of JSON's its quotes would be escaped, so it is a value: a cache mark's lifetime.
+_AN_HOUR = b'"1h"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +156,17 @@ def _most(tariff: Tariff, result: FilterResult) -> int:
     sent = token_quota.sent(result)
     bound = token_quota.max_output(result)
     answer = ANSWER_TOKENS if bound is None else bound
-    is_written = tariff.write is not None and tariff.write > (tariff.input or 0)
-    used = Used(sent, answer, written=sent if is_written else 0)
-    return tariff.cost(used) or 0
+    plain = tariff.cost(Used(sent, answer)) or 0
+    is_marked = has_marks(result.body)
+    if not is_marked and not tariff.rates.has_cache:
+        return plain
+    for_long = sent if is_marked and _AN_HOUR in result.body else 0
+    written = tariff.cost(Used(sent, answer, written=sent, written_for_long=for_long)) or 0
+    return max(plain, written)
 
 
 def _cost(tariff: Tariff, counts: Counts | None) -> int:
-    if counts is None:
-        return 0
-    used = Used(
-        counts["prompt_tokens"] or 0,
-        counts["completion_tokens"] or 0,
-        counts["cached_tokens"] or 0,
-        counts["written_tokens"] or 0,
-    )
-    return tariff.cost(used) or 0
+    return 0 if counts is None else tariff.cost(used_of(counts)) or 0
 
 
 async def _table() -> BudgetIndex:

@@ -44,6 +44,7 @@ class Price(models.Model):
     input = _money("input")
     cached = _money("cached input")
     write = _money("cache write")
+    hour_write = _money("cache write for an hour")
     output = _money("output")
     long_above = models.PositiveIntegerField(
         "long prompts above",
@@ -55,6 +56,7 @@ class Price(models.Model):
     long_input = _money("input, long prompt")
     long_cached = _money("cached input, long prompt")
     long_write = _money("cache write, long prompt")
+    long_hour_write = _money("cache write for an hour, long prompt")
     long_output = _money("output, long prompt")
     lifetime = models.FloatField(
         default=300,
@@ -125,11 +127,13 @@ _FIELDS = (
     "input",
     "cached",
     "write",
+    "hour_write",
     "output",
     "long_above",
     "long_input",
     "long_cached",
     "long_write",
+    "long_hour_write",
     "long_output",
     "lifetime",
     "least",

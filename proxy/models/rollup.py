@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from operator import add as add_numbers
 from operator import attrgetter
 from typing import Any
 
@@ -31,8 +30,15 @@ FIRST_BYTE_BOUNDS = (100, 250, 500, 1000, 2500, 5000, 10000)
 FIRST_BYTE_COUNTS = (*(f"first_byte_{bound}" for bound in FIRST_BYTE_BOUNDS), "first_byte_later")
 KEYS = ("period", "starts", "caller_id", "key_id", "model", "target", "persona")
 _who_of = attrgetter(*KEYS[2:])
-_FAILED = (UsageRecord.Outcome.REFUSED, UsageRecord.Outcome.BROKEN)
+_FAILED = (
+    UsageRecord.Outcome.REFUSED,
+    UsageRecord.Outcome.BROKEN,
+    UsageRecord.Outcome.FAILED,
+)
 HOUR = 3600
+OPTIONAL_SUMS = ("written_for_long_tokens", "reasoning_tokens")
+"""Sums that are None where no provider told of any: most never do."""
+
 SUMS = (
     "requests",
     "errors",
@@ -52,6 +58,7 @@ SUMS = (
     "first_bytes",
     "first_byte_milliseconds",
     *FIRST_BYTE_COUNTS,
+    *OPTIONAL_SUMS,
 )
 
 
@@ -86,7 +93,7 @@ class UsageRollupQuerySet(models.QuerySet["UsageRollup"]):
 
 
 def _sums() -> dict[str, Any]:
-    return {name: Coalesce(Sum(name), 0) for name in SUMS}
+    return {name: Sum(name) if name in OPTIONAL_SUMS else Coalesce(Sum(name), 0) for name in SUMS}
 
 
 def _derived() -> dict[str, Any]:
@@ -117,7 +124,8 @@ class UsageRollup(models.Model):
 
     requests = models.PositiveBigIntegerField(default=0)
     errors = models.PositiveBigIntegerField(
-        default=0, help_text="Refused, broken off, or answered with a status from 400 on."
+        default=0,
+        help_text="Refused, broken off, failed, or answered with a status from 400 on.",
     )
     tokens_before = models.PositiveBigIntegerField(
         default=0, help_text="Our count, of requests that were answered: as they came."
@@ -160,6 +168,12 @@ class UsageRollup(models.Model):
     first_byte_5000 = models.PositiveBigIntegerField(default=0)
     first_byte_10000 = models.PositiveBigIntegerField(default=0)
     first_byte_later = models.PositiveBigIntegerField(default=0)
+    written_for_long_tokens = models.PositiveBigIntegerField(
+        null=True, help_text="Of those written, for an hour; empty where no provider told."
+    )
+    reasoning_tokens = models.PositiveBigIntegerField(
+        null=True, help_text="Of the completions; empty where no provider told."
+    )
 
     objects = UsageRollupQuerySet.as_manager()
 
@@ -179,12 +193,12 @@ def add(rows: Iterable[UsageRow]) -> None:
     alike: defaultdict[tuple[Any, ...], list[UsageRow]] = defaultdict(list)
     for row in rows:
         alike[int(row.created.timestamp()) // HOUR, *_who_of(row)].append(row)
-    totals: dict[tuple[Any, ...], list[int]] = {}
+    totals: dict[tuple[Any, ...], list[int | None]] = {}
     for (hour, *who), group in alike.items():
         counted = _counted(group)
         for period, starts in _spans(hour):
-            total = totals.setdefault((period, starts, *who), [0] * len(SUMS))
-            totals[period, starts, *who] = list(map(add_numbers, total, counted))
+            total = totals.get((period, starts, *who))
+            totals[period, starts, *who] = list(map(_plus, total, counted)) if total else counted
     values = [
         (key[0], connection.ops.adapt_datetimefield_value(key[1]), *key[2:], *total)
         for key, total in sorted(totals.items())
@@ -200,7 +214,12 @@ def _spans(hour: int) -> tuple[tuple[str, datetime], ...]:
     )
 
 
-def _counted(rows: list[UsageRow]) -> list[int]:
+def _plus(one: int | None, other: int | None) -> int | None:
+    """Add two sums, of which one that is unknown adds nothing."""
+    return other if one is None else one if other is None else one + other
+
+
+def _counted(rows: list[UsageRow]) -> list[int | None]:
     """Return what rows add to each of SUMS.
 
     What was not answered well has cost and saved nothing, so its tokens don't count.
@@ -229,6 +248,7 @@ def _counted(rows: list[UsageRow]) -> list[int]:
         len(first),
         sum(first),
         *map(began.count, range(len(FIRST_BYTE_COUNTS))),
+        *(sum(known) if (known := _known(rows, name)) else None for name in OPTIONAL_SUMS),
     ]
 
 
@@ -250,7 +270,12 @@ def _adding() -> str:
     """Return what adds a row to the one that is there."""
     quote = connection.ops.quote_name
     table = quote(UsageRollup._meta.db_table)
-    sums = ", ".join(
-        f"{quote(name)} = {table}.{quote(name)} + EXCLUDED.{quote(name)}" for name in SUMS
-    )
+
+    def sum_of(name: str) -> str:
+        old, new = f"{table}.{quote(name)}", f"EXCLUDED.{quote(name)}"
+        return (
+            f"COALESCE({old} + {new}, {old}, {new})" if name in OPTIONAL_SUMS else f"{old} + {new}"
+        )
+
+    sums = ", ".join(f"{quote(name)} = {sum_of(name)}" for name in SUMS)
     return f"({', '.join(map(quote, KEYS))}) DO UPDATE SET {sums}"

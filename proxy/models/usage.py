@@ -24,6 +24,8 @@ class UsageRecord(models.Model):
         """We answered ourselves: bad input, a limit, a provider that could not be reached."""
         BROKEN = "broken"
         """The answer had begun and broke off."""
+        FAILED = "failed"
+        """The answer came whole, and the provider says in it that it failed."""
         CLIENT_CLOSED = "client_closed"
         """The caller went away; the provider was closed."""
 
@@ -63,6 +65,12 @@ class UsageRecord(models.Model):
     completion_tokens = models.PositiveIntegerField(null=True)
     written_tokens = models.PositiveIntegerField(
         null=True, help_text="Of the prompt, into the provider's cache, where that has a price."
+    )
+    written_for_long_tokens = models.PositiveIntegerField(
+        null=True, help_text="Of those written, what is kept for an hour."
+    )
+    reasoning_tokens = models.PositiveIntegerField(
+        null=True, help_text="Of the completion, what the model thought and nobody reads."
     )
     cost_preset = models.CharField(max_length=20, blank=True)
     cache_mode = models.CharField(

@@ -27,6 +27,8 @@ class UsageRow(NamedTuple):
     cached_tokens: int | None
     completion_tokens: int | None
     written_tokens: int | None
+    written_for_long_tokens: int | None
+    reasoning_tokens: int | None
     cost_preset: str
     cache_mode: str
     cost_reason: str

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from proxy.common.errors import ApiError, InvalidRequest
 from proxy.common.web.asgi import Message, Send
 from proxy.common.web.content_encoding import BrokenEncoding
-from proxy.errors import AccessEnded, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import AccessEnded, UpstreamTimeout, UpstreamUnreachable
 from proxy.options import Bounds
 from proxy.upstream import headers
 from proxy.upstream.deadline import CallDeadline
@@ -54,6 +54,8 @@ class RelayState:
     end: AnswerEnd
     broke: ApiError | None = None
     """Why it broke off."""
+    has_failed: bool = False
+    """Whether it came whole, and the provider says in it that it failed."""
     whole: list[bytes] | None = None
     """All pieces, where somebody keeps the conversation; None also for what is too much."""
     beginning: list[bytes] | None = None
@@ -117,7 +119,7 @@ async def send(
         head = head_of(method, path, base.header, sent, length)
     except ValueError:
         raise InvalidRequest("A header or the URL has characters that none may have.") from None
-    is_safe = body is None and method in SAFE_METHODS
+    is_safe = not body and method in SAFE_METHODS
     deadline.extend(deadline.bounds.first_byte)
     if body is not None and not isinstance(body, bytes):
         body = _TimedUpload(body, deadline)
@@ -200,8 +202,7 @@ async def relay(
             await send({"type": "http.response.body", "body": last, "more_body": True})
             return
         rest = error_event
-    elif ending is Ending.FAILED:
-        relayed.broke = UpstreamBroken()
+    relayed.has_failed = ending is Ending.FAILED
     await send({"type": "http.response.body", "body": last + rest})
 
 

@@ -13,11 +13,12 @@ from django.db import OperationalError
 
 from alchemyst.accounts.models import User
 from chats.models import Chat, Generation
-from proxy.models import Provider
+from proxy.models import Provider, UsageRecord
 from tests import gemini
 from tests.chats import behaviours
 from tests.chats.answers import KEY, QUESTION, Api, asking, persona, questions, text, types
 from tests.chats.conftest import texts
+from tests.conftest import Server
 from tests.fakes import ANSWER, FakeProvider, Received, chunk, deltas, stream
 
 State = Generation.State
@@ -300,6 +301,18 @@ class TestInAnEventOfTheStream:
             "The model's provider takes no more for now (status 503): The model is overloaded."
         )
         assert outcome() == (State.INCOMPLETE, "One")
+
+    @pytest.mark.parametrize("begun", [b"", chunk({"content": "One"})], ids=["first", "later"])
+    def test_it_is_no_fault_of_the_network_in_usage(
+        self, api: Api, alice: User, provider: FakeProvider, the_server: Server, begun: bytes
+    ):
+        saying(provider, begun, event(error="boom"))
+        persona(alice, provider, "saying")
+        api.generate()
+
+        the_server.write_usage()
+
+        assert UsageRecord.objects.latest("pk").outcome == UsageRecord.Outcome.FAILED
 
     def test_its_words_and_its_code_have_no_key(
         self, api: Api, alice: User, provider: FakeProvider

@@ -177,11 +177,11 @@ class TestErrors:
             "invalid_request_error",
         )
 
-    def test_of_an_endpoint_that_is_not_there_name_the_one_that_is(
-        self, sdk: Sdk, through: Through, provider: FakeProvider
+    def test_of_an_endpoint_that_the_built_in_model_lacks_name_those_that_it_has(
+        self, sdk: Sdk, server: str, provider: FakeProvider
     ):
         with pytest.raises(openai.NotFoundError) as raised:
-            sdk(through()).embeddings.create(model="gpt-test", input="Hi")
+            sdk(f"{server}/api/v1/proxy/default").embeddings.create(model="m", input="Hi")
 
         assert "/chat/completions" in raised.value.message
         assert not provider.received

@@ -31,6 +31,7 @@ class BillingProvider(FakeProvider):
         self.calls: list[dict[str, int]] = []
         self.tells_cached = True
         self.forgets = False
+        self.keeps_an_hour = False
         self._seen: list[tuple[list[str], float]] = []
         self._turns = threading.Lock()
 
@@ -75,4 +76,6 @@ class BillingProvider(FakeProvider):
         if self.tells_cached:
             details = {"cached_tokens": cached, "cache_write_tokens": written}
             usage["prompt_tokens_details"] = details
+            if self.keeps_an_hour:
+                usage["cache_creation"] = {"ephemeral_1h_input_tokens": written}
         return usage

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from alchemyst.accounts.auth.jwt import issue
 from alchemyst.accounts.models import ApiKey
+from proxy.cost.rates import Rates
 from proxy.limits import budgets
 from proxy.models import Budget, BudgetHold, Price
 from proxy.models.budget import NANOS
@@ -24,6 +25,7 @@ from tests.cost.conftest import KEY
 pytestmark = pytest.mark.django_db(transaction=True)
 
 QUESTION = "Which stars are seen in winter?"
+LONG = "Which stars are seen? " * 200
 PROMPT = token_count.PER_REQUEST + token_count.PER_MESSAGE + token_count.count(QUESTION)
 EACH = PROMPT * 5_000 + ANSWERED * 25_000
 """What a question costs, in billionths of a dollar; its reservation is the same."""
@@ -105,6 +107,43 @@ class TestSpending:
 
         assert put().status_code == 200
         assert spent(made) == 0
+
+
+class TestCacheWrites:
+    """Input at 5 dollars for a million tokens, 6 written for minutes, 10 for an hour."""
+
+    @pytest.fixture(autouse=True)
+    def marks(self, plain_price):
+        """Only what clients mark is cached, as at Claude's own provider."""
+        plain_price.write, plain_price.hour_write, plain_price.lifetime = 6, 10, 0
+        plain_price.save()
+
+    @pytest.mark.parametrize(
+        ("mark", "a_token"),
+        [(None, 5_000), ({}, 6_000), ({"ttl": "5m"}, 6_000), ({"ttl": "1h"}, 10_000)],
+        ids=repr,
+    )
+    def test_are_held_at_what_the_marks_may_cost(self, put, alice, mark, a_token):
+        prompt = token_count.PER_REQUEST + token_count.PER_MESSAGE + token_count.count(LONG)
+        held = prompt * a_token + ANSWERED * 25_000
+        message = {"role": "user", "content": LONG}
+        if mark is not None:
+            message["cache_control"] = {"type": "ephemeral"} | mark
+
+        made = budget(rounded(held), user=alice)
+        refused = put(messages=[message])
+        Budget.objects.filter(pk=made.pk).update(limit=Decimal(rounded(held) + 100_000) / NANOS)
+        passed = put(messages=[message])
+
+        assert (refused.status_code, passed.status_code) == (429, 200)
+
+    def test_for_an_hour_are_paid_as_such(self, put, billing, alice):
+        billing.rates, billing.keeps_an_hour = Rates(write=2.0, min_prefix=1), True
+        made = budget(NANOS, user=alice)
+
+        put()
+
+        assert spent(made) == PROMPT * 10_000 + ANSWERED * 25_000
 
 
 class TestChanges:

@@ -79,11 +79,12 @@ class TestRequests:
         assert told(answer)["reason"] == "quiet"
         assert sent(billing) == [messages]
 
+    @pytest.mark.parametrize("mark", ["cache_control", "prompt_cache_breakpoint"])
     def test_are_forwarded_byte_for_byte_where_the_client_marks_its_cache(
-        self, ask, billing, price
+        self, ask, billing, price, mark: str
     ):
         *_, messages = turns()
-        messages[0] = {**messages[0], "cache_control": {"type": "ephemeral"}}
+        messages[0] = {**messages[0], mark: {"type": "ephemeral"}}
 
         answer = ask(messages)
 

@@ -88,6 +88,35 @@ class TestTwoTurns:
         assert Decimal(line["saved_estimate"]) == Decimal("-0.01104")
 
 
+class TestAnHour:
+    """What is written for an hour costs 10.00 dollars for a million tokens in place of 6.25."""
+
+    def test_is_billed_by_its_own_price(self, ask, billing, price, usage):
+        """2,000 written for an hour at 10.00 = 20,000 millionths, and an answer of 40 = 1,000."""
+        price.hour_write = Decimal("10.00")
+        price.save()
+        billing.keeps_an_hour = True
+
+        ask(FIRST)
+
+        told = usage()
+        assert told["cost"] == "0.021000000"
+        assert (told["written_tokens"], told["written_for_long_tokens"]) == (2000, 2000)
+
+
+def test_what_a_client_has_cached_by_its_own_marks_is_no_saving(ask, billing, price, usage):
+    """A price as of Claude, of whose cache the gate knows nothing: it holds what clients mark."""
+    price.lifetime = 0
+    price.save()
+    marked = [{**FIRST[0], "cache_control": {"type": "ephemeral"}}, *SECOND[1:]]
+    ask(marked)
+    ask(marked)
+
+    told = usage()
+    assert told["cached_tokens"] > 0
+    assert told["saved_estimate"] == "0.000000000"
+
+
 class TestLongPrompts:
     """Above 2,500 tokens: 10.00 dollars for a million tokens of input, 1.00 cached, 12.50 written,
     50.00 of output.

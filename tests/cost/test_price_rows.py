@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.db import DatabaseError
 from django.urls import reverse
 
 from proxy.accounting import price_table
+from proxy.cost.prices import Table, Tariff
 from proxy.models import Price
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +47,34 @@ def test_a_price_counts_from_its_day_on():
     own(since=date(2999, 1, 1))
 
     assert price_table.read().of(HOST, "gpt-5.4").input == Decimal("2.5")
+
+
+def test_an_announced_price_counts_from_its_day_on():
+    host, model = "generativelanguage.googleapis.com", "gemini-3.8-flash"
+
+    def on(day: date) -> Decimal:
+        rows = Price.objects.current(day)
+        return Table(row.tariff for row in rows).of(host, model).input
+
+    assert (on(date(2026, 12, 31)), on(date(2027, 1, 1))) == (Decimal("0.75"), Decimal("1.5"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_database_no_announced_price_counts_before_its_day(monkeypatch):
+    later = Tariff("h", "m", input=Decimal(9), output=Decimal(9), since=date(2999, 1, 1))
+    today = replace(later, input=Decimal(1), since=date(2026, 1, 1))
+    monkeypatch.setattr(price_table, "shipped", lambda: [today, later])
+
+    class Missing:
+        async def aget(self) -> Table:
+            raise DatabaseError
+
+        def last(self) -> None:
+            return None
+
+    monkeypatch.setattr(price_table, "_table", Missing())
+
+    assert asyncio.run(price_table.table()).of("h", "m").input == 1
 
 
 def test_a_change_in_the_admin_adds_a_version_and_leaves_the_old_one(admin_client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -24,6 +25,22 @@ class TestLookingUp:
 
     def test_a_name_that_goes_on_without_a_hyphen_is_another_model(self, table):
         assert table.of("api.openai.com", "gpt-5.49").model == ""
+
+    @pytest.mark.parametrize(
+        ("host", "name", "model"),
+        [
+            ("generativelanguage.googleapis.com", "models/gemini-2.5-pro", "gemini-2.5-pro"),
+            ("api.anthropic.com", "anthropic/claude-opus-5-5-20260922", "claude-opus-5-5"),
+            ("openrouter.ai", "openai/gpt-5-mini-2025-08-07", "openai/gpt-5-mini"),
+            ("openrouter.ai", "gpt-5-mini", ""),
+            ("openrouter.ai", "openai/gpt-5-mini:free", ""),
+            ("api.groq.com", "elsewhere/gpt-oss-120b", ""),
+        ],
+    )
+    def test_a_name_before_a_slash_is_left_out_where_the_whole_is_not_known(
+        self, table, host: str, name: str, model: str
+    ):
+        assert table.of(host, name).model == model
 
     def test_an_unknown_model_of_a_known_host_gets_the_safe_default(self, table):
         tariff = table.of("api.openai.com", "gpt-99")
@@ -48,13 +65,56 @@ class TestShippedPrices:
     def test_each_tells_its_source_and_when_it_was_read(self):
         for tariff in shipped():
             assert "https://" in tariff.source
-            assert date(2026, 1, 1) < tariff.read <= date(2026, 11, 23)
+            assert date(2026, 1, 1) < tariff.read <= date(2026, 11, 29)
 
     def test_none_asks_more_for_a_cached_token_than_for_another(self):
         for tariff in shipped():
             assert tariff.rates.read <= 1
             assert tariff.rates.write >= 1
             assert tariff.rates.step >= 1
+
+    def test_claude_asks_for_an_hour_twice_what_input_costs(self, table):
+        claude = [t for t in shipped() if t.host == "api.anthropic.com" and t.model]
+
+        assert {(t.write / t.input, t.hour_write / t.input) for t in claude} == {
+            (Decimal("1.25"), Decimal(2))
+        }
+        reads = {t.model: t.cached / t.input for t in claude}
+        assert reads["claude-fable-5-1"] == reads["claude-fable-5-2"] == Decimal("0.025")
+        assert reads["claude-fable-5"] == Decimal("0.1")
+
+    @pytest.mark.parametrize(
+        ("host", "model", "has_cache", "is_whole"),
+        [
+            ("api.anthropic.com", "claude-opus-5-5", False, False),
+            ("openrouter.ai", "anthropic/claude-opus-5.5", False, False),
+            ("openrouter.ai", "openai/gpt-5.2", True, False),
+            ("openrouter.ai", "google/gemini-2.5-pro", True, False),
+            ("openrouter.ai", "somebody/new-model", True, False),
+            ("api.openai.com", "gpt-5.5", True, False),
+            ("api.openai.com", "gpt-5.6-terra", True, True),
+            ("api.openai.com", "gpt-4-turbo", False, False),
+            ("api.groq.com", "openai/gpt-oss-120b", True, False),
+            ("api.groq.com", "llama-3.3-70b-versatile", False, False),
+            ("api.mistral.ai", "mistral-medium-latest", True, False),
+            ("api.moonshot.ai", "kimi-k3", True, False),
+            ("api.together.xyz", "moonshotai/Kimi-K3", True, False),
+            ("api.fireworks.ai", "accounts/fireworks/models/glm-5p3", True, False),
+            ("api.x.ai", "grok-4.7", True, False),
+            ("api.deepseek.com", "deepseek-flash", True, True),
+        ],
+    )
+    def test_tell_which_provider_caches_unasked_and_how(
+        self, table, host: str, model: str, has_cache: bool, is_whole: bool
+    ):
+        rates = table.of(host, model).rates
+
+        assert (rates.has_cache, rates.exact_match_only) == (has_cache, is_whole)
+
+    def test_each_model_of_a_host_has_one_price_for_each_day(self):
+        keys = [(tariff.host, tariff.model, tariff.since) for tariff in shipped()]
+
+        assert len(keys) == len(set(keys))
 
     def test_those_of_long_prompts_are_dearer(self):
         long = [tariff for tariff in shipped() if tariff.long_above]
@@ -74,6 +134,7 @@ class TestMoney:
         input=Decimal("5.00"),
         cached=Decimal("0.50"),
         write=Decimal("6.25"),
+        hour_write=Decimal("10.00"),
         output=Decimal("25.00"),
     )
 
@@ -82,6 +143,18 @@ class TestMoney:
 
         # 10,000 x 5.00 + 60,000 x 0.50 + 30,000 x 6.25 + 2,000 x 25.00 = 317,500 millionths
         assert self.CLAUDE.cost(used) == 317_500_000
+
+    def test_what_is_written_for_an_hour_is_of_what_is_written_and_dearer(self):
+        used = Used(prompt=100_000, cached=60_000, written=30_000, written_for_long=20_000)
+
+        # 10,000 x 5.00 + 60,000 x 0.50 + 10,000 x 6.25 + 20,000 x 10.00 = 342,500 millionths
+        assert self.CLAUDE.cost(used) == 342_500_000
+
+    def test_without_a_price_of_its_own_it_costs_what_writing_costs(self):
+        plain = replace(self.CLAUDE, hour_write=None)
+
+        # 1,000 x 6.25 = 6,250 millionths
+        assert plain.cost(Used(prompt=1_000, written=1_000, written_for_long=1_000)) == 6_250_000
 
     def test_tokens_without_a_price_of_their_own_cost_what_input_costs(self):
         plain = Tariff("h", input=Decimal("2.00"), output=Decimal("8.00"))

@@ -204,14 +204,15 @@ def test_the_key_is_nowhere_after_a_fault_of_ours(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"])
-def test_the_key_is_nowhere_after_a_request_that_is_refused(
+def test_the_key_is_in_one_header_alone_after_what_passes_or_is_refused(
     http: requests.Session, server: str, provider: FakeProvider, places: Places, method: str
 ):
     answers = []
     for tail in ("chat/completions", "responses", "embeddings", "models/x", "", "x?key=" + CANARY):
-        url = f"{server}/api/v1/proxy/{provider.url}/v1/{CANARY}/{tail}"
+        url = f"{server}/api/v1/proxy/{provider.url}/plain/v1/{CANARY}/{tail}"
         answers.append(heard(http, method, url))
         answers.append(heard(requests.Session(), method, url))
 
-    assert not provider.received
+    assert {each.headers["Authorization"] for each in provider.received} == {f"Bearer {CANARY}"}
+    assert CANARY not in "".join(each.path for each in provider.received)
     assert places(answers) == []

@@ -36,6 +36,7 @@ class TestTheWayDown:
         (row,) = rows()
         assert (row.endpoint, row.model, row.status) == ("generateContent", "m", 200)
         assert (row.prompt_tokens, row.completion_tokens, row.cached_tokens) == (21, 7, 16)
+        assert row.reasoning_tokens == 3
 
     @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503, 504])
     def test_an_error_of_geminis_comes_with_its_details(self, ask_gemini: Ask, status: int):

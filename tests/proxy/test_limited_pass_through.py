@@ -13,6 +13,7 @@ from aiohttp import web
 
 from alchemyst.accounts.models import ApiKey, User
 from proxy.models import Budget, Price
+from tests.cost.test_budgets import spent
 from tests.fakes import FakeProvider, Received
 from tests.proxy.conftest import KEY
 
@@ -149,26 +150,18 @@ class TestALimitedKey:
 
 class TestABudget:
     @pytest.fixture
-    def spending(self, alice: User, provider: FakeProvider, token: str, ask: Ask) -> Ask:
-        """Asks for embeddings, a million tokens for a dollar, with a budget of half a dollar."""
-        Price.objects.create(
-            host=f"127.0.0.1:{provider.port}",
-            model="embed-test",
-            input=1,
-            output=0,
-            since="2026-01-01",
-        )
-        Budget.objects.create(user=alice, limit=Decimal("0.5"))
+    def budget(self, alice: User, provider: FakeProvider) -> Budget:
+        """Half a dollar, where a million tokens cost one."""
+        host = f"127.0.0.1:{provider.port}"
+        Price.objects.create(host=host, model="embed-test", input=1, output=0, since="2026-01-01")
+        return Budget.objects.create(user=alice, limit=Decimal("0.5"))
 
-        def spend() -> requests.Response:
-            body = json.dumps({"model": "embed-test", "input": "x"}).encode()
-            return ask(body, NAMED, path="embeddings", bearer=token, behaviour="used")
+    def test_pays_for_what_passes_and_is_spent_by_it(self, budget: Budget, token: str, ask: Ask):
+        body = json.dumps({"model": "embed-test", "input": "x"}).encode()
+        asked = {"path": "embeddings", "bearer": token, "behaviour": "used"}
 
-        return spend
+        first = ask(body, NAMED, **asked)
+        assert (first.status_code, spent(budget)) == (200, 10**9)
+        second = ask(body, NAMED, **asked)
 
-    def test_pays_for_what_passes_and_is_spent_by_it(self, spending: Ask):
-        assert spending().status_code == 200
-
-        answer = spending()
-
-        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
+        assert (second.status_code, second.json()["error"]["code"]) == (429, "insufficient_quota")

@@ -119,6 +119,18 @@ class TestFiftyAtOnce:
         assert statuses(answers)[200] * 25 <= 500
 
 
+@pytest.mark.usefixtures("counted")
+class TestTokensOfOneRequest:
+    @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
+    def test_are_held_as_many_as_it_bounds_its_answer_to(self, at_once: Ask, alice, name: str):
+        Limit.objects.create(user=alice, tokens_per_day=500)
+
+        ((too_long, *_),) = at_once(1, {**ONE, name: 500})
+        ((short, *_),) = at_once(1, {**ONE, name: 20})
+
+        assert (too_long, short) == (429, 200)
+
+
 class Left:
     """Between which whole seconds lies what was left of a period while something was done."""
 

@@ -190,8 +190,9 @@ class TestWhatStays:
 
         assert filtered([*shown, *HISTORY])[:2] == shown
 
-    def test_a_message_with_a_cache_mark(self):
-        part = {"type": "text", "text": "A long letter.", "cache_control": {"type": "ephemeral"}}
+    @pytest.mark.parametrize("mark", ["cache_control", "prompt_cache_breakpoint"])
+    def test_a_message_with_a_cache_mark(self, mark: str):
+        part = {"type": "text", "text": "A long letter.", mark: {"type": "ephemeral"}}
         marked = [{"role": "user", "content": [part]}, {"role": "assistant", "content": "Read."}]
 
         assert filtered([*marked, *HISTORY])[:2] == marked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import openai
 import pytest
 import requests
 from aiohttp import web
@@ -125,6 +126,15 @@ class TestARequest:
 
         assert answer.content == provider.last().body == BINARY
         assert provider.last().headers.get("Content-Type", "") == kind
+
+    @pytest.mark.parametrize("path", ["/mirror/v1/v1/files", "/mirror/v1beta/v1beta/corpora"])
+    def test_may_have_its_version_appended_by_the_client(
+        self, ask: Ask, provider: FakeProvider, path: str
+    ):
+        headers = {"x-goog-api-key": gemini.KEY} if "beta" in path else {}
+
+        assert ask("GET", path, headers=headers).status_code == 200
+        assert provider.last().path.count("v1") == 1
 
     def test_keeps_what_belongs_to_its_body(self, ask: Ask, provider: FakeProvider):
         headers = {"Content-Encoding": "identity", "Content-MD5": "abc="}
@@ -358,8 +368,16 @@ class TestTheBuiltInModel:
         ("method", "path"),
         [("POST", "embeddings"), ("GET", "v1/files"), ("DELETE", "models/x"), ("GET", "models/x")],
     )
-    def test_says_what_it_lacks(self, http: requests.Session, server: str, method: str, path: str):
-        answer = http.request(method, f"{server}/api/v1/proxy/default/{path}")
+    @pytest.mark.parametrize("headers", [{}, SHOWN])
+    def test_says_what_it_lacks(
+        self,
+        http: requests.Session,
+        server: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+    ):
+        answer = http.request(method, f"{server}/api/v1/proxy/default/{path}", headers=headers)
 
         assert answer.status_code == 404
         assert answer.json()["error"]["message"]
@@ -462,6 +480,47 @@ class TestTheRow:
 
         (row,) = rows()
         assert (row.status, row.prompt_tokens) == (200, None)
+
+
+class TestThePackage:
+    """The provider's own package, which builds the paths and the forms by itself."""
+
+    @pytest.fixture
+    def client(self, sdk: Callable[..., openai.OpenAI], base: str) -> Callable[..., openai.OpenAI]:
+        def client(behaviour: str) -> openai.OpenAI:
+            return sdk(f"{base}/{behaviour}/v1", default_headers=SHOWN)
+
+        return client
+
+    def test_embeds(self, client: Callable[..., openai.OpenAI]):
+        answer = client("embedded").embeddings.create(
+            model="embed-test", input="x", encoding_format="float"
+        )
+
+        assert answer.data[0].embedding == [0.5]
+        assert answer.usage.prompt_tokens == 8
+
+    def test_sends_a_file(self, client: Callable[..., openai.OpenAI], provider: FakeProvider):
+        client("plain").files.create(file=("a.jsonl", BINARY * 300), purpose="batch")
+
+        assert provider.last().path == "/plain/v1/files"
+        assert BINARY * 300 in provider.last().body
+
+    def test_fetches_a_file(self, client: Callable[..., openai.OpenAI]):
+        assert client("content").files.content("file-1").read() == BINARY
+
+    def test_has_text_read_out(self, client: Callable[..., openai.OpenAI]):
+        speech = client("content").audio.speech
+        with speech.with_streaming_response.create(model="m", voice="v", input="x") as answer:
+            assert b"".join(answer.iter_bytes()) == BINARY
+
+    def test_writes_down_what_is_said(
+        self, client: Callable[..., openai.OpenAI], provider: FakeProvider
+    ):
+        client("plain").audio.transcriptions.create(model="m", file=("a.wav", BINARY))
+
+        assert provider.last().headers["Content-Type"].startswith("multipart/form-data; boundary=")
+        assert BINARY in provider.last().body
 
 
 class TestTheQueryOfWhatIsFiltered:

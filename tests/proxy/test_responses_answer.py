@@ -39,7 +39,7 @@ class TestTheWayDown:
     @pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "stream"])
     @pytest.mark.parametrize(
         ("status", "outcome"),
-        [("incomplete", Outcome.COMPLETE), ("failed", Outcome.BROKEN)],
+        [("incomplete", Outcome.COMPLETE), ("failed", Outcome.FAILED)],
     )
     def test_the_ledger_reads_the_status(
         self, ask_responses: Ask, rows, status: str, outcome: str, is_streamed: bool
@@ -73,7 +73,7 @@ class TestTheWayDown:
             answer = ask_responses(behaviour="given", metadata={"status": status})
             assert answer.json()["status"] == status
 
-        assert [row.outcome for row in rows()] == [Outcome.COMPLETE, Outcome.BROKEN]
+        assert [row.outcome for row in rows()] == [Outcome.COMPLETE, Outcome.FAILED]
 
     def test_all_counts_are_read_as_far_as_there_are_some(self):
         told = json.dumps({"response": {"usage": responses.USAGE}}).encode()
@@ -124,7 +124,7 @@ class TestTheWayDown:
 
         assert answer.content.count(b"event: error") == 1
         assert b"response.failed" not in answer.content
-        assert rows()[0].outcome == Outcome.BROKEN
+        assert rows()[0].outcome == Outcome.FAILED
 
     @pytest.mark.parametrize("count", [1, 2, 5])
     def test_a_stream_that_breaks_ends_with_a_failed_response(

@@ -254,7 +254,7 @@ class TestAStreamWhoseBodyEndsEarly:
         sends(ONE, error, end)
 
         assert ask().content == ONE + error + end
-        assert rows()[0].outcome == Outcome.BROKEN
+        assert rows()[0].outcome == Outcome.FAILED
 
     def test_of_an_endpoint_or_a_status_that_is_not_known_ends_as_http_says(
         self, sends: Sends, http: requests.Session, through, provider: FakeProvider, rows
@@ -449,14 +449,14 @@ class TestResponses:
         assert (row.prompt_tokens, row.completion_tokens) == (21, 9)
 
     @pytest.mark.parametrize("more", [{}, LARGE, GIANT], ids=["small", "large", "giant"])
-    def test_a_failed_response_is_broken_and_given_no_other_event(
+    def test_a_failed_response_is_told_and_given_no_other_event(
         self, sends: Sends, ask: Ask, rows, more: dict[str, Any]
     ):
         pieces = responses.events(end="failed", error=responses.FAULT, usage=None, **more)
         sends(*pieces)
 
         assert ask().content == b"".join(pieces)
-        assert rows()[0].outcome == Outcome.BROKEN
+        assert rows()[0].outcome == Outcome.FAILED
 
     @pytest.mark.parametrize("more", [{}, LARGE, GIANT], ids=["small", "large", "giant"])
     @pytest.mark.parametrize("share", [0.1, 0.6, 0.99])

@@ -202,13 +202,26 @@ class TestABody:
         assert seen.is_over.wait(10)
         assert seen.body == b"First"
 
+    def test_that_is_none_has_a_length_where_servers_want_one(self, serving: Serving, opened: Open):
+        heads: list[bytes] = []
+
+        def take(connection: socket.socket) -> None:
+            heads.append(read_head(connection)[0].lower())
+            connection.sendall(OK)
+
+        assert read_until(opened(serving(take)), b"{}").startswith(b"HTTP/1.1 200")
+        assert b"content-length: 0" in heads[0]
+
 
 class TestAProvider:
     def test_that_answers_early_is_heard_and_gets_no_more(self, serving: Serving, opened: Open):
+        seen = Seen()
+
         def refuse(connection: socket.socket) -> None:
-            read_head(connection)
+            read_until(connection, b"First")
             connection.sendall(TOO_LARGE)
-            connection.recv(65536)
+            if not connection.recv(65536):
+                seen.is_over.set()
 
         client = opened(serving(refuse), f"Content-Length: {100 * MEGABYTE}")
         client.sendall(b"First")
@@ -216,6 +229,7 @@ class TestAProvider:
         answer = read_until(client, b"too big")
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"x-alchemyst-error-source" not in answer
+        assert seen.is_over.wait(10)
 
     def test_that_hangs_up_is_502(self, serving: Serving, opened: Open):
         client = opened(serving(lambda connection: None), f"Content-Length: {100 * MEGABYTE}")

@@ -179,6 +179,67 @@ def test_a_name_without_a_count_does_not_hide_another(usage):
     assert counts["cached_tokens"] == 15872
 
 
+class TestReasoning:
+    @pytest.mark.parametrize("reasoning", [0, 64])
+    def test_is_told_of_the_completion(self, reasoning: int):
+        counts = openai.counts_in(
+            {"completion_tokens": 80, "completion_tokens_details": {"reasoning_tokens": reasoning}}
+        )
+
+        assert (counts["completion_tokens"], counts["reasoning_tokens"]) == (80, reasoning)
+
+    @pytest.mark.parametrize("details", [{}, None, {"reasoning_tokens": None}], ids=repr)
+    def test_that_is_not_told_is_not_none_at_all(self, details):
+        counts = openai.counts_in({"completion_tokens": 80, "completion_tokens_details": details})
+
+        assert counts["reasoning_tokens"] is None
+
+    @pytest.mark.parametrize(("total", "completion"), [(100, 80), (164, 144), (None, 80)])
+    def test_beside_the_completion_is_added_to_it_where_the_total_says_so(
+        self, total: int | None, completion: int
+    ):
+        counts = openai.counts_in(
+            {
+                "prompt_tokens": 20,
+                "completion_tokens": 80,
+                "total_tokens": total,
+                "completion_tokens_details": {"reasoning_tokens": 64},
+            }
+        )
+
+        assert counts["completion_tokens"] == completion
+
+    def test_is_in_the_calls_row(self, http, through, provider, rows):
+        usage = USAGE | {"completion_tokens_details": {"reasoning_tokens": 3}}
+        provider.behaviours["given"] = sending(answered(usage=usage), 10**6, "application/json")
+
+        http.post(f"{through('given')}/chat/completions", json=completion())
+
+        (row,) = rows()
+        assert (row.completion_tokens, row.reasoning_tokens) == (4, 3)
+        assert row.written_for_long_tokens is None
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"cache_creation": {"ephemeral_5m_input_tokens": 7, "ephemeral_1h_input_tokens": 512}},
+        {"prompt_tokens_details": {"cache_creation": {"ephemeral_1h_input_tokens": 512}}},
+        {
+            "cache_creation": None,
+            "prompt_tokens_details": {
+                "cache_creation_token_details": {"ephemeral_1h_input_tokens": 512}
+            },
+        },
+    ],
+    ids=str,
+)
+def test_what_a_gateway_to_claude_wrote_for_an_hour_is_read(usage):
+    counts = openai.counts_in(usage | {"cache_creation_input_tokens": 519})
+
+    assert (counts["written_tokens"], counts["written_for_long_tokens"]) == (519, 512)
+
+
 COUNTS = {"prompt_tokens": 21, "completion_tokens": 4, "cached_tokens": 16}
 DETAILS = {"details": [{"tokens": 1}] * 800}
 LARGE = {"search_results": [{"title": "x" * 200}] * 200}

@@ -32,6 +32,19 @@ def test_adds_up_ones_own_and_nobody_elses(alices: Client, alice: User, bob: Use
     assert "1,200" in page.content.decode()
 
 
+def test_shows_what_was_cached_and_what_was_thought(alices: Client, alice: User):
+    caches = {"cached_tokens": 1234, "written_tokens": 5678, "written_for_long_tokens": 4321}
+    used(alice, **caches, completion_tokens=99, reasoning_tokens=77)
+    used(alice, model="other")
+
+    page = alices.get("/usage")
+
+    for text in ("1,234", "5,678", "4,321", "tokens of reasoning"):
+        assert text in page.content.decode()
+    by_model = {row["name"]: row["reasoning_tokens"] for row in page.context["tables"][0][2]}
+    assert by_model == {"gpt-5": 77, "other": None}
+
+
 def test_looks_back_as_far_as_asked(alices: Client, alice: User):
     used(alice)
     used(alice, days_ago=29)

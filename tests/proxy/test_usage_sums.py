@@ -36,6 +36,7 @@ def a_call(user: Any, **changes: Any) -> CallFinished:
         "completion_tokens": 7,
         "written_tokens": None,
     }
+    counts.update(changes.pop("counts", {}))
     fields = {
         "created": NOON,
         "request_id": f"req_{next(_numbers):08x}",
@@ -98,12 +99,30 @@ class TestSums:
         day = UsageRollup.objects.get(period="day")
         assert (day.tokens_before, day.tokens_after) == (100, 100)
 
-    @pytest.mark.parametrize("changes", [{"status": 502, "outcome": "refused"}, {"status": 400}])
+    @pytest.mark.parametrize(
+        "changes",
+        [{"status": 502, "outcome": "refused"}, {"status": 400}, {"outcome": "failed"}],
+    )
     def test_do_not_take_a_failure_for_savings(self, alice, changes):
         written(a_call(alice, **changes))
 
         day = UsageRollup.objects.get(period="day")
         assert (day.errors, day.tokens_before, day.tokens_after) == (1, 0, 0)
+
+    def test_of_what_no_provider_told_are_unknown(self, alice):
+        written(a_call(alice))
+
+        day = UsageRollup.objects.get(period="day")
+        assert (day.reasoning_tokens, day.written_for_long_tokens) == (None, None)
+
+    def test_add_up_what_some_providers_told(self, alice):
+        told: list[dict[str, Any]] = [{"reasoning_tokens": 5}, {}, {"reasoning_tokens": 0}]
+        for counts in ({}, *told):
+            written(a_call(alice, counts=counts))
+        written(*(a_call(alice, counts=counts) for counts in told))
+
+        day = UsageRollup.objects.get(period="day")
+        assert (day.reasoning_tokens, day.written_for_long_tokens) == (10, None)
 
     def test_stay_when_the_account_goes(self, alice):
         written(a_call(alice))
@@ -181,6 +200,30 @@ class TestTheApi:
         assert [(row["persona"], row["requests"]) for row in rows] == [("", 2), ("maya", 1)]
         assert rows[0]["time"] == "2026-11-20T00:00:00Z"
         assert rows[0]["mean_first_byte_milliseconds"] == 300
+
+    def test_tells_of_reasoning_and_long_writes_only_what_is_known(self, as_alice, alice):
+        written(
+            a_call(alice, counts={"written_tokens": 30, "written_for_long_tokens": 20}),
+            a_call(alice, model="thinks", counts={"reasoning_tokens": 0}),
+        )
+        query = {"from": "2026-11-20", "to": "2026-11-21", "group_by": "model"}
+
+        usage = as_alice.get(URL, query).json()
+
+        names = ("written_tokens", "written_for_long_tokens", "reasoning_tokens")
+        assert [[row[name] for name in names] for row in (*usage["rows"], usage["total"])] == [
+            [30, 20, None],
+            [0, None, 0],
+            [30, 20, 0],
+        ]
+
+    def test_leaves_a_cell_empty_for_what_is_not_known(self, as_alice, alice):
+        written(a_call(alice, counts={"reasoning_tokens": 4}))
+        query = {"from": "2026-11-20", "group_by": "model", "format": "csv"}
+
+        (row,) = csv.DictReader(io.StringIO(as_alice.get(URL, query).content.decode()))
+
+        assert (row["reasoning_tokens"], row["written_for_long_tokens"]) == ("4", "")
 
     def test_leaves_out_what_is_before_or_after(self, as_alice, alice):
         written(a_call(alice), a_call(alice, created=NOON + timedelta(days=1)))

@@ -63,6 +63,40 @@ def test_calls_and_their_tokens_are_counted(read_metrics, alice):
     assert grown("gen_ai_client_token_usage_sum", "chat", "gpt-test", "input") == 100
 
 
+def test_parts_of_what_providers_counted_are_counted(read_metrics, alice):
+    counts = {"written_tokens": 9, "written_for_long_tokens": 6, "reasoning_tokens": 5}
+    before = read_metrics()
+    written(a_call(alice, counts=counts), a_call(alice))
+    after = read_metrics()
+
+    grown = {
+        part: after[key] - before.get(key, 0)
+        for part in ("cached", "written", "written_for_long", "reasoning")
+        for key in [("alchemyst_token_parts_total", *sorted([part, "gpt-test"]))]
+    }
+    assert grown == {"cached": 40, "written": 9, "written_for_long": 6, "reasoning": 5}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "operation"),
+    [
+        ("chat/completions", "chat"),
+        ("messages", "chat"),
+        ("responses", "chat"),
+        ("streamGenerateContent", "chat"),
+        ("embeddings", "embeddings"),
+        ("messages/count_tokens", "other"),
+        ("models", "other"),
+    ],
+)
+def test_an_endpoint_is_told_by_what_it_does(read_metrics, alice, endpoint: str, operation: str):
+    key = ("gen_ai_client_operation_duration_seconds_count", *sorted([operation, "gpt-test"]))
+    before = read_metrics().get(key, 0)
+    written(a_call(alice, endpoint=endpoint))
+
+    assert read_metrics()[key] == before + 1
+
+
 def test_models_that_callers_invent_are_one(read_metrics, alice, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "_models", set())
     written(*(a_call(alice, model=f"invented-{n}") for n in range(120)))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -17,6 +21,8 @@ from tests import nginx
 from tests.conftest import Server
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY, completion
+from tests.proxy.raw import OK, RawProvider, read_until
+from tests.proxy.test_upgrades import shaken
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,15 +113,54 @@ def test_a_refusal_is_heard_though_it_comes_before_a_large_body_was_read(front: 
 
 
 def test_a_body_that_nginx_finds_too_large_is_refused_in_our_shape(front: nginx.Nginx):
-    answer = requests.post(
-        f"{front.url}/api/v1/proxy/default/chat/completions", data=b"x" * 33 * 1024 * 1024
-    )
+    connection = HTTPConnection(urlsplit(front.url).netloc, timeout=20)
+    connection.putrequest("POST", "/api/v1/proxy/default/chat/completions")
+    connection.putheader("Content-Length", str(513 * 1024 * 1024))
+    connection.endheaders()
 
-    assert answer.status_code == 413
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    connection.close()
+
+    assert answer.status == 413
     assert answer.headers["content-type"] == "application/json"
-    error = answer.json()["error"]
     assert error.keys() == {"message", "type", "code", "param"}
     assert error["code"] == "request_too_large"
+
+
+def test_a_file_goes_up_as_it_comes(front: nginx.Nginx, token: str, settings):
+    has_first = threading.Event()
+
+    def take(connection: socket.socket) -> None:
+        body = read_until(connection, b"First")
+        has_first.set()
+        if not body.endswith(b"END"):
+            read_until(connection, b"END")
+        connection.sendall(OK)
+
+    provider = RawProvider(take)
+    settings.PROXY_ALLOWED_TARGETS = [provider.address]
+    connection = HTTPConnection(urlsplit(front.url).netloc, timeout=20)
+    connection.putrequest("POST", f"/api/v1/proxy/{provider.url}/v1/files")
+    connection.putheader("Content-Length", "8")
+    connection.putheader("Authorization", f"Bearer {token}")
+    connection.putheader("X-Upstream-Api-Key", "sk-1")
+    connection.endheaders(b"First")
+    assert has_first.wait(10)
+    connection.send(b"END")
+
+    assert connection.getresponse().read() == b"{}"
+    connection.close()
+    provider.stop()
+
+
+def test_a_websocket_on_the_proxys_path_is_426(
+    front: nginx.Nginx, provider: FakeProvider, token: str
+):
+    answer = shaken(f"{front.url}/api/v1/proxy/{provider.url}/v1/responses", token)
+
+    assert answer.startswith(b"HTTP/1.1 426 ")
+    assert not provider.received
 
 
 @pytest.mark.parametrize("fault", ["cut", "redirect", "endless"])

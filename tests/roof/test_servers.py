@@ -24,6 +24,7 @@ from tests.gemini import base_of
 from tests.proxy.conftest import HISTORY, completion
 from tests.proxy.test_canary import CANARY, FAULTS, GEMINI
 from tests.proxy.test_secrets import paths_with
+from tests.proxy.test_upgrades import shaken
 
 pytestmark = pytest.mark.slow
 
@@ -182,10 +183,22 @@ def test_it_streams_and_its_log_has_no_key(
     ]
 
     assert first.count(b"data: ") == 1
-    assert [answer.status_code for answer in refused] == [500, 400, 404, 400, 400]
+    assert [answer.status_code for answer in refused] == [500, 400, 400, 400, 400]
     time.sleep(0.2)
     assert CANARY not in installation.log.read_text()
     assert installation.key not in installation.log.read_text()
+
+
+def test_a_websocket_on_the_proxys_path_is_426(
+    served_url: str, installation: Installation, provider: FakeProvider
+):
+    url = f"{served_url}/api/v1/proxy/{provider.url}/v1/{CANARY}/responses"
+
+    answer = shaken(url, installation.key)
+
+    assert answer.startswith(b"HTTP/1.1 426 ")
+    assert b'"code":"upgrade_refused"' in answer
+    assert CANARY not in installation.log.read_text()
 
 
 def test_no_log_shows_the_key_of_a_path_that_is_no_well_formed_call(

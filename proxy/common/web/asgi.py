@@ -75,14 +75,15 @@ class BodyStream:
         self._most = most
         self._size = 0
         self._is_whole = False
-        self._returned: list[bytes] = []
+        self._returned = b""
 
     def __aiter__(self) -> BodyStream:
         return self
 
     async def __anext__(self) -> bytes:
         if self._returned:
-            return self._returned.pop(0)
+            returned, self._returned = self._returned, b""
+            return returned
         if self._is_whole:
             raise StopAsyncIteration
         event = await self._receive()
@@ -97,26 +98,25 @@ class BodyStream:
             self.inspect(piece)
         return piece
 
-    def put_back(self, pieces: list[bytes]) -> None:
-        """Have pieces that were taken come once more."""
-        self._returned[:0] = pieces
+    def put_back(self, taken: bytes) -> None:
+        """Have what was taken come once more."""
+        self._returned = taken + self._returned
 
     async def read(self, most: int) -> bytes:
         """Return all of it; raises RequestTooLarge for more than `most` bytes."""
-        pieces, size = [], 0
+        taken = bytearray()
         async for piece in self:
-            size += len(piece)
-            if size > most:
+            taken += piece
+            if len(taken) > most:
                 raise _too_large(most)
-            pieces.append(piece)
-        return b"".join(pieces)
+        return bytes(taken)
 
     async def first(self) -> bytes | None:
         """Return the whole body where all of it has come at once; else None, and keep it."""
         piece = await anext(self)
         if self._is_whole:
             return piece
-        self.put_back([piece])
+        self.put_back(piece)
         return None
 
 

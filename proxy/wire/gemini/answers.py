@@ -78,6 +78,7 @@ def counts_in(usage: dict[str, Any]) -> Counts:
         ),
         "cached_tokens": counted(usage.get("cachedContentTokenCount")),
         "written_tokens": None,
+        "reasoning_tokens": thoughts,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,9 +14,14 @@ from proxy.wire.openai.routes import COMPLETIONS
 from proxy.wire.reported_errors import error_in, read_error
 from proxy.wire.usage_parser import counted, objects_after
 
+_Fields = Mapping[str, object]
 # Names of these counts at OpenAI, DeepSeek and gateways to Claude.
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+# Where gateways to Claude tell for how long it was written.
+_LIFETIMES = ("cache_creation", "cache_creation_token_details")
+_WRITTEN_FOR_LONG = ("ephemeral_1h_input_tokens",)
+_REASONING = ("reasoning_tokens",)
 # Legacy completions are streamed alike.
 STREAMS = frozenset({COMPLETIONS, "completions"})
 FINISH = Mark(b"finish_reason", rb'"[^"]')
@@ -53,22 +58,52 @@ def reported(texts: bytes) -> Counts:
 
 def counts_in(usage: dict[str, Any]) -> Counts:
     """Return what a provider's `usage` says."""
-    value = usage.get("prompt_tokens_details")
-    details = value if isinstance(value, dict) else {}
+    prompt = counted(usage.get("prompt_tokens"))
+    completion = counted(usage.get("completion_tokens"))
+    details = _details(usage, "prompt_tokens_details")
+    written = _first_count(_WRITTEN, details, usage)
+    reasoning = _first_count(_REASONING, _details(usage, "completion_tokens_details"), usage)
     return {
-        "prompt_tokens": counted(usage.get("prompt_tokens")),
-        "completion_tokens": counted(usage.get("completion_tokens")),
-        "cached_tokens": _first_count(usage, details, _CACHED),
-        "written_tokens": _first_count(usage, details, _WRITTEN),
+        "prompt_tokens": prompt,
+        "completion_tokens": _with_reasoning(usage, prompt, completion, reasoning),
+        "cached_tokens": _first_count(_CACHED, details, usage),
+        "written_tokens": written,
+        "written_for_long_tokens": _written_for_long(details, usage) if written else None,
+        "reasoning_tokens": reasoning,
     }
 
 
-def _first_count(
-    usage: dict[str, Any], details: dict[str, Any], names: tuple[str, ...]
+def _details(fields: _Fields, name: str) -> _Fields:
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _first_count(names: tuple[str, ...], *places: _Fields) -> int | None:
+    """Return the first count of these names, in the first of the places that has one."""
+    # Plain loops: it is asked several times for each call, and most names are not there.
+    for name in names:
+        for fields in places:
+            if name in fields and (count := counted(fields[name])) is not None:
+                return count
+    return None
+
+
+def _written_for_long(*places: _Fields) -> int | None:
+    lifetimes = [_details(fields, name) for name in _LIFETIMES for fields in places]
+    return _first_count(_WRITTEN_FOR_LONG, *lifetimes)
+
+
+def _with_reasoning(
+    usage: _Fields, prompt: int | None, completion: int | None, reasoning: int | None
 ) -> int | None:
-    """Return the first count of these names, in the usage's details or in itself."""
-    counts = (counted(fields.get(name)) for name in names for fields in (details, usage))
-    return next((count for count in counts if count is not None), None)
+    """Return the completion's tokens with those of reasoning, which xAI and Gemini count beside it.
+
+    That they do is told by the total alone.
+    """
+    total = counted(usage.get("total_tokens"))
+    if not reasoning or prompt is None or completion is None or total is None:
+        return completion
+    return completion + reasoning if total == prompt + completion + reasoning else completion
 
 
 class _FinishedChoice(msgspec.Struct):

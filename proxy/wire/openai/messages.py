@@ -26,6 +26,7 @@ ROLES = {
 }
 _TEXT_PARTS = ("text", "refusal")
 _PLAIN_FIELDS = {"role", "content"}
+_CACHE_MARKS = {"cache_control", "prompt_cache_breakpoint"}
 _MAY_LACK_CONTENT = ("assistant", "function")
 
 _seen: LRUCache[Message] = LRUCache(size=16 * 1024 * 1024)
@@ -135,7 +136,7 @@ def _answers(message: dict[str, Any]) -> tuple[str, ...]:
 def _has_cache_mark(message: dict[str, Any]) -> bool:
     """Whether a client marked the message, or a part of it, for a provider's prompt cache."""
     parts = message["content"] if isinstance(message.get("content"), list) else []
-    return "cache_control" in message or any("cache_control" in part for part in parts)
+    return any(not _CACHE_MARKS.isdisjoint(fields) for fields in (message, *parts))
 
 
 def has_media(message: dict[str, Any]) -> bool:

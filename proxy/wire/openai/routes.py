@@ -12,8 +12,8 @@ NAME = "openai"
 OWN_HOST = "api.openai.com"
 SUPPORTED = (
     "Use POST /api/v1/proxy/{target}/chat/completions, GET /api/v1/proxy/{target}/models or any "
-    "other path of the provider's, where the target is https://api.openai.com/v1; of default "
-    "these two."
+    "other path of the provider's, where the target is https://api.openai.com/v1; default has "
+    "these two alone."
 )
 # endpoint: (method, whether its body holds a conversation)
 ENDPOINTS = {COMPLETIONS: ("POST", True), "models": ("GET", False)}

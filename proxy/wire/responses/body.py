@@ -59,6 +59,10 @@ class _Body(msgspec.Struct):
     text: Raw = Raw()
     reasoning: Raw = Raw()
 
+    def state(self) -> tuple[Raw, ...]:
+        """Return the fields by which the provider holds, or makes, another history than this."""
+        return self.prompt, self.previous_response_id, self.conversation, self.context_management
+
 
 class _Reasoning(msgspec.Struct):
     context: str | None = None
@@ -76,17 +80,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     """
     fields = decoded(_decoder.decode, body, messages="input")
     check_names(body)
-    is_stateful = any(
-        map(
-            _is_given,
-            (
-                fields.prompt,
-                fields.previous_response_id,
-                fields.conversation,
-                fields.context_management,
-            ),
-        )
-    )
+    is_stateful = any(map(_is_given, fields.state()))
     if not fields.model and not _is_given(fields.prompt):
         raise InvalidRequest("'model' is required.", param="model")
     if not fields.input and not is_stateful:
@@ -98,7 +92,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
     kept_for = STATEFUL if is_stateful else _protect(messages, items, fields.reasoning)
     if b"json_object" in bytes(fields.text):
         protect_last_naming_json(messages)
-    is_kept = bool(kept_for) and _is_protected_to_the_question(messages)
+    is_kept = bool(kept_for) and _has_no_free_exchange(messages)
     return Request(
         body,
         fields.model or "",
@@ -150,8 +144,10 @@ def _is_of_this_turn(reasoning: Raw) -> bool:
         return False
 
 
-def _is_protected_to_the_question(messages: Sequence[Message]) -> bool:
-    return all(message.is_protected for message in messages[: _question(messages)])
+def _has_no_free_exchange(messages: Sequence[Message]) -> bool:
+    """Whether each exchange before the question begins with what must stay, and so stays whole."""
+    past = messages[: _question(messages)]
+    return all(message.is_protected for message in past if message.role == "user")
 
 
 def prompted(prompt: Prompt) -> tuple[bytes, Route]:
