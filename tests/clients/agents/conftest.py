@@ -8,7 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.cache import cache
 
+from proxy.filtering import cache_estimates
 from tests import nginx
 from tests.clients.agents.anthropic import Anthropic
 from tests.clients.agents.gemini import Gemini
@@ -37,6 +39,14 @@ DIALECTS: dict[type[Agent], type[Dialect]] = {
 }
 Play = Callable[..., Session]
 Start = Callable[..., Agent]
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    """The provider's cache, which these sessions show, is known to no other test."""
+    yield
+    cache_estimates.forget()
+    cache.clear()
 
 
 @pytest.fixture
