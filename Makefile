@@ -9,6 +9,7 @@
 #: soak        twenty minutes of traffic while processes and services are killed (MINUTES=)
 #: check-pythons  the quick tests on each supported Python that is found here
 #: check-bare  both commands on a bare Debian, and the Dockerfile step by step (root only)
+#: agents      all coding agents that tests run; `make test` installs the half of them (1.1 GB)
 #: messages    bring the words of pages into the translations
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,7 +19,7 @@ MINUTES ?= 20
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help run setup test test-fast check check-production check-bare check-pythons format soak messages
+.PHONY: help run setup test test-fast check check-production check-bare check-pythons format soak agents messages
 .DEFAULT_GOAL := help
 
 help:
@@ -53,13 +54,23 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 # Clients on Node, for the tests, where Node is found; without them those tests are skipped.
 NPM_TESTS := tests/clients/npm
+AGENT_TESTS := tests/clients/agents
 ifneq ($(shell command -v node >/dev/null 2>&1 && command -v npm 2>/dev/null),)
-NODE_CLIENTS := $(NPM_TESTS)/node_modules/.installed
+NODE_CLIENTS := $(NPM_TESTS)/node_modules/.installed $(AGENT_TESTS)/node_modules/.installed
 endif
 
 $(NPM_TESTS)/node_modules/.installed: $(NPM_TESTS)/package-lock.json
 	@if npm ci --prefix $(NPM_TESTS) --loglevel error; then touch $@; \
 		else echo "The clients on Node could not be installed: their tests are skipped."; fi
+
+# Coding agents are large: two that speak two formats (0.6 GB) unless all are asked for (1.1 GB).
+$(AGENT_TESTS)/node_modules/.installed: $(AGENT_TESTS)/package-lock.json
+	@if npm ci --omit=dev --prefix $(AGENT_TESTS) --loglevel error; then touch $@; \
+		else echo "The coding agents could not be installed: their tests are skipped."; fi
+
+agents:
+	npm ci --prefix $(AGENT_TESTS) --loglevel error
+	@touch $(AGENT_TESTS)/node_modules/.installed
 
 # A browser for the tests: this machine's Chromium, else Debian's, else Playwright's own; without any
 # of them those tests are skipped.

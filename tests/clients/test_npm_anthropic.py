@@ -1,4 +1,4 @@
-"""@anthropic-ai/sdk on Node: Anthropic through the proxy, as its own package sees it."""
+"""Anthropic through the proxy on Node, as its own package sees it, and as the AI SDK does."""
 
 from __future__ import annotations
 
@@ -65,3 +65,32 @@ def test_the_providers_own_error(run: Run, behaviour: str, status: int, message:
 @pytest.mark.parametrize("how", ["anthropic-cut/by-reset", "anthropic-cut/cleanly"])
 def test_a_stream_that_breaks(run: Run, how: str):
     assert "broke off" in run("streamed", how)["message"]
+
+
+class TestTheAiSdk:
+    """Its base URL ends in `/v1`."""
+
+    @pytest.fixture
+    def run(self, node: Node, server: str, provider: FakeProvider, token: str) -> Run:
+        def run(case: str, behaviour: str = "anthropic") -> dict[str, Any]:
+            url = f"{base_of(server, provider, behaviour)}/v1"
+            headers = {"X-Upstream-Api-Key": KEY}
+            return node.run("ai", case, by="anthropic", url=url, token=token, headers=headers)
+
+        return run
+
+    def test_answers(self, run: Run, provider: FakeProvider):
+        plain, streamed = run("plain"), run("streamed")
+
+        assert plain["texts"] == streamed["texts"] == [ANSWER]
+        assert "result=filtered; kept=3; dropped=2" in plain["context"]
+        assert len(provider.received[0].json["messages"]) == 3
+
+    def test_shows_the_providers_own_error(self, run: Run):
+        error = run("plain", "anthropic-fail/400")
+
+        assert (error["status"], error["message"]) == (400, "messages.0: failed, 400")
+
+    @pytest.mark.parametrize("how", ["anthropic-cut/by-reset", "anthropic-cut/cleanly"])
+    def test_is_told_of_a_stream_that_breaks(self, run: Run, how: str):
+        assert "broke off" in str(run("streamWithError", how))

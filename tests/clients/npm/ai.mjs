@@ -1,3 +1,4 @@
+import { createAnthropic } from '@ai-sdk/anthropic'
 import { createOpenAI } from '@ai-sdk/openai'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai'
@@ -19,8 +20,9 @@ const failed = async (stream) => {
 const onError = () => {}
 
 run((asked) => {
-  const options = { baseURL: asked.url, apiKey: asked.token }
+  const options = { baseURL: asked.url, apiKey: asked.token, headers: asked.headers }
   const models = {
+    anthropic: () => createAnthropic(options)('claude-test'),
     openai: () => createOpenAI(options).chat('gpt-test'),
     responses: () => createOpenAI(options)('gpt-test'),
     'openai-compatible': () => createOpenAICompatible({ ...options, ...compatible })('gpt-test'),
