@@ -69,7 +69,7 @@ class Run:
             assert process.stdout is not None
             for line in process.stdout:
                 print(f"[{self.name}] {line}", end="", flush=True)
-                if line.startswith(("FAILED ", "ERROR ")):
+                if line.startswith(("FAILED tests/", "ERROR tests/")):
                     failures.append(line.strip())
         return Outcome(self.name, process.returncode, tuple(failures), line.strip())
 

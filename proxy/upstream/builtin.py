@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -211,8 +212,10 @@ def _shake_hands(process: subprocess.Popen[bytes], request: dict[str, str]) -> d
     too_late = threading.Timer(START_SECONDS, lambda: _give_up(process, late))
     too_late.start()
     try:
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
+        # Who has ended already may have said why.
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
         reply: dict[str, str] = json.loads(process.stdout.readline())
     except (OSError, ValueError):
         return {"error": builtin_state.TIMEOUT} if late.is_set() else {}

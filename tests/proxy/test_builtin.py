@@ -196,6 +196,20 @@ class TestAStartThatFails:
         assert "/home" not in raised.value.message
         assert "ALCHEMYST_C1_BASE_URL" in raised.value.message
 
+    async def test_is_heard_where_it_ended_before_it_was_told_what_to_serve(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def ended() -> subprocess.Popen[bytes]:
+            child = ends_by("""print('{"error": "OSError: no such file"}')""")()
+            child.wait()
+            return child
+
+        monkeypatch.setattr(builtin, "weights", lambda: Path("any.gguf"))
+        monkeypatch.setattr(builtin, "_spawn", ended)
+
+        with pytest.raises(ModelUnavailable, match="server's log says why"):
+            await builtin.endpoint()
+
     async def test_says_the_same_to_who_comes_while_it_rests(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
