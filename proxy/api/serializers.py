@@ -14,6 +14,8 @@ from proxy.models.provider import LONGEST_URL, valid_name
 from proxy.upstream import ssrf_guard
 from proxy.upstream.target import refuse_keys, refuse_own_tokens, stored_base_of
 
+# What is shown alone, and never made of a row.
+Shape = serializers.Serializer[Any]
 # What a header may hold, and no more than any provider's key is long.
 _KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 # What may become of a message.
@@ -96,39 +98,39 @@ class ProviderSerializer(KnownFields, ModelSerializer[Provider]):
         return fields if fields["is_own"] else fields | {"key_hint": ""}
 
 
-class FaultSerializer(serializers.Serializer[Any]):
+class FaultSerializer(Shape):
     message = TextField()
     type = TextField()
     code = TextField()
     param = TextField(allow_null=True, help_text="What of the request is meant.")
 
 
-class ProxyErrorSerializer(serializers.Serializer[Any]):
+class ProxyErrorSerializer(Shape):
     """What an error on the proxy looks like to OpenAI's clients."""
 
     error = FaultSerializer()
 
 
-class GeminiFaultSerializer(serializers.Serializer[Any]):
+class GeminiFaultSerializer(Shape):
     code = serializers.IntegerField()
     message = TextField()
     status = TextField()
 
 
-class GeminiErrorSerializer(serializers.Serializer[Any]):
+class GeminiErrorSerializer(Shape):
     """What an error on the proxy looks like to Gemini's clients."""
 
     error = GeminiFaultSerializer()
 
 
-class AnthropicFaultSerializer(serializers.Serializer[Any]):
+class AnthropicFaultSerializer(Shape):
     type = TextField()
     message = TextField()
     code = TextField()
     param = TextField(required=False, help_text="What of the request is meant.")
 
 
-class AnthropicErrorSerializer(serializers.Serializer[Any]):
+class AnthropicErrorSerializer(Shape):
     """What an error on the proxy looks like to Anthropic's clients."""
 
     type = serializers.ChoiceField(choices=["error"])
@@ -136,7 +138,7 @@ class AnthropicErrorSerializer(serializers.Serializer[Any]):
     request_id = TextField()
 
 
-class ContextTotalsSerializer(serializers.Serializer[Any]):
+class ContextTotalsSerializer(Shape):
     messages_before = serializers.IntegerField()
     messages_after = serializers.IntegerField()
     tokens_before = serializers.IntegerField()
@@ -144,7 +146,7 @@ class ContextTotalsSerializer(serializers.Serializer[Any]):
     milliseconds = serializers.FloatField()
 
 
-class DecisionSerializer(serializers.Serializer[Any]):
+class DecisionSerializer(Shape):
     """What became of one message, and why."""
 
     index = serializers.IntegerField(help_text="The message's place, from 0.")
@@ -162,7 +164,7 @@ class RecordedDecisionSerializer(DecisionSerializer):
     text = TextField(required=False, help_text="Where the key's records hold texts.")
 
 
-class CostDecisionSerializer(serializers.Serializer[Any]):
+class CostDecisionSerializer(Shape):
     """What the cost gate decided, where it was on; costs in tokens of input."""
 
     preset = TextField()
@@ -177,7 +179,7 @@ class CostDecisionSerializer(serializers.Serializer[Any]):
     bank = serializers.IntegerField()
 
 
-class SummarySerializer(serializers.Serializer[Any]):
+class SummarySerializer(Shape):
     mode = TextField()
     result = TextField()
     meaning = serializers.ChoiceField(
