@@ -22,15 +22,15 @@ FILTERINGS = ("filtered", "unchanged", "shadow", "off", "failed", "too_slow", "u
 
 
 def _counts_of(usage: UsageRecord | UsageRollup) -> str:
-    """Return what providers counted, with a dash for what they did not."""
-    counts = (
-        usage.prompt_tokens,
-        usage.cached_tokens,
-        usage.written_tokens,
-        usage.completion_tokens,
-        usage.reasoning_tokens,
-    )
-    return ", ".join("–" if count is None else f"{count:,}" for count in counts)
+    """Return what providers counted, each with its word; what they did not is left out."""
+    counts = {
+        "in": usage.prompt_tokens,
+        "cached": usage.cached_tokens,
+        "written": usage.written_tokens,
+        "out": usage.completion_tokens,
+        "reasoning": usage.reasoning_tokens,
+    }
+    return " · ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "–"
 
 
 @admin.register(UsageRecord)
@@ -63,7 +63,7 @@ class UsageRecordAdmin(LedgerAdmin):
     def tokens(self, record: UsageRecord) -> str:
         return f"{record.tokens_after} of {record.tokens_before}"
 
-    @admin.display(description="By the provider (in, cached, written, out, reasoning)")
+    @admin.display(description="By the provider")
     def reported_tokens(self, record: UsageRecord) -> str:
         return _counts_of(record)
 
@@ -98,7 +98,7 @@ class UsageRollupAdmin(LedgerAdmin):
     def tokens(self, rollup: UsageRollup) -> str:
         return f"{rollup.tokens_after:,} of {rollup.tokens_before:,}"
 
-    @admin.display(description="By the provider (in, cached, written, out, reasoning)")
+    @admin.display(description="By the provider")
     def reported_tokens(self, rollup: UsageRollup) -> str:
         return _counts_of(rollup)
 

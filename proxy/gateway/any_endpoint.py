@@ -109,10 +109,7 @@ def _with_key(origin: str, path: str) -> tuple[str, str]:
     segments = path.split("/")[1:]
     place = _place_of_key(segments)
     if place is None:
-        raise InvalidTarget(
-            "The provider's key is missing: send it in the header X-Upstream-Api-Key. "
-            "A server that asks for none takes any."
-        )
+        raise InvalidTarget(target.KEY_IS_MISSING)
     base = "/".join([origin, *segments[: place + 1]])
     rest = "".join(f"/{segment}" for segment in segments[place + 1 :])
     return base, rest

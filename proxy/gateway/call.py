@@ -188,8 +188,9 @@ async def _stored_provider(call: Call, upstream_key: str | None) -> StoredProvid
         # What stands here may be a key whose URL was forgotten, so it is not repeated.
         raise InvalidTarget(
             "No provider is stored under this name. Store one by POST /api/v1/providers "
-            "{name, base_url, key}, or write a provider's URL and its key into the path, such as "
-            "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions."
+            "{name, base_url, dialect, key}, or write a provider's URL into the path, such as "
+            "/api/v1/proxy/https://api.openai.com/v1/chat/completions, and send its key in the "
+            "header X-Upstream-Api-Key."
         )
     if not call.route.is_known:
         # No path of ours says how it is spoken to; whoever stored it has.

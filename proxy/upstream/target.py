@@ -29,6 +29,8 @@ _URL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+# Where a key may stand, but a URL without one ends.
+_HOST = re.compile(r"[.:]")
 # Ends most base URLs, and is no key.
 VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?", re.IGNORECASE)
 # Of a base URL with a version, to which a client has appended one by itself.
@@ -47,6 +49,10 @@ _FIRST_VERSION = re.compile(rf"/{VERSION.pattern}(?=/)", re.IGNORECASE)
 _OPENAI_PATHS = {"anthropic": "/v1", "gemini": "/v1beta/openai"}
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 PATH_SAFE = "/:@!$&'()*+,;=~"
+KEY_IS_MISSING = (
+    "The provider's key is missing: send it in the header X-Upstream-Api-Key. "
+    "A server that asks for none takes any."
+)
 
 
 class Origin(NamedTuple):
@@ -116,16 +122,14 @@ def read(path: str, header_key: str | None) -> Target:
     if appended := _VERSION_AFTER_KEY.fullmatch(whole):
         whole = appended["target"]
     url, slash, key = whole.rpartition("/")
-    if not slash or url.lower() in ("", "http:", "https:", "http:/", "https:/"):
+    is_one_segment = not slash or url.lower() in ("", "http:", "https:", "http:/", "https:/")
+    if VERSION.fullmatch(key) or (is_one_segment and _HOST.search(key)):
+        raise InvalidTarget(KEY_IS_MISSING)
+    if is_one_segment:
         raise InvalidTarget(
-            "The path must name a provider's URL and then its key, such as "
-            "/api/v1/proxy/https://api.openai.com/v1/{key}/chat/completions. "
-            "Or send the key in the header X-Upstream-Api-Key."
-        )
-    if VERSION.fullmatch(key):
-        raise InvalidTarget(
-            "The provider's key is missing: send it in the header X-Upstream-Api-Key. "
-            "A server that asks for none takes any."
+            "The path must name a provider's URL, such as "
+            "/api/v1/proxy/https://api.openai.com/v1/chat/completions, with its key in the header "
+            "X-Upstream-Api-Key or right after the URL: …/v1/{key}/chat/completions."
         )
     return Target(base_in(url), _checked_key(unquote(key)))
 

@@ -206,7 +206,7 @@ def test_another_method_of_the_built_in_model_is_405(
     assert error_of(response)["code"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("path", ["", "x", "default", "default/responses", "default/embeddings"])
+@pytest.mark.parametrize("path", ["", "x", "default", "default/audio/speech", "default/embeddings"])
 def test_an_unknown_endpoint_is_404_and_names_the_known_one(
     http: requests.Session, server: str, path: str
 ):
@@ -216,6 +216,27 @@ def test_an_unknown_endpoint_is_404_and_names_the_known_one(
     error = error_of(response)
     assert error["code"] == "not_found"
     assert "/chat/completions" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://api.openai.com/chat/completions",
+        "https://api.openai.com/v1/chat/completions",
+        "https://api.anthropic.com/v1/messages",
+        "http://localhost:11434/v1/messages",
+        "https://api.openai.com/v1/embeddings",
+    ],
+)
+def test_a_target_without_its_key_is_400_and_said_so(
+    http: requests.Session, server: str, path: str
+):
+    response = http.post(f"{server}/api/v1/proxy/{path}", json=completion())
+
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["code"] == "invalid_target"
+    assert "key is missing" in error["message"]
 
 
 def test_a_query_in_the_target_is_400_and_said_so(http: requests.Session, server: str):

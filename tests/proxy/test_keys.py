@@ -139,7 +139,7 @@ class TestOurToken:
     @pytest.mark.parametrize(
         ("headers", "words"),
         [
-            ({}, "Authorization: Bearer"),
+            ({}, "Give an Alchemyst token in Authorization: Bearer <token>, x-api-key"),
             ({"x-api-key": THEIRS}, "None of these keys is an Alchemyst token"),
             ({"x-goog-api-key": "alk_"}, "None of these keys is an Alchemyst token"),
             ({"Authorization": f"Bearer {THEIRS}", "x-api-key": THEIRS}, "invalid, expired"),

@@ -109,3 +109,13 @@ def test_is_short_on_the_playground_too(alices, settings: LazySettings):
 
     assert "sent whole" in page
     assert "left out" in page
+
+
+def test_of_which_nothing_would_go_is_not_said_to_be_short(alices, settings: LazySettings):
+    settings.PROXY_SHORT_TOKENS = 100_000
+    body = '{"model": "m", "input": "Why?", "previous_response_id": "resp_1"}'
+
+    page = alices.post("/playground", {"text": body, "fresh": "1"}).content.decode()
+
+    assert "all sent" in page
+    assert "sent whole" not in page

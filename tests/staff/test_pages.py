@@ -222,6 +222,14 @@ class TestUsage:
         assert "of-alice" in page
         assert "of-bob" not in page
 
+    @pytest.mark.parametrize("page", ["usagerecord", "usagerollup"])
+    def test_shows_the_providers_counts_with_their_words(self, staff, alice: User, page: str):
+        written(a_call(alice, counts={"prompt_tokens": 1234, "reasoning_tokens": 2}))
+
+        shown = staff("analyst").get(reverse(f"admin:proxy_{page}_changelist")).content.decode()
+
+        assert "1,234 in · 20 cached · 7 out · 2 reasoning" in shown
+
 
 @pytest.mark.slow
 class TestWithAHundredThousandRows:

@@ -21,10 +21,11 @@ from proxy.common.runtime.threads import on_database_thread
 from proxy.common.web import key_headers
 from proxy.common.web.asgi import App, Receive, Scope, Send
 
-NONE_OF_OURS = (
-    "None of these keys is an Alchemyst token. Give one in Authorization: Bearer <token>, "
-    "x-api-key, api-key or x-goog-api-key."
+NO_KEY = (
+    "Give an Alchemyst token in Authorization: Bearer <token>, x-api-key, api-key or "
+    "x-goog-api-key."
 )
+NONE_OF_OURS = f"None of these keys is an Alchemyst token. {NO_KEY}"
 
 # A flood of unknown tokens occupies two threads, and delays nobody else's queries.
 authenticate_on_thread = on_database_thread(authenticate_uncached, at_most=2)
@@ -73,9 +74,9 @@ class BearerOrKeyHeader(Bearer):
         if shown:
             return shown[0].key.encode("latin-1")
         names = {name for name, _ in scope["headers"]}
-        if key_headers.AUTHORIZATION in names or names.isdisjoint(key_headers.NAMES):
+        if key_headers.AUTHORIZATION in names:
             return super().token_of(scope)
-        raise NotAuthenticated(NONE_OF_OURS)
+        raise NotAuthenticated(NO_KEY if names.isdisjoint(key_headers.NAMES) else NONE_OF_OURS)
 
 
 class BearerOrSession(Bearer):

@@ -39,7 +39,9 @@ client = Anthropic(
     default_headers={{"X-Upstream-Api-Key": "sk-ant-..."}},  # your key at Anthropic
 )
 answer = client.messages.create(
-    model="claude-haiku-4-5", max_tokens=1024, messages=[{{"role": "user", "content": "Hello!"}}]
+    model="claude-haiku-4-5",
+    max_tokens=1024,
+    messages=[{{"role": "user", "content": "Hello!"}}],
 )
 print(answer.content[0].text)"""
 

@@ -116,7 +116,7 @@ def _summary(done: FilterResult) -> str:
     saved = 100 * (1 - done.tokens_after / done.tokens_before)
     short = (
         "; so short, a request goes whole"
-        if done.tokens_before < settings.PROXY_SHORT_TOKENS
+        if done.tokens_after < done.tokens_before < settings.PROXY_SHORT_TOKENS
         else ""
     )
     return (
