@@ -90,7 +90,7 @@ class TestAStreamThatBreaks:
         answer = ask_anthropic(stream=True, behaviour="anthropic-breakdown")
 
         assert answer.content == b"".join([*fake.events()[:9], fake.OVERLOADED])
-        assert rows()[0].outcome == Outcome.BROKEN
+        assert rows()[0].outcome == Outcome.FAILED
 
     @pytest.mark.parametrize("count", range(1, len(fake.events()) - 1))
     def test_is_broken_until_it_says_why_it_stops(
