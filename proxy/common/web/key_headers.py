@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from proxy.common import own_tokens
-from proxy.common.web.asgi import Scope, header
+from proxy.common.web.asgi import Scope, header, header_names
 
 AUTHORIZATION = b"authorization"
 AZURE = b"api-key"
@@ -42,13 +42,9 @@ def providers_in(scope: Scope, preferred: str) -> ShownKey | None:
 
 
 def _keys_in(scope: Scope) -> list[ShownKey]:
-    shown = []
-    for name in NAMES:
-        value = header(scope, name)
-        key = _key_in(name, value) if value else ""
-        if key:
-            shown.append(ShownKey(name, key))
-    return shown
+    given = header_names(scope)
+    keys = [(name, _key_in(name, header(scope, name) or "")) for name in NAMES if name in given]
+    return [ShownKey(name, key) for name, key in keys if key]
 
 
 def _key_in(name: bytes, value: str) -> str:
