@@ -22,6 +22,8 @@ PRIVATE = "private, no-store"
 
 # Where a request's headers, once looked through, are kept in its scope.
 _HEADERS = "alchemyst.headers"
+SHOWN_KEYS = "alchemyst.shown_keys"
+"""Where what its headers show of keys is kept, once that was looked for."""
 
 
 class ClientDisconnected(Exception):
@@ -58,7 +60,8 @@ def _is_repeated(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
 def with_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
     """Return the same scope with other headers."""
     changed = {**scope, "headers": headers}
-    changed.pop(_HEADERS, None)
+    for derived in (_HEADERS, SHOWN_KEYS):
+        changed.pop(derived, None)
     return changed
 
 
