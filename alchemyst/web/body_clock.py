@@ -11,7 +11,16 @@ import asyncio
 from django.conf import settings
 
 from alchemyst.errors import api_error
-from proxy.common.web.asgi import App, Message, Receive, Scope, Send, call_refusing
+from proxy.common.web.asgi import (
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    call_refusing,
+    header,
+    header_names,
+)
 
 # A body that comes as fast as this may be of any length.
 LEAST_BYTES_A_SECOND = 8 * 1024
@@ -35,8 +44,8 @@ class BodyClock:
 
 
 def _has_body(scope: Scope) -> bool:
-    names = (b"content-length", b"transfer-encoding")
-    return any(name in names and value != b"0" for name, value in scope["headers"])
+    length = header(scope, b"content-length")
+    return length not in (None, "0") or b"transfer-encoding" in header_names(scope)
 
 
 def _timed(receive: Receive) -> Receive:

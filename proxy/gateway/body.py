@@ -16,8 +16,9 @@ async def read_decoded(scope: Scope, receive: Receive) -> bytes:
     Raises UnsupportedEncoding before the body is read, RequestTooLarge, InvalidRequest for what is
     not what its encoding says, and ClientDisconnected.
     """
+    named = header(scope, b"content-encoding")
     try:
-        encoding = content_encoding.encoding_in([header(scope, b"content-encoding") or ""])
+        encoding = content_encoding.encoding_in([named]) if named else ""
     except content_encoding.UnknownEncoding:
         raise UnsupportedEncoding from None
     body = await read_body(scope, receive, options().max_body)

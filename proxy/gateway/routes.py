@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from proxy import wire
-from proxy.common.web.asgi import Receive, Scope, Send, header
+from proxy.common.web.asgi import Receive, Scope, Send, header, header_names
 from proxy.errors import InvalidTarget, MethodNotAllowed, NotFound, UpgradeRefused
 from proxy.gateway import any_endpoint, decision_records, flow, preview
 from proxy.gateway.call import Call
@@ -61,9 +61,10 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _is_handshake(scope: Scope) -> bool:
     """Whether a request asks for a WebSocket; a proxy in front may have kept Upgrade to itself."""
-    if header(scope, b"sec-websocket-key") is not None:
+    given = header_names(scope)
+    if b"sec-websocket-key" in given:
         return True
-    return _PROTOCOL.match(header(scope, b"upgrade") or "") is not None
+    return b"upgrade" in given and _PROTOCOL.match(header(scope, b"upgrade") or "") is not None
 
 
 def _known_route(path: str, dialect: Dialect, scope: Scope) -> Route | None:
@@ -97,6 +98,6 @@ def _with_bare_name(route: Route, scope: Scope) -> Route:
     if name == route.target:
         return route
     # A key in a header goes to a host, which may have a name without dots.
-    is_host = header(scope, b"x-upstream-api-key") is not None
+    is_host = b"x-upstream-api-key" in header_names(scope)
     is_name = name in (DEFAULT, preview.NAME) or (lookup.is_provider_name(name) and not is_host)
     return route._replace(target=name) if is_name else route

@@ -121,7 +121,10 @@ class Connection(asyncio.Protocol):
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of a header of the answer, by its name in lower case."""
-        return next((value for known, value in self.headers if known == name), None)
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
 
     def release(self) -> bool:
         """Be done with the answer; say whether another request may follow. Otherwise hang up."""

@@ -192,9 +192,10 @@ def path_at(base: Base, endpoint: str) -> str:
     path = base.path + path
     if doubled := _SEAM.match(path, base.path.rfind("/") if base.path else len(path)):
         path = path[: doubled.start()] + path[doubled.end("version") :]
-    names = {_name_of(pair) for pair in query.split("&")}
-    added = [pair for pair in base.query.split("&") if pair and _name_of(pair) not in names]
-    query = "&".join([query, *added] if query else added)
+    if base.query:
+        names = {_name_of(pair) for pair in query.split("&")}
+        added = [pair for pair in base.query.split("&") if pair and _name_of(pair) not in names]
+        query = "&".join([query, *added] if query else added)
     return f"{path or '/'}{'?' if query else ''}{query}"
 
 

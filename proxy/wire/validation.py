@@ -26,7 +26,7 @@ _TYPES = {
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _name_decoder = msgspec.json.Decoder(str)
 # From the end of a member to the next one's value.
-_TO_VALUE = re.compile(rb'\s*[{,]\s*("(?:[^"\\]|\\.)*+")\s*:\s*')
+_TO_VALUE = re.compile(rb'\s*[{,]\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*')
 
 
 def decoded(decode: Callable[[bytes], Decoded], body: bytes, *, messages: str) -> Decoded:

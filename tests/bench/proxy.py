@@ -1,12 +1,11 @@
 """What the proxy costs, beside peers and a bare pass-through, in one run.
 
     python -m tests.bench.proxy --only asgi-aiohttp,nginx --rounds 3
-    python -m tests.bench.proxy --gemini --workloads W1,W2,W3c64paced
 
 It runs the harness `proxy_overhead` from the folder that --shared names (by default `../shared`,
 beside the repository) with this application as one target more: token check, user state, rate
-limit and filter on. With --gemini the same conversations go through Gemini's dialect besides, in
-the same run. Everything after the options known here goes to the harness.
+limit and filter on. Everything after the options known here goes to the harness. The other dialects
+are measured by `tests.bench.dialects`.
 """
 
 from __future__ import annotations
@@ -31,23 +30,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared")
     parser.add_argument("--only", default="asgi-aiohttp", help="the harness's targets beside ours")
-    parser.add_argument("--gemini", action="store_true", help="the other dialect as a target more")
     options, passed_on = parser.parse_known_args()
     harness = options.shared / "bench" / "proxy_overhead"
     if not (harness / "run.py").is_file():
         print(f"Skipped: the harness is not at {harness}.")
         return 0
     with tempfile.TemporaryDirectory(prefix="alchemyst-bench-") as folder:
-        run = [str(harness / "run.py")]
-        ours = "alchemyst"
-        if options.gemini:
-            run = ["-m", "tests.bench.bilingual", str(harness)]
-            ours = "alchemyst,alchemyst-gemini"
-        only = f"{ours},{options.only}" if options.only else ours
-        return _run(harness, [*run, "--only", only, *passed_on], Path(folder))
+        only = f"alchemyst,{options.only}" if options.only else "alchemyst"
+        return _run(harness, ["--only", only, *passed_on], Path(folder))
 
 
-def _run(harness: Path, run: list[str], folder: Path) -> int:
+def _run(harness: Path, arguments: list[str], folder: Path) -> int:
     targets = folder / "targets.toml"
     own = (Path(__file__).parent / "targets.toml").read_text()
     known = (harness / "targets.toml").read_text()
@@ -58,13 +51,13 @@ def _run(harness: Path, run: list[str], folder: Path) -> int:
         "DATA": folder,
         "TOKEN": token(folder),
     }
-    command = [sys.executable, *run, "--targets", str(targets)]
+    command = [sys.executable, str(harness / "run.py"), *arguments, "--targets", str(targets)]
     for name, value in values.items():
         command += ["--var", f"{name}={value}"]
     return subprocess.call(command, cwd=REPOSITORY)
 
 
-def token(folder: Path, make: str = _MAKE_TOKEN) -> str:
+def token(folder: Path, make: str = _MAKE_TOKEN, checkout: Path = REPOSITORY) -> str:
     """Return an access token that outlasts the run, as the script `make` prints it."""
     environment = {
         **os.environ,
@@ -72,7 +65,7 @@ def token(folder: Path, make: str = _MAKE_TOKEN) -> str:
         "ALCHEMYST_DATA_DIR": str(folder),
         "ALCHEMYST_ACCESS_MINUTES": "600",
     }
-    manage = [sys.executable, str(REPOSITORY / "manage.py")]
+    manage = [sys.executable, str(checkout / "manage.py")]
     subprocess.run([*manage, "migrate", "--verbosity", "0"], env=environment, check=True)
     made = subprocess.run(
         [*manage, "shell", "--no-imports", "-c", make],

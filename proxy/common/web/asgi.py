@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, KeysView, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +22,8 @@ PRIVATE = "private, no-store"
 
 # Where a request's headers, once looked through, are kept in its scope.
 _HEADERS = "alchemyst.headers"
+SHOWN_KEYS = "alchemyst.shown_keys"
+"""Where what its headers show of keys is kept, once that was looked for."""
 
 
 class ClientDisconnected(Exception):
@@ -30,15 +32,25 @@ class ClientDisconnected(Exception):
 
 def header(scope: Scope, name: bytes) -> str | None:
     """Return a request header's value; a header given twice is one that we don't trust."""
-    known: dict[bytes, bytes] | None = scope.get(_HEADERS)
-    if known is None:
-        known = scope[_HEADERS] = dict(scope["headers"])
+    known: dict[bytes, bytes] = scope.get(_HEADERS) or _indexed(scope)
     value = known.get(name)
     if value is None:
         return None
     if len(known) < len(scope["headers"]) and _is_repeated(scope["headers"], name):
         raise InvalidRequest(f"The header {name.decode()} was given more than once.")
     return value.decode("latin-1").strip()
+
+
+def header_names(scope: Scope) -> KeysView[bytes]:
+    """Return the names of a request's headers."""
+    known: dict[bytes, bytes] = scope.get(_HEADERS) or _indexed(scope)
+    return known.keys()
+
+
+def _indexed(scope: Scope) -> dict[bytes, bytes]:
+    """Look through a request's headers, once for all that ask for them."""
+    known = scope[_HEADERS] = dict(scope.get("headers", ()))
+    return known
 
 
 def _is_repeated(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
@@ -48,13 +60,16 @@ def _is_repeated(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
 def with_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
     """Return the same scope with other headers."""
     changed = {**scope, "headers": headers}
-    changed.pop(_HEADERS, None)
+    for derived in (_HEADERS, SHOWN_KEYS):
+        changed.pop(derived, None)
     return changed
 
 
 def query_of(scope: Scope) -> str:
     """Return a request's query as it came; raises InvalidRequest for what no URL may hold."""
-    query: str = scope.get("query_string", b"").decode("latin-1")
+    if not scope.get("query_string"):
+        return ""
+    query: str = scope["query_string"].decode("latin-1")
     if not query.isascii() or not query.isprintable() or " " in query:
         raise InvalidRequest("The query has characters that no URL may hold.")
     return query

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from proxy.common import own_tokens
-from proxy.common.web.asgi import Scope, header
+from proxy.common.web.asgi import SHOWN_KEYS, Scope, header, header_names
 
 AUTHORIZATION = b"authorization"
 AZURE = b"api-key"
@@ -26,9 +26,16 @@ class ShownKey(NamedTuple):
         return f"ShownKey({self.name.decode()})"
 
 
+class _Keys(NamedTuple):
+    """Ours, and those of providers."""
+
+    own: list[ShownKey]
+    providers: list[ShownKey]
+
+
 def own_in(scope: Scope) -> list[ShownKey]:
     """Return what has the form of our tokens; raises InvalidRequest for a header given twice."""
-    return [shown for shown in _keys_in(scope) if own_tokens.contains_one(shown.key)]
+    return _keys_in(scope).own
 
 
 def providers_in(scope: Scope, preferred: str) -> ShownKey | None:
@@ -36,19 +43,26 @@ def providers_in(scope: Scope, preferred: str) -> ShownKey | None:
 
     Raises InvalidRequest for a header given twice.
     """
-    theirs = [shown for shown in _keys_in(scope) if not own_tokens.contains_one(shown.key)]
+    theirs = _keys_in(scope).providers
+    if not theirs:
+        return None
     own_way = preferred.lower().encode()
-    return min(theirs, key=lambda shown: shown.name != own_way, default=None)
+    return min(theirs, key=lambda shown: shown.name != own_way)
 
 
-def _keys_in(scope: Scope) -> list[ShownKey]:
-    shown = []
+def _keys_in(scope: Scope) -> _Keys:
+    """Return the keys that a request shows, read once for all that ask for them."""
+    known: _Keys | None = scope.get(SHOWN_KEYS)
+    if known is not None:
+        return known
+    keys = _Keys([], [])
+    given = header_names(scope)
     for name in NAMES:
-        value = header(scope, name)
-        key = _key_in(name, value) if value else ""
-        if key:
-            shown.append(ShownKey(name, key))
-    return shown
+        if name in given and (key := _key_in(name, header(scope, name) or "")):
+            is_own = own_tokens.contains_one(key)
+            (keys.own if is_own else keys.providers).append(ShownKey(name, key))
+    scope[SHOWN_KEYS] = keys
+    return keys
 
 
 def _key_in(name: bytes, value: str) -> str:

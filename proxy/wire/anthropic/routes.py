@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from proxy.common.web.asgi import Scope, query_of
+from proxy.common.web.asgi import Scope, header_names, query_of
 from proxy.wire.dialect import Route
 
 NAME: Final = "anthropic"
@@ -64,7 +64,7 @@ def _match(path: str, scope: Scope) -> re.Match[str] | None:
 
 
 def _sends_version(scope: Scope) -> bool:
-    return any(name == _VERSION for name, _ in scope.get("headers", ()))
+    return _VERSION in header_names(scope)
 
 
 def key(scope: Scope) -> None:

@@ -35,11 +35,7 @@ def reported(texts: bytes) -> Counts:
 
 def counts_in(usage: Usage) -> Counts:
     """Return what a provider's `usage` says; a count that it does not tell is None."""
-    iterations = usage.get("iterations")
-    listed = iterations if isinstance(iterations, list) else ()
-    parts = [each for each in listed if isinstance(each, dict)]
-    # Where the provider asked its models several times, its own sums hold the last time alone.
-    rounds = parts if _sum(parts, _INPUT) is not None else [usage]
+    rounds = _rounds(usage)
     cached, written = _sum(rounds, _READ), _sum(rounds, _WRITTEN)
     split = [
         each["cache_creation"] for each in rounds if isinstance(each.get("cache_creation"), dict)
@@ -60,15 +56,31 @@ def counts_in(usage: Usage) -> Counts:
     }
 
 
+def _rounds(usage: Usage) -> list[Usage]:
+    """Return what is to be added up: where the models were asked several times, each time.
+
+    The provider's own sums hold the last one alone.
+    """
+    iterations = usage.get("iterations")
+    if not isinstance(iterations, list):
+        return [usage]
+    parts = [each for each in iterations if isinstance(each, dict)]
+    return parts if _sum(parts, _INPUT) is not None else [usage]
+
+
 def tells_all_input(usage: Usage) -> bool:
     """Whether a usage tells every part of the input: some servers repeat but one at the end."""
     return all(usage.get(name) is not None for name in (_INPUT, _READ, _WRITTEN))
 
 
 def _sum(rounds: list[Usage], name: str) -> int | None:
-    return _total(*(counted(each.get(name)) for each in rounds))
+    return _total(*[counted(each.get(name)) for each in rounds])
 
 
 def _total(*counts: int | None) -> int | None:
-    known = [count for count in counts if count is not None]
-    return counted(sum(known)) if known else None
+    # A plain loop: it is asked several times for each call, mostly for one count.
+    total: int | None = None
+    for count in counts:
+        if count is not None:
+            total = count + (total or 0)
+    return counted(total)

@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote, unquote_plus
 
 from proxy.common.errors import InvalidRequest
-from proxy.common.web.asgi import Scope, query_of
+from proxy.common.web.asgi import Scope, header_names, query_of
 from proxy.wire import resources
 from proxy.wire.dialect import Route
 
@@ -91,7 +91,9 @@ def _other_route(path: str, scope: Scope) -> Route | None:
 
 def _query(scope: Scope) -> str:
     """Return the query as it came, without the provider's key, after its question mark."""
-    query = "&".join(pair for pair in query_of(scope).split("&") if not _is_key(pair))
+    if not (whole := query_of(scope)):
+        return ""
+    query = "&".join(pair for pair in whole.split("&") if not _is_key(pair))
     return f"?{query}" if query else ""
 
 
@@ -110,7 +112,7 @@ def _shows_key(scope: Scope) -> bool:
 
 
 def _has_key_header(scope: Scope) -> bool:
-    return any(name == _KEY_HEADER for name, _ in scope.get("headers", ()))
+    return _KEY_HEADER in header_names(scope)
 
 
 def key(scope: Scope) -> str:

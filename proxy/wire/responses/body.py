@@ -7,7 +7,6 @@ is kept is sent on byte for byte, ids and encrypted reasoning included.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -119,13 +118,14 @@ def _raw_items(value: str | list[Raw] | None, most: int) -> list[bytes]:
 
 def _protect(messages: list[Message], items: Sequence[Item], reasoning: Raw) -> str:
     """Protect what must stay as it is up to some item, and return what more than usual is for."""
-    question = _question(messages)
     answers = (place for place, each in enumerate(messages) if each.role in ("assistant", "tool"))
     marks = [place for place, item in enumerate(items) if item.is_marked]
-    shown = question if _is_of_this_turn(reasoning) else 0
-    bound = [place for place, item in enumerate(items) if item.kind == REASONING and place >= shown]
+    bound = [place for place, item in enumerate(items) if item.kind == REASONING]
+    if bound and _is_of_this_turn(reasoning):
+        shown = _question(messages)
+        bound = [place for place in bound if place >= shown]
     end = max(next(answers, len(items)), *(place + 1 for place in marks[-1:] + bound[-1:]), 0)
-    messages[:end] = [replace(message, is_protected=True) for message in messages[:end]]
+    messages[:end] = [item.protected for item in items[:end]]
     if marks:
         return CLIENT_MARKS
     return BOUND_REASONING if bound else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -92,6 +92,9 @@ class Item:
 
     kind: str
     message: Message
+    protected: Message
+    """The same, where its place holds it."""
+
     is_marked: bool = False
     """Whether its client set a mark for the prompt cache in it."""
 
@@ -106,7 +109,7 @@ def item_of(raw: bytes, place: int) -> Item:
     known = _seen.get(digest)
     if known is None:
         known = _read(raw, digest, f"input[{place}]")
-        _seen.put(digest, known, cost=len(raw) + 600)
+        _seen.put(digest, known, cost=len(raw) + 900)
     return known
 
 
@@ -120,29 +123,28 @@ def _read(raw: bytes, digest: bytes, place: str) -> Item:
     kind = fields.get("type") or (MESSAGE if "role" in fields else REFERENCE)
     role = ROLES.get(fields.get("role") or "")
     if kind == MESSAGE and role:
-        return _message(fields, role, digest, place)
-    return Item(kind, _other(kind, fields, raw, digest), is_marked=_RAW_MARK in raw)
+        parts = _parts(fields, place)
+        is_marked = any(part.get(_MARK) is not None for part in parts)
+        message = _message(fields, parts, role, digest)
+    else:
+        message, is_marked = _other(kind, fields, raw, digest), _RAW_MARK in raw
+    return Item(kind, message, replace(message, is_protected=True), is_marked)
 
 
-def _message(fields: Fields, role: str, digest: bytes, place: str) -> Item:
-    parts = _parts(fields, place)
+def _message(fields: Fields, parts: list[Fields], role: str, digest: bytes) -> Message:
     text = BETWEEN.join(filter(None, map(_text_of_part, parts)))
     is_plain = fields.keys() <= _PLAIN_FIELDS and all(map(_is_plain, parts))
     if role == "user" and is_plain and _CONTEXT.fullmatch(text):
         role = "system"
-    return Item(
-        MESSAGE,
-        Message(
-            role=role,
-            text=text,
-            # Ids and annotations are new each time that the same is said.
-            digest=digest_of(f"{role}\0{text}".encode()) if is_plain else digest,
-            is_plain=is_plain,
-            may_be_joined=False,
-            is_protected=any(part.get("type") not in _TEXT_PARTS for part in parts),
-            tokens=token_count.PER_MESSAGE + token_count.count(text),
-        ),
-        is_marked=any(part.get(_MARK) is not None for part in parts),
+    return Message(
+        role=role,
+        text=text,
+        # Ids and annotations are new each time that the same is said.
+        digest=digest_of(f"{role}\0{text}".encode()) if is_plain else digest,
+        is_plain=is_plain,
+        may_be_joined=False,
+        is_protected=any(part.get("type") not in _TEXT_PARTS for part in parts),
+        tokens=token_count.PER_MESSAGE + token_count.count(text),
     )
 
 
