@@ -78,6 +78,11 @@ class ClockedProtocol(HttpToolsProtocol):
         self._has_begun, self._is_whole = True, False
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes behind a body is a trailer, and no header that anybody has checked.
+        if self._has_begun:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._stop_clock()
         self._has_begun = False
@@ -94,8 +99,14 @@ class ClockedProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_clock()
-        self._is_upgraded = True
         super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        # Of a handshake that it can't read, a POST for one, its reader says nothing, and waits.
+        self._is_upgraded = getattr(protocol, "handshake_initiated", True)
+        if not self._is_upgraded:
+            self.transport.set_protocol(self)
+            self.connections.discard(protocol)
+            self.send_400_response("This is no handshake of a WebSocket.")
 
     @property
     def _is_answering(self) -> bool:

@@ -27,8 +27,9 @@ _SCHEME = re.compile(r"https?(?::|%3A)(?:/|%2F)+", re.IGNORECASE)
 # Some clients append a version to a URL that has one.
 _DOUBLED = re.compile(rf"(/{target.VERSION.pattern})\1(?=/|$)", re.IGNORECASE)
 _KEY = re.compile(r"sk-.+|.{20,}")
+# Whatever ends the name: servers differ in what they make of a semicolon, a space or a NUL.
 _ADMINISTRATION = re.compile(
-    rf"(?:^|/{target.VERSION.pattern})/+organizations?(?:/|$)", re.IGNORECASE
+    rf"(?:^|[/\\]{target.VERSION.pattern})[/\\]+organizations?(?![\w-])", re.IGNORECASE
 )
 
 
@@ -85,7 +86,8 @@ def check(route: Route) -> None:
 
 def check_administration(path: str) -> None:
     """Raise TargetNotAllowed for a path of a provider's administration, unless they are open."""
-    if not options().admin_paths and _ADMINISTRATION.search(fully_unquoted(path)):
+    bare = fully_unquoted(path.partition("?")[0])
+    if not options().admin_paths and _ADMINISTRATION.search(bare):
         raise TargetNotAllowed(
             "Paths by which a provider's organization is administered are closed here. "
             "The operator opens them by ALCHEMYST_PROXY_ADMIN_PATHS."

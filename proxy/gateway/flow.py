@@ -25,6 +25,7 @@ from proxy.upstream import headers, relay, transport
 from proxy.upstream.deadline import CallDeadline
 from proxy.upstream.endpoint import Provider
 from proxy.upstream.target import path_at
+from proxy.wire import resources
 from proxy.wire.answer_end import EVENT_STREAM
 from proxy.wire.dialect import Request
 
@@ -32,6 +33,8 @@ from proxy.wire.dialect import Request
 READ_KINDS = (b"application/json", EVENT_STREAM)
 # Whose requests servers want a length of, be it 0.
 WITH_LENGTH = ("POST", "PUT", "PATCH")
+# Their bodies hold requests, each with a model of its own.
+BATCHES = "batches"
 Answer = Callable[[Call, Receive, Send], Awaitable[None]]
 
 
@@ -72,6 +75,10 @@ async def handle_completion(call: Call, receive: Receive, send: Send) -> None:
     if is_worth_encoding(request.messages):
         call.relay_state.beginning = []
     allowlists.check_model(request.model, call.access.allowed_models)
+    if external and call.access.allowed_models is not None:
+        names = await run_in_thread_if_large(len(body), body_model.names_in, body)
+        # The first is the request's own, or gives way to the path's.
+        _check_models(call, external, names[1:])
     if external is None:
         builtin.check_for_builtin(request, call.dialect)
     await call.reserve(external.name if external else "")
@@ -103,6 +110,7 @@ async def pass_through(call: Call, receive: Receive, send: Send) -> None:
         body = b""
     if not (call.model or model_list.is_asked_for(call)):
         body = await _with_model(call, body)
+    _check_models(call, provider, [])
     if call.route.method == "POST":
         await call.reserve(provider.name)
     with CallDeadline(receive, call.bounds) as call.deadline:
@@ -122,12 +130,21 @@ async def _with_model(call: Call, body: Body) -> Body:
     permitted = call.access.allowed_models
     if permitted is None and not await budgets.exist_for(call.user_id, call.key_id):
         return body
-    call.model, body = await body_model.read(body, call.scope, most=options().max_body)
+    names, body = await body_model.read(body, call.scope, most=options().max_body)
+    call.model = names[0] if names else ""
     if permitted is not None:
-        if not call.model:
+        if not names or call.route.name == BATCHES:
             raise ModelNotAllowed(body_model.UNNAMED, param="model")
-        allowlists.check_model(call.model, permitted)
+        for name in names:
+            allowlists.check_model(name, permitted)
     return body
+
+
+def _check_models(call: Call, provider: Provider, names: list[str]) -> None:
+    """Raise ModelNotAllowed unless the caller may use these, and what the provider's URL names."""
+    url = path_at(provider.base, call.route.endpoint)
+    for name in (*resources.models_in_url(url), *names):
+        allowlists.check_model(name, call.access.allowed_models)
 
 
 def _cost_gate(

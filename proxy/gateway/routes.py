@@ -53,8 +53,7 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
     if route.target == preview.NAME:
         await preview.send_preview(call, receive, send)
     else:
-        if not route.is_known:
-            any_endpoint.check(route)
+        any_endpoint.check(route)
         answer = flow.handle_completion if route.is_filtered else flow.pass_through
         await flow.with_usage_row(answer, call, receive, send)
 

@@ -270,7 +270,10 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
-        if 100 <= status < 200:
+        if not status:
+            # 000 is no status, and here means that none has come.
+            self.close()
+        elif 100 <= status < 200:
             self.headers.clear()
         elif not self.status:
             self.status = status

@@ -61,7 +61,7 @@ def error_in(error: object) -> ReportedError:
 def _status_of(codes: Iterable[str]) -> int:
     """Return the status that these codes stand for, by a number or by a name."""
     for code in codes:
-        if code.isdecimal() and 400 <= int(code[:4]) < 600:
+        if len(code) == 3 and code.isdecimal() and 400 <= int(code) < 600:
             return int(code)
         for status, names in _NAMED_STATUSES.items():
             if any(name in code.lower().replace(" ", "_") for name in names):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
+
+from proxy.common.percent import fully_unquoted
 
 OTHER = "other"
 MODELS = "models"
@@ -21,6 +23,8 @@ _NAMES = re.compile(
 )
 # What stands before the name of a model.
 _OF_MODELS = frozenset((MODELS, "tunedModels", "deployments", "engines"))
+# What answers whichever model the body names; Azure reads paths in any case.
+_DEPLOYMENT = re.compile(r"(?:^|/)(?:deployments|engines)/+([^/]+)", re.IGNORECASE)
 
 
 def is_resource(segment: str) -> bool:
@@ -43,3 +47,11 @@ def model_of(segments: Sequence[str]) -> str:
         return ""
     end = None if segments[place] == MODELS else place + 2
     return unquote("/".join(segments[place + 1 : end]))
+
+
+def models_in_url(url: str) -> list[str]:
+    """Return the models that a URL's path or query names, to which a body's gives way."""
+    path, _, query = url.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    in_query = [value for name, value in pairs if name.casefold() == "model"]
+    return _DEPLOYMENT.findall(fully_unquoted(path)) + in_query

@@ -127,7 +127,14 @@ class TestEvents:
         assert anthropic.parse_event(_data(event)) == NOTHING
 
     @pytest.mark.parametrize(
-        ("kind", "status"), [("overloaded_error", 503), ("rate_limit_error", 429), ("x", 502)]
+        ("kind", "status"),
+        [
+            ("overloaded_error", 503),
+            ("rate_limit_error", 429),
+            ("x", 502),
+            ("429", 429),
+            ("0429" + "9" * 5000, 502),
+        ],
     )
     def test_of_an_error_raise_it(self, kind: str, status: int):
         event = fake.event("error", error={"type": kind, "message": "Why"})

@@ -416,6 +416,40 @@ class TestResponses:
 
 
 @pytest.mark.usefixtures("operators")
+class TestAFieldOfAnotherType:
+    @pytest.mark.parametrize(
+        ("endpoint", "field", "value"),
+        [
+            ("messages", "tool_choice", True),
+            ("messages", "tool_choice", "auto"),
+            ("messages", "output_config", ["low"]),
+            ("messages", "output_config", {"format": "json"}),
+            (
+                "messages",
+                "messages",
+                [{"role": "user", "content": [{"type": "image", "source": "x"}]}],
+            ),
+            ("responses", "text", "long"),
+            ("responses", "text", {"format": "json"}),
+        ],
+    )
+    def test_is_named_where_it_should_be_an_object(
+        self, post: Ask, endpoint: str, field: str, value: object
+    ):
+        needed = {"max_tokens": 20, "messages": HELLO, "input": "Say hello."}
+
+        answer = post(endpoint, **needed | {field: value})
+
+        assert answer.status_code == 400
+        assert "must be an object" in answer.json()["error"]["message"]
+
+    def test_may_be_a_choice_of_tools_that_is_new(self, ask: Ask):
+        answer = ask(tools=[BASH], tool_choice={"type": ["new"]})
+
+        assert answer.status_code == 200
+
+
+@pytest.mark.usefixtures("operators")
 @pytest.mark.parametrize("name", ["messages", "responses"])
 class TestEither:
     @pytest.fixture

@@ -34,6 +34,8 @@ def form(*parts: bytes) -> bytes:
 FILE = part('name="file"; filename="model.wav"', AUDIO)
 ALLOWED = part('name="model"', b"whisper-1")
 OTHER = part('name="model"', b"other")
+INNER = b'--Abc\r\nContent-Disposition: form-data; name="model"\r\n\r\nother\r\n--Abc--\r\n'
+CHAT = {"max_tokens": 1, "messages": [{"role": "user", "content": "Hello."}]}
 
 
 async def used(request: web.Request, received: Received) -> web.StreamResponse:
@@ -102,6 +104,16 @@ class TestALimitedKey:
             (form(ALLOWED, part("NAME = model", b"other")), FORM),
             (form(ALLOWED, part("name*=utf-8''mod%65l", b"other")), FORM),
             (form(ALLOWED, FILE), {"content-type": "multipart/form-data"}),
+            (form(ALLOWED, INNER), {"content-type": f"{FORM['content-type']}; boundary=Abc"}),
+            (form(ALLOWED, INNER), {"content-type": f"{FORM['content-type']}; boundary*=''Abc"}),
+            (form(ALLOWED), {"content-type": "multipart/form-data; xboundary=XyZ"}),
+            (form(ALLOWED, part('name*0="mo"; name*1="del"', b"other")), FORM),
+            (form(ALLOWED, part('name="mo\\del"', b"other")), FORM),
+            (form(ALLOWED, part('name="model[]"', b"other")), FORM),
+            (form(ALLOWED, part(f'x="{"x" * 17_000}"; name="model"', b"other")), FORM),
+            (form(ALLOWED, part('name="model"\n\r\nother', b"x"), ALLOWED), FORM),
+            (b'{"model": "embed-1", "models": ["other"]}', NAMED),
+            (b'{"model": "embed-1", "fallbacks": [{"model": "other"}]}', NAMED),
         ],
     )
     def test_is_refused_for_any_other(
@@ -140,6 +152,37 @@ class TestALimitedKey:
     )
     def test_may_ask_by_a_path_that_names_it(self, ask: Ask, path: str, status: int):
         assert ask(method="GET", path=path).status_code == status
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("openai/deployments/embed-1/chat/completions", 200),
+            ("openai/deployments/other/chat/completions", 403),
+            ("openai/Deployments/other/embeddings", 403),
+            ("openai%2Fdeployments/other/embeddings", 403),
+            ("embeddings?model=embed-2", 200),
+            ("embeddings?MODEL=other", 403),
+        ],
+    )
+    def test_may_not_have_another_in_the_url(self, ask: Ask, path: str, status: int):
+        body = json.dumps({"model": "embed-1"} | CHAT).encode()
+
+        assert ask(body, NAMED, path=path).status_code == status
+
+    @pytest.mark.parametrize("path", ["chat/completions", "messages"])
+    @pytest.mark.parametrize("field", ["models", "fallbacks"])
+    def test_may_not_fall_back_to_another(self, ask: Ask, provider: FakeProvider, path, field):
+        body = json.dumps({"model": "embed-1", field: [{"model": "other"}]} | CHAT).encode()
+
+        assert ask(body, NAMED, path=path).json()["error"]["message"].startswith("This API key")
+        assert not provider.received
+
+    def test_may_not_hide_others_in_a_batch(self, ask: Ask, provider: FakeProvider):
+        asked = [{"custom_id": "1", "params": {"model": "other"} | CHAT}]
+        body = json.dumps({"model": "embed-1", "requests": asked}).encode()
+
+        assert ask(body, NAMED, path="messages/batches").status_code == 403
+        assert not provider.received
 
     def test_is_not_read_beyond_a_bound(self, ask: Ask, provider: FakeProvider, settings):
         settings.PROXY_MAX_BODY = 100_000

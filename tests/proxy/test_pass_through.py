@@ -175,6 +175,9 @@ class TestARequest:
             "/v1/%252e%252e/admin",
             "/v1/files/..",
             "/v1/..%5Cadmin",
+            "/v1/responses/../organization/users",
+            "/v1/responses/..%2Forganization%2Fusers",
+            "/v1/conversations/%252e%252e%252forganization",
         ],
     )
     def test_has_no_dot_segments(self, ask: Ask, provider: FakeProvider, path: str):
@@ -429,6 +432,11 @@ class TestAnAdministrativePath:
         "/v1//organization/users",
         "/v1/organization/models",
         "/organization/users",
+        "/v1/organization?limit=2",
+        "/v1/organization;v=1/users",
+        "/v1/organization%20/users",
+        "/v1/organization%00/users",
+        "/v1%5Corganization/users",
     )
 
     @pytest.mark.parametrize("path", PATHS)
@@ -446,6 +454,9 @@ class TestAnAdministrativePath:
 
     def test_is_none_where_a_model_is_called_so(self, ask: Ask, provider: FakeProvider):
         assert ask("GET", "/plain/v1/models/my/organization").status_code == 200
+
+    def test_is_none_where_a_query_names_one(self, ask: Ask):
+        assert ask("GET", "/plain/v1/files?of=/v1/organization/users").status_code == 200
 
 
 class TestTheRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
@@ -149,3 +149,20 @@ async def test_both_differ_as_listed(name: str):
         ours, theirs = await by_ours(port, "GET"), await by_aiohttp(port, "GET")
 
     assert (ours is not None, theirs is not None) == (is_ours_read, is_theirs_read)
+
+
+async def test_a_status_of_zero_ends_the_wait():
+    hung_up = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 000 None\r\n" + HELLO)
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        hung_up.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        assert await by_ours(server.sockets[0].getsockname()[1], "GET") is None
+        async with asyncio.timeout(SECONDS):
+            await hung_up.wait()

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests import nginx
 from tests.fakes import FakeProvider
 from tests.proxy.raw import read_until
 
@@ -46,6 +47,26 @@ def test_a_handshake_that_comes_as_a_request_is_426(
     assert answer.status_code == 426
     assert answer.json()["error"]["code"] == "upgrade_refused"
     assert not provider.received
+
+
+@pytest.mark.not_behind(*nginx.WAYS, reason="nginx lets no Upgrade through to it")
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("POST", "Content-Length: 2"),
+        ("GET", "Content-Length: 2"),
+        ("GET", f"X-Long: {'x' * 9000}"),
+        ("GET", "\r\n".join(f"X-{number}: x" for number in range(200))),
+    ],
+)
+def test_a_handshake_that_cannot_be_read_ends_at_once(server: str, method: str, more: str):
+    parts = urlsplit(server)
+    head = HANDSHAKE.format(path="/ws/x", host=parts.netloc, token="x").removesuffix("\r\n")
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
+        client.sendall(f"{method}{head.removeprefix('GET')}{more}\r\n\r\n{{}}".encode())
+        answer = read_until(client, b"no more than the connection's end")
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("upgrade", ["h2c", "TLS/1.0"])

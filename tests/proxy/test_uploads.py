@@ -130,6 +130,15 @@ class TestABody:
         assert b"transfer-encoding: chunked" in seen.head.lower()
         assert b"content-length" not in seen.head.lower()
 
+    def test_with_trailers_leaves_the_headers_as_they_were(self, serving: Serving, opened: Open):
+        seen = Seen()
+        # All of it arrives at once, before anybody has looked at the headers.
+        body = "3\r\nEND\r\n0\r\nAuthorization: Bearer other\r\nAnthropic-Beta: trailer"
+        client = opened(serving(seen.take), f"Transfer-Encoding: chunked\r\n\r\n{body}")
+
+        assert read_until(client, b"{}").startswith(b"HTTP/1.1 200")
+        assert b"anthropic-beta" not in seen.head.lower()
+
     def test_of_many_megabytes_arrives_whole(self, http: requests.Session, serving: Serving):
         sizes: list[int] = []
 

@@ -252,6 +252,17 @@ def objects_in(value: object) -> Iterable[Fields]:
     return (item for item in items if isinstance(item, dict))
 
 
+def object_of(fields: Fields, name: str) -> Fields:
+    """Return the object in a field, an empty one where there is none.
+
+    Raises InvalidRequest for anything else.
+    """
+    value = fields.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise InvalidRequest(f"'{name}' must be an object.", param=name)
+    return value or {}
+
+
 def image_part(url: object, may_see: bool) -> Fields:
     """Return an image's part of a message; raises InvalidMessages where nothing sees it."""
     if not may_see or not isinstance(url, str):

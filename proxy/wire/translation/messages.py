@@ -17,6 +17,7 @@ from proxy.wire.translation.chat import (
     call_of,
     content_of,
     image_part,
+    object_of,
     objects_in,
     schema_format,
     text_of,
@@ -39,7 +40,7 @@ def _to_chat(fields: Fields, may_see: bool) -> Fields:
     messages = [{"role": "system", "content": system}] if system else []
     for message in objects_in(fields.get("messages")):
         messages += _messages_of(message, may_see)
-    choice = fields.get("tool_choice") or {}
+    choice = object_of(fields, "tool_choice")
     return {
         "model": fields.get("model"),
         "messages": messages,
@@ -51,7 +52,7 @@ def _to_chat(fields: Fields, may_see: bool) -> Fields:
         "tools": _tools(fields.get("tools")) or None,
         "tool_choice": _tool_choice(choice),
         "parallel_tool_calls": False if choice.get("disable_parallel_tool_use") else None,
-        "response_format": _response_format(fields.get("output_config")),
+        "response_format": _response_format(object_of(fields, "output_config")),
     }
 
 
@@ -94,7 +95,7 @@ def _assistant_message(content: object) -> Fields:
 
 def _part(block: Fields, may_see: bool) -> Fields | None:
     """Return the part for a block of a user's; None for what a chat has no word for."""
-    source = block.get("source") or {}
+    source = object_of(block, "source")
     if block.get("type") == "text":
         return text_part(block.get("text"))
     if block.get("type") == "image":
@@ -126,11 +127,11 @@ def _tools(tools: object) -> list[Fields]:
 def _tool_choice(choice: Fields) -> object:
     if choice.get("type") == "tool":
         return {"type": "function", "function": {"name": choice.get("name")}}
-    return _TOOL_CHOICES.get(choice.get("type", ""))
+    return _TOOL_CHOICES.get(str(choice.get("type")))
 
 
-def _response_format(config: object) -> Fields | None:
-    chosen = config.get("format") if isinstance(config, dict) else None
+def _response_format(config: Fields) -> Fields | None:
+    chosen = object_of(config, "format")
     return schema_format("answer", chosen.get("schema")) if chosen else None
 
 

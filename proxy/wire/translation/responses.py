@@ -17,6 +17,7 @@ from proxy.wire.translation.chat import (
     call_of,
     content_of,
     image_part,
+    object_of,
     objects_in,
     refuse_state,
     schema_format,
@@ -50,7 +51,7 @@ def _to_chat(fields: Fields, may_see: bool) -> Fields:
         "tools": _tools(fields.get("tools")) or None,
         "tool_choice": _tool_choice(fields.get("tool_choice")),
         "parallel_tool_calls": fields.get("parallel_tool_calls"),
-        "response_format": _response_format(fields.get("text")),
+        "response_format": _response_format(object_of(fields, "text")),
     }
 
 
@@ -118,8 +119,8 @@ def _tool_choice(choice: object) -> object:
     return {"type": "function", "function": {"name": choice.get("name")}} if is_function else "auto"
 
 
-def _response_format(text: object) -> Fields | None:
-    chosen = (text.get("format") if isinstance(text, dict) else None) or {}
+def _response_format(text: Fields) -> Fields | None:
+    chosen = object_of(text, "format")
     if chosen.get("type") == "json_schema":
         return schema_format(chosen.get("name"), chosen.get("schema"))
     return {"type": "json_object"} if chosen.get("type") == "json_object" else None
