@@ -155,6 +155,6 @@ class TestOurErrors:
     def test_in_a_stream_are_an_event_of_their_own(self):
         fault = ApiError("Why")
 
-        event = anthropic.broken(fault)
+        event = anthropic.broken(fault, b"", b"")
 
         assert event == b"\n\nevent: error\ndata: " + anthropic.error(fault) + b"\n\n"

@@ -266,7 +266,8 @@ class TestWhatStays:
         assert (unchanged.filtering, unchanged.reason) == ("unchanged", "client-marks")
 
     def test_is_the_last_item_with_the_word_json_where_the_format_needs_it(self):
-        wanted = [user("Capital of France, as JSON?"), assistant("Paris.")]
+        # So long that leaving it out saves something.
+        wanted = [user("Capital of France, as JSON?"), assistant("Paris lies on the Seine. " * 40)]
         history = [*START, *BREAD, *wanted, *FILM, QUESTION]
 
         stays = sent(history, text={"format": {"type": "json_object"}})
