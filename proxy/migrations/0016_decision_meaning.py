@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='decisionrecord',
             name='meaning',
-            field=models.CharField(blank=True, help_text='By what texts were compared; empty: nothing was.', max_length=20),
+            field=models.CharField(blank=True, db_default='', help_text='By what texts were compared; empty: nothing was.', max_length=20),
         ),
     ]

@@ -46,7 +46,10 @@ class DecisionRecord(models.Model):
     mode = models.CharField(max_length=20)
     result = models.CharField(max_length=20)
     meaning = models.CharField(
-        max_length=20, blank=True, help_text="By what texts were compared; empty: nothing was."
+        max_length=20,
+        blank=True,
+        db_default="",
+        help_text="By what texts were compared; empty: nothing was.",
     )
     messages_before = models.PositiveIntegerField()
     messages_after = models.PositiveIntegerField()
