@@ -10,6 +10,7 @@ import requests
 from alchemyst.logs import MaskingFormatter
 from alchemyst.web.redaction import mask_path
 from proxy.wire import gemini
+from tests import nginx
 from tests.fakes import FakeProvider
 from tests.gemini import KEY, Ask, base_of, is_ours
 from tests.proxy.conftest import CONTENTS
@@ -87,6 +88,7 @@ class TestOurErrors:
         assert is_ours(answer, 429, "RESOURCE_EXHAUSTED")
         assert int(answer.headers["retry-after"]) > 0
 
+    @pytest.mark.not_behind(*nginx.WAYS, reason="nginx refuses it by itself")
     def test_a_method_that_nobody_needs_is_405(self, http, server: str, provider: FakeProvider):
         url = f"{base_of(server, provider)}/v1/models/m"
 

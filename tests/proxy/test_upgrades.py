@@ -36,6 +36,7 @@ def test_a_handshake_is_426_in_the_dialects_words(server: str, provider: FakePro
     assert not provider.received
 
 
+@pytest.mark.not_behind(*nginx.WAYS, reason="nginx lets no Upgrade through to it")
 def test_a_handshake_that_comes_as_a_request_is_426(
     http: requests.Session, server: str, provider: FakeProvider
 ):
