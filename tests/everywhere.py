@@ -33,6 +33,7 @@ SEED = os.environ.get("ALCHEMYST_TEST_SEED") or str(random.randrange(2**32))
 # What was skipped, and why; and what was tried again, which only a test marked `flaky` is.
 OPTIONS = ("-raR", "--durations=25", f"--randomly-seed={SEED}")
 SERVICES = ("DATABASE_URL", "REDIS_URL")
+DATA_DIR = "ALCHEMYST_DATA_DIR"
 
 
 class Outcome(NamedTuple):
@@ -54,14 +55,15 @@ class Run:
 
     def outcome(self) -> Outcome:
         """Run it, and pass on what it says."""
-        report = f"--junitxml={REPORTS / self.name.lower().replace(' ', '-')}.xml"
+        name = self.name.lower().replace(" ", "-")
+        report = f"--junitxml={REPORTS / name}.xml"
         # Side by side they would write one cache.
         options = ("-p", "no:cacheprovider", report, *OPTIONS, *self.options)
         command = [sys.executable, "-m", "pytest", *options]
         failures, line = [], ""
         with subprocess.Popen(
             command,
-            env=self.environment,
+            env=self.environment | _own_folder(self.environment, name),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -72,6 +74,16 @@ class Run:
                 if line.startswith(("FAILED tests/", "ERROR tests/")):
                     failures.append(line.strip())
         return Outcome(self.name, process.returncode, tuple(failures), line.strip())
+
+
+def _own_folder(environment: dict[str, str], name: str) -> dict[str, str]:
+    """Keep the data of runs apart where a folder is named for all: each has a database in it."""
+    shared = environment.get(DATA_DIR)
+    if not shared:
+        return {}
+    folder = Path(shared) / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {DATA_DIR: str(folder)}
 
 
 def main() -> int:
