@@ -9,6 +9,7 @@ import requests
 
 from proxy.common.errors import ApiError
 from proxy.wire import anthropic
+from tests import nginx
 from tests.anthropic import KEY, MODEL, Ask, base_of, is_ours
 from tests.fakes import FakeProvider
 from tests.proxy.conftest import HISTORY
@@ -112,6 +113,7 @@ class TestOurErrors:
         assert is_ours(answer, 403, "permission_error")
         assert not provider.received
 
+    @nginx.DECODES_SLASHES
     def test_a_path_with_dots_is_400(self, http, server: str, provider: FakeProvider):
         request = requests.Request("GET", "http://x", headers=VERSION | {"x-api-key": KEY})
         prepared = http.prepare_request(request)

@@ -102,6 +102,7 @@ class TestOurErrors:
 
         assert is_ours(ask_gemini(b" " * 200), 413, "INVALID_ARGUMENT")
 
+    @nginx.DECODES_SLASHES
     def test_a_path_with_dot_segments_is_400(self, http, server: str, provider: FakeProvider):
         request = requests.Request("POST", "http://x", headers={"x-goog-api-key": KEY})
         prepared = http.prepare_request(request)

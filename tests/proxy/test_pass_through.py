@@ -110,6 +110,7 @@ class TestARequest:
             "/mirror//double",
         ],
     )
+    @nginx.DECODES_SLASHES
     def test_has_its_path_and_query_byte_for_byte(
         self, ask: Ask, provider: FakeProvider, path: str
     ):
@@ -180,6 +181,7 @@ class TestARequest:
             "/v1/conversations/%252e%252e%252forganization",
         ],
     )
+    @nginx.DECODES_SLASHES
     def test_has_no_dot_segments(self, ask: Ask, provider: FakeProvider, path: str):
         answer = ask("GET", path)
 
