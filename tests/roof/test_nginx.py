@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -128,29 +127,27 @@ def test_a_body_that_nginx_finds_too_large_is_refused_in_our_shape(front: nginx.
     assert error["code"] == "request_too_large"
 
 
-def test_a_file_goes_up_as_it_comes(front: nginx.Nginx, token: str, settings):
-    has_first = threading.Event()
+def test_a_file_larger_than_any_other_body_goes_up(
+    front: nginx.Nginx, http: requests.Session, settings
+):
+    taken: list[int] = []
 
     def take(connection: socket.socket) -> None:
-        body = read_until(connection, b"First")
-        has_first.set()
-        if not body.endswith(b"END"):
-            read_until(connection, b"END")
+        taken.append(len(read_until(connection, b"END")))
         connection.sendall(OK)
 
     provider = RawProvider(take)
     settings.PROXY_ALLOWED_TARGETS = [provider.address]
-    connection = HTTPConnection(urlsplit(front.url).netloc, timeout=20)
-    connection.putrequest("POST", f"/api/v1/proxy/{provider.url}/v1/files")
-    connection.putheader("Content-Length", "8")
-    connection.putheader("Authorization", f"Bearer {token}")
-    connection.putheader("X-Upstream-Api-Key", "sk-1")
-    connection.endheaders(b"First")
-    assert has_first.wait(10)
-    connection.send(b"END")
+    file = b"x" * 33 * 1024 * 1024 + b"END"
 
-    assert connection.getresponse().read() == b"{}"
-    connection.close()
+    answer = http.post(
+        f"{front.url}/api/v1/proxy/{provider.url}/v1/files",
+        data=file,
+        headers={"X-Upstream-Api-Key": "sk-1"},
+    )
+
+    assert answer.content == b"{}"
+    assert taken[0] >= len(file)
     provider.stop()
 
 
