@@ -22,7 +22,7 @@ from chats.serializers.questions import (
 )
 from chats.views import TOKEN_OR_SESSION
 from proxy.common.web.drf import ERROR
-from proxy.gateway.openapi import SchemaOnlyView, header, operation, refusals
+from proxy.common.web.schema_views import SchemaOnlyView, header, operation, refusals
 
 PREFIX = "/api/v1/chat"
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from proxy.accounting import price_table
 from proxy.accounting.call_finished import CallFinished
 from proxy.cost.prices import Used
-from proxy.filtering.cost_gate import CLIENT_MARKS, CostDecision
+from proxy.filtering.cost_gate import CostDecision
 from proxy.models.usage_row import UsageRow
-from proxy.wire.dialect import Counts
+from proxy.wire.dialect import CLIENT_MARKS, Counts
 
 
 class PricedCall(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import xxhash
@@ -40,6 +40,15 @@ class LRUCache(Generic[Value]):
     def get(self, digest: bytes) -> Value | None:
         with self._lock:
             return self._get(digest)
+
+    def get_or_make(self, digest: bytes, make: Callable[[], Value], *, cost: int) -> Value:
+        """Return what is kept by a digest, made now if need be; raises what `make` does."""
+        with self._lock:
+            value = self._get(digest)
+        if value is None:
+            value = make()
+            self.put(digest, value, cost=cost)
+        return value
 
     def get_many(self, digests: Iterable[bytes]) -> list[Value | None]:
         """Return the value of each digest, in their order."""

@@ -29,14 +29,13 @@ from proxy.relevance import modes
 from proxy.relevance.filter import Verdict
 from proxy.relevance.thresholds import Widths, at_widths
 from proxy.wire import token_count
-from proxy.wire.dialect import Request
+from proxy.wire.dialect import CLIENT_MARKS, Request
 
 FOR_THE_CACHE: Final = "kept for the cache"
 MOVED: Final = "moved before the question"
 NOT_WORTH_IT: Final = "sending it again costs more than it is worth"
 # Clients that mark what a provider shall cache plan their requests themselves.
 _MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
-CLIENT_MARKS: Final = "client-marks"
 
 # Token counts of tools and instructions, which are the same at every turn.
 _counted: LRUCache[int] = LRUCache(size=1024 * 1024)

@@ -14,6 +14,7 @@ import msgspec
 from proxy.filtering.result import FilterResult, ordered
 from proxy.relevance.filter import Verdict
 from proxy.relevance.merge_turns import joins
+from proxy.wire.dialect import BOUND_REASONING, CLIENT_MARKS, CONTEXT_MANAGEMENT, STATEFUL
 
 # Why all of a request was forwarded, where no verdict says it of a message.
 _WHOLE = {
@@ -25,10 +26,10 @@ _WHOLE = {
 # The same, where the request was to be kept.
 _KEPT_FOR = {
     "short": "too short to gain by leaving out",
-    "stateful": "the provider holds what came before",
-    "context-management": "the provider leaves out by itself",
-    "client-marks": "the client's marks for the prompt cache come after it",
-    "bound-reasoning": "reasoning that is bound to it comes after it",
+    STATEFUL: "the provider holds what came before",
+    CONTEXT_MANAGEMENT: "the provider leaves out by itself",
+    CLIENT_MARKS: "the client's marks for the prompt cache come after it",
+    BOUND_REASONING: "reasoning that is bound to it comes after it",
 }
 _NOT_WRITABLE = "without the others, the turns would break a rule of the provider's"
 

@@ -38,24 +38,24 @@ def route(path: str, dialect: Dialect, scope: Scope) -> Route | None:
 
     Raises InvalidTarget.
     """
-    shown_key = header(scope, b"x-upstream-api-key")
+    upstream_key = header(scope, b"x-upstream-api-key")
     name, _, rest = path.partition("/")
-    if lookup.is_provider_name(name) and (shown_key is None or name == DEFAULT):
+    if lookup.is_provider_name(name) and (upstream_key is None or name == DEFAULT):
         if not rest:
             return None
-        named, endpoint = name, f"/{rest}"
+        base, endpoint = name, f"/{rest}"
     else:
         origin, endpoint = _split(path)
         if not endpoint and "." not in origin and not _SCHEME.match(path):
             return None
-        named = origin
-        if not (shown_key or _shows_key(dialect, scope)):
-            named, endpoint = _with_key(origin, endpoint)
+        base = origin
+        if not (upstream_key or _shows_key(dialect, scope)):
+            base, endpoint = _with_key(origin, endpoint)
     segments = endpoint.split("/")
     query = query_of(scope)
     ending = "/" if _ends_with_slash(scope) and endpoint else ""
     return Route(
-        named,
+        base,
         f"{endpoint}{ending}{'?' if query else ''}{query}",
         resources.name_of(segments),
         scope["method"],
@@ -66,8 +66,8 @@ def route(path: str, dialect: Dialect, scope: Scope) -> Route | None:
 
 def _shows_key(dialect: Dialect, scope: Scope) -> bool:
     """Whether the provider's key stands in a header for keys, or in the query."""
-    preferred, _ = dialect.credential("")
-    return bool(key_headers.providers_in(scope, preferred) or dialect.key(scope))
+    own_way, _ = dialect.credential("")
+    return bool(key_headers.providers_in(scope, own_way) or dialect.key(scope))
 
 
 def check(route: Route) -> None:

@@ -170,12 +170,13 @@ async def provider_of(call: Call, upstream_key: str | None) -> Provider | None:
         is_known, key, cost = call.route.is_known, stored.key, stored.cost
         base = stored.base_for(call.route.endpoint) if is_known else stored.base
     else:
-        shown = key_headers.providers_in(scope, call.dialect.credential("")[0])
-        header_key = shown.key if shown else upstream_key
+        own_way, _ = call.dialect.credential("")
+        client_key = key_headers.providers_in(scope, own_way)
+        header_key = client_key.key if client_key else upstream_key
         external = target.read(path, header_key or call.dialect.key(scope))
         base, key = external.base, external.key
-        if shown and shown.name == key_headers.AZURE:
-            key_header = shown.name.decode()
+        if client_key and client_key.name == key_headers.AZURE:
+            key_header = client_key.name.decode()
     own_host = header(scope, b"host") or ""
     provider = permitted_provider(base, key, own_host=own_host, key_header=key_header)
     allowlists.check_host(base, permitted)

@@ -60,10 +60,10 @@ async def proxy_application(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _is_handshake(scope: Scope) -> bool:
     """Whether a request asks for a WebSocket; a proxy in front may have kept Upgrade to itself."""
-    given = header_names(scope)
-    if b"sec-websocket-key" in given:
+    names = header_names(scope)
+    if b"sec-websocket-key" in names:
         return True
-    return b"upgrade" in given and _PROTOCOL.match(header(scope, b"upgrade") or "") is not None
+    return b"upgrade" in names and _PROTOCOL.match(header(scope, b"upgrade") or "") is not None
 
 
 def _known_route(path: str, dialect: Dialect, scope: Scope) -> Route | None:

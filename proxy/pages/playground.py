@@ -107,14 +107,14 @@ def _try(form: PlaygroundForm) -> dict[str, Any]:
     """Return what the page shows of a conversation."""
     read = _conversation(form.text)
     accounts = {mode: _account(read, form, mode) for mode in modes.NAMES}
-    given = accounts[form.mode]
+    account = accounts[form.mode]
     return {
         "text": form.text,
         "mode": form.mode,
         "pinned": _join_places(form.pinned),
         "excluded": _join_places(form.excluded),
-        "given": given,
-        "is_short": given.tokens_sent < given.tokens_before < settings.PROXY_SHORT_TOKENS,
+        "given": account,
+        "is_short": account.tokens_sent < account.tokens_before < settings.PROXY_SHORT_TOKENS,
         "accounts": accounts,
     }
 

@@ -51,8 +51,6 @@ _X_UP = (
     b"x-goog-user-project",
     b"x-goog-request-params",
     b"x-server-timeout",
-    b"x-app",
-    b"x-claude-code-",
 )
 _NEVER_UP_PREFIXES = (b"x-", b"sec-", b"cf-", b"fastly-", b"fly-", b"cloudfront-", b"akamai-")
 

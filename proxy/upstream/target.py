@@ -226,8 +226,8 @@ def refuse_own_tokens(*texts: str) -> None:
     """Raise InvalidTarget if a token of ours stands in what would go to a provider."""
     if any(own_tokens.contains_one(fully_unquoted(text)) for text in texts):
         raise InvalidTarget(
-            "This is an Alchemyst key, not your provider's. It belongs into the header "
-            "Authorization alone; give the key that the provider knows."
+            "This is an Alchemyst key, not your provider's. It belongs into a header of its own, "
+            "such as Authorization; give the key that the provider knows."
         )
 
 

@@ -11,6 +11,19 @@ from proxy.common.errors import ApiError
 from proxy.common.web.asgi import Scope
 from proxy.relevance.messages import Message
 
+# Why a request goes out whole, or more of it than usual, as its answer's header says.
+STATEFUL: Final = "stateful"
+"""The provider holds what came before."""
+
+CONTEXT_MANAGEMENT: Final = "context-management"
+"""The provider leaves out by itself."""
+
+CLIENT_MARKS: Final = "client-marks"
+"""The client has paid for what stands before its marks to be cached."""
+
+BOUND_REASONING: Final = "bound-reasoning"
+"""The provider has bound reasoning to all that stands before it."""
+
 
 class Route(NamedTuple):
     """What a path asks for: where it goes, and what becomes of its body."""
@@ -55,9 +68,8 @@ class Request:
     """False where leaving anything out would hurt, as `kept_for` says."""
 
     kept_for: str = ""
-    """Why more than usual stays, in a word: `stateful`, where the provider holds what came before;
-    `context-management`, where it leaves out itself; `client-marks`; `bound-reasoning`. It is told
-    where nothing was left out."""
+    """Why more than usual stays: STATEFUL, CONTEXT_MANAGEMENT, CLIENT_MARKS, BOUND_REASONING; or
+    nothing. It is told where nothing was left out."""
 
     identities: list[bytes] = field(default_factory=list)
     """What each message is known again by at the next turn; empty where its bytes are that."""

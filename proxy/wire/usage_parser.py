@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from proxy.wire.dialect import Mark
+from proxy.wire.dialect import Counts, Mark
 
 # Longer than any provider's usage with all its details.
 LONGEST = 16 * 1024
@@ -20,6 +20,20 @@ def objects_after(mark: Mark, texts: bytes) -> Iterator[dict[str, Any]]:
     for _, start in mark.spans(texts, len(texts)):
         if fields := _object_at(texts, start):
             yield fields
+
+
+def last_counts(
+    mark: Mark, texts: bytes, counts_in: Callable[[dict[str, object]], Counts]
+) -> Counts:
+    """Return the counts of the last object after `mark` that has any.
+
+    In a stream, earlier ones are null or partial.
+    """
+    counts = counts_in({})
+    for usage in objects_after(mark, texts):
+        new = counts_in(usage)
+        counts = new if any(count is not None for count in new.values()) else counts
+    return counts
 
 
 def counted(value: Any) -> int | None:

@@ -65,14 +65,14 @@ class BearerOrKeyHeader(Bearer):
 
     def token_of(self, scope: Scope) -> bytes:
         try:
-            shown = key_headers.own_in(scope)
+            tokens = key_headers.own_in(scope)
         except InvalidRequest as error:
             raise NotAuthenticated(error.message)
-        if len({each.key for each in shown}) > 1:
-            places = " and ".join(each.name.decode() for each in shown)
+        if len({each.key for each in tokens}) > 1:
+            places = " and ".join(each.name.decode() for each in tokens)
             raise AuthenticationFailed(f"{places} have different Alchemyst tokens. Give one.")
-        if shown:
-            return shown[0].key.encode("latin-1")
+        if tokens:
+            return tokens[0].key.encode("latin-1")
         names = {name for name, _ in scope["headers"]}
         if key_headers.AUTHORIZATION in names:
             return super().token_of(scope)

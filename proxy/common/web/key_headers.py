@@ -47,18 +47,18 @@ def providers_in(scope: Scope, preferred: str) -> ShownKey | None:
     if not theirs:
         return None
     own_way = preferred.lower().encode()
-    return min(theirs, key=lambda shown: shown.name != own_way)
+    return min(theirs, key=lambda each: each.name != own_way)
 
 
 def _keys_in(scope: Scope) -> _Keys:
     """Return the keys that a request shows, read once for all that ask for them."""
-    known: _Keys | None = scope.get(SHOWN_KEYS)
-    if known is not None:
-        return known
+    keys: _Keys | None = scope.get(SHOWN_KEYS)
+    if keys is not None:
+        return keys
     keys = _Keys([], [])
-    given = header_names(scope)
+    names = header_names(scope)
     for name in NAMES:
-        if name in given and (key := _key_in(name, header(scope, name) or "")):
+        if name in names and (key := _key_in(name, header(scope, name) or "")):
             is_own = own_tokens.contains_one(key)
             (keys.own if is_own else keys.providers).append(ShownKey(name, key))
     scope[SHOWN_KEYS] = keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -10,12 +9,9 @@ import msgspec
 from proxy.common.errors import ApiError
 from proxy.common.web.asgi import request_id
 from proxy.wire.anthropic.routes import MESSAGES
-from proxy.wire.anthropic.usage import USAGE, Usage, counts_in, reported, tells_all_input
+from proxy.wire.anthropic.usage import Usage, counts_in, tells_all_input
 from proxy.wire.dialect import NO_STEP, NOTHING, Counts, Mark, Step, StreamEvent
-from proxy.wire.model_lists import narrowed
 from proxy.wire.reported_errors import read_error
-
-__all__ = ["CALL_MARKS", "FINISH", "STREAMS", "USAGE", "reported"]
 
 STREAMS: Final = frozenset({MESSAGES})
 FINISH: Final = Mark(b"stop_reason", rb'"[^"]')
@@ -41,18 +37,6 @@ _FINISHES: Final = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-
-
-class _Listed(msgspec.Struct):
-    id: str
-
-
-_listed_decoder = msgspec.json.Decoder(_Listed)
-
-
-def listed(body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
-    """Return a list of models without those that may not be used; None where it is no list."""
-    return narrowed(body, "data", lambda entry: may_use(_listed_decoder.decode(entry).id))
 
 
 class _Stop(msgspec.Struct):
@@ -85,11 +69,6 @@ def step(data: bytes) -> Step:
     if event.type == "message_delta" and event.delta and event.delta.stop_reason:
         return _FINISHED
     return _GOES_ON if event.type.startswith(("message", "content_block")) else NO_STEP
-
-
-def is_closed(start: bytes, tail: bytes) -> bool | None:
-    """Return None: of an answer in one piece only HTTP tells where it ends."""
-    return None
 
 
 class _Part(msgspec.Struct):
@@ -160,11 +139,6 @@ def _counts_of_delta(usage: Usage) -> Counts:
     return counts
 
 
-def has_failed(start: bytes) -> bool:
-    """Return False: whatever fails is answered with a status, or in an event."""
-    return False
-
-
 def error(fault: ApiError) -> bytes:
     """Return an error's body."""
     kind = _TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
@@ -182,8 +156,3 @@ def broken(fault: ApiError, start: bytes, end: bytes) -> bytes:
     its own.
     """
     return b"\n\nevent: error\ndata: " + error(fault) + b"\n\n"
-
-
-def closing(tail: bytes, fault: ApiError) -> bytes | None:
-    """Return None: an answer that broke off is cut, which no client takes for success."""
-    return None

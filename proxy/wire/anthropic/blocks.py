@@ -30,8 +30,8 @@ def text_of(block: Block) -> str:
         return ""
     if kind in _CALLS:
         value = block.get("input")
-        given = msgspec.json.encode(value).decode() if value else ""
-        return f"{_string(block.get('name'))} {given}".strip()
+        arguments = msgspec.json.encode(value).decode() if value else ""
+        return f"{_string(block.get('name'))} {arguments}".strip()
     return "\n".join(_words_in(block))
 
 
@@ -86,8 +86,8 @@ def _is_text(block: object) -> bool:
 
 def is_plain_text(block: Block) -> bool:
     """Whether a block is text and nothing else: no citation, no field that is new."""
-    given = {name for name, value in block.items() if value is not None}
-    return given == {"type", "text"} and block["type"] == "text"
+    names = {name for name, value in block.items() if value is not None}
+    return names == {"type", "text"} and block["type"] == "text"
 
 
 def is_marked(block: Block) -> bool:

@@ -13,10 +13,17 @@ import msgspec
 from msgspec import Meta, Raw
 
 from proxy.wire.anthropic import blocks
-from proxy.wire.anthropic.conversation import MARKED, bound_until, broken_rules, tied
+from proxy.wire.anthropic.conversation import bound_until, broken_rules, tied
 from proxy.wire.anthropic.routes import MESSAGES
 from proxy.wire.anthropic.turns import Turn, turn_of
-from proxy.wire.dialect import Prompt, Request, Route
+from proxy.wire.dialect import (
+    CLIENT_MARKS,
+    CONTEXT_MANAGEMENT,
+    STATEFUL,
+    Prompt,
+    Request,
+    Route,
+)
 from proxy.wire.validation import check_names, check_number, decoded
 
 SYSTEM_IS_A_MESSAGE: Final = False
@@ -77,15 +84,15 @@ def _read(body: bytes, most_messages: int) -> Request:
 
 def _bound(turns: list[Turn], mark: object) -> tuple[int, str]:
     # A mark on the whole request means its last block.
-    return (len(turns), MARKED) if mark else bound_until(turns)
+    return (len(turns), CLIENT_MARKS) if mark else bound_until(turns)
 
 
 def _whole_for(fields: _Body, turns: list[Turn]) -> str:
     """Return why nothing at all may be left out; empty where something may."""
     if fields.thread or fields.container:
-        return "stateful"
+        return STATEFUL
     is_compacted = any(turn.is_compacted for turn in turns)
-    return "context-management" if fields.context_management or is_compacted else ""
+    return CONTEXT_MANAGEMENT if fields.context_management or is_compacted else ""
 
 
 def _front(tools: bytes, system: object) -> bytes:

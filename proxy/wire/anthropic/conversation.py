@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
 
 from proxy.relevance.messages import Message
 from proxy.wire.anthropic.turns import Turn
-
-MARKED: Final = "client-marks"
-BOUND: Final = "bound-reasoning"
+from proxy.wire.dialect import BOUND_REASONING, CLIENT_MARKS
 
 
 def bound_until(turns: Sequence[Turn]) -> tuple[int, str]:
@@ -23,7 +20,7 @@ def bound_until(turns: Sequence[Turn]) -> tuple[int, str]:
     ends = [number for number, turn in enumerate(turns, 1) if turn.is_marked or turn.is_bound]
     if not ends:
         return 0, ""
-    return ends[-1], MARKED if any(turn.is_marked for turn in turns) else BOUND
+    return ends[-1], CLIENT_MARKS if any(turn.is_marked for turn in turns) else BOUND_REASONING
 
 
 def tied(turns: Sequence[Turn], bound: int) -> list[Message]:

@@ -63,11 +63,7 @@ _seen: LRUCache[Turn] = LRUCache(size=16 * 1024 * 1024)
 def turn_of(raw: bytes, place: int) -> Turn:
     """Return what `raw` says; raises InvalidMessages, naming its place, where it is no message."""
     digest = digest_of(raw)
-    known = _seen.get(digest)
-    if known is None:
-        known = _read(raw, f"messages[{place}]")
-        _seen.put(digest, known, cost=len(raw) + 900)
-    return known
+    return _seen.get_or_make(digest, lambda: _read(raw, f"messages[{place}]"), cost=len(raw) + 900)
 
 
 def _read(raw: bytes, place: str) -> Turn:

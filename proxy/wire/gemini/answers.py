@@ -182,11 +182,6 @@ def parse_event(data: bytes) -> StreamEvent:
     )
 
 
-def has_failed(start: bytes) -> bool:
-    """Return False: whatever fails is answered with a status, or in an event."""
-    return False
-
-
 def error(fault: ApiError) -> bytes:
     """Return an error's body."""
     status = _STATUSES.get(fault.status, "INTERNAL" if fault.status >= 500 else "INVALID_ARGUMENT")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, field
 
-from proxy.wire.dialect import Prompt, Request, Route
+from proxy.wire.dialect import STATEFUL, Prompt, Request, Route
 from proxy.wire.gemini.contents import broken_rules, content_of, tied
 from proxy.wire.validation import check_names, check_number, decoded
 
@@ -68,7 +68,7 @@ def read(body: bytes, route: Route, *, most_messages: int) -> Request:
         front,
         bool(tools),
         may_be_filtered=not is_tail,
-        kept_for="stateful" if is_tail else "",
+        kept_for=STATEFUL if is_tail else "",
     )
 
 

@@ -62,11 +62,9 @@ _seen: LRUCache[Content] = LRUCache(size=16 * 1024 * 1024)
 def content_of(raw: bytes, place: int) -> Content:
     """Return what `raw` says; raises InvalidMessages, naming its place, where it is no content."""
     digest = digest_of(raw)
-    known = _seen.get(digest)
-    if known is None:
-        known = _read(raw, digest, f"contents[{place}]")
-        _seen.put(digest, known, cost=len(raw) + 600)
-    return known
+    return _seen.get_or_make(
+        digest, lambda: _read(raw, digest, f"contents[{place}]"), cost=len(raw) + 600
+    )
 
 
 def _read(raw: bytes, digest: bytes, place: str) -> Content:

@@ -12,7 +12,7 @@ from proxy.wire.dialect import NOTHING, Counts, Mark, Step, StreamEvent
 from proxy.wire.model_lists import narrowed
 from proxy.wire.openai.routes import COMPLETIONS
 from proxy.wire.reported_errors import error_in, read_error
-from proxy.wire.usage_parser import counted, objects_after
+from proxy.wire.usage_parser import counted, last_counts
 
 _Fields = Mapping[str, object]
 # Names of these counts at OpenAI, DeepSeek and gateways to Claude.
@@ -45,15 +45,8 @@ def listed(body: bytes, *, may_use: Callable[[str], bool]) -> bytes | None:
 
 
 def reported(texts: bytes) -> Counts:
-    """Return the provider's own token counts from what may hold them of its answer.
-
-    The last `usage` that counts anything holds: in a stream, earlier ones are null or partial.
-    """
-    counts = counts_in({})
-    for usage in objects_after(USAGE, texts):
-        new = counts_in(usage)
-        counts = new if any(count is not None for count in new.values()) else counts
-    return counts
+    """Return the provider's own token counts from what may hold them of its answer."""
+    return last_counts(USAGE, texts, counts_in)
 
 
 def counts_in(usage: dict[str, Any]) -> Counts:

@@ -35,11 +35,9 @@ _seen: LRUCache[Message] = LRUCache(size=16 * 1024 * 1024)
 def read(raw: bytes, place: int) -> Message:
     """Return a message of a request, read anew or remembered; raises as `openai.read` does."""
     digest = digest_of(raw)
-    known = _seen.get(digest)
-    if known is None:
-        known = _read(raw, digest, f"messages[{place}]")
-        _seen.put(digest, known, cost=len(raw) + 400)
-    return known
+    return _seen.get_or_make(
+        digest, lambda: _read(raw, digest, f"messages[{place}]"), cost=len(raw) + 400
+    )
 
 
 def _read(raw: bytes, digest: bytes, place: str) -> Message:

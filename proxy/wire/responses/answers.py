@@ -11,27 +11,10 @@ import msgspec
 from proxy.common.errors import ApiError
 from proxy.relevance.merge_turns import BETWEEN
 from proxy.wire.dialect import NO_STEP, NOTHING, Counts, Mark, Step, StreamEvent
-from proxy.wire.openai.answers import DONE, closing, error, is_closed, listed
+from proxy.wire.openai.answers import DONE
 from proxy.wire.reported_errors import error_in, read_error
 from proxy.wire.responses.routes import RESPONSES
-from proxy.wire.usage_parser import counted, objects_after
-
-__all__ = [
-    "CALL_MARKS",
-    "FINISH",
-    "STREAMS",
-    "USAGE",
-    "broken",
-    "closing",
-    "counts_in",
-    "error",
-    "has_failed",
-    "is_closed",
-    "listed",
-    "parse_event",
-    "reported",
-    "step",
-]
+from proxy.wire.usage_parser import counted, last_counts
 
 # A response that was begun before is streamed like a new one.
 STREAMS = frozenset({RESPONSES, f"{RESPONSES}/{{id}}"})
@@ -67,13 +50,9 @@ _NUMBER: Final = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 def reported(texts: bytes) -> Counts:
     """Return the provider's own token counts from what may hold them of its answer.
 
-    In a stream only its last event has them. The last `usage` that counts anything holds.
+    In a stream only its last event has them.
     """
-    counts = counts_in({})
-    for usage in objects_after(USAGE, texts):
-        new = counts_in(usage)
-        counts = new if any(count is not None for count in new.values()) else counts
-    return counts
+    return last_counts(USAGE, texts, counts_in)
 
 
 def counts_in(usage: dict[str, object]) -> Counts:

@@ -15,7 +15,14 @@ from msgspec import Raw
 from proxy.common.errors import InvalidRequest
 from proxy.errors import InvalidMessages
 from proxy.relevance.messages import Message
-from proxy.wire.dialect import Prompt, Request, Route
+from proxy.wire.dialect import (
+    BOUND_REASONING,
+    CLIENT_MARKS,
+    STATEFUL,
+    Prompt,
+    Request,
+    Route,
+)
 from proxy.wire.openai.body import protect_last_naming_json
 from proxy.wire.responses.items import (
     COMPACTIONS,
@@ -38,9 +45,6 @@ STATE: Final = (
     "reasoning",
     "text",
 )
-STATEFUL: Final = "stateful"
-CLIENT_MARKS: Final = "client-marks"
-BOUND_REASONING: Final = "bound-reasoning"
 _ABSENT: Final = (b"", b"null", b"[]", b'""')
 
 

@@ -106,11 +106,9 @@ _seen: LRUCache[Item] = LRUCache(size=16 * 1024 * 1024)
 def item_of(raw: bytes, place: int) -> Item:
     """Return what `raw` says; raises InvalidMessages, naming its place, where it is no item."""
     digest = digest_of(raw)
-    known = _seen.get(digest)
-    if known is None:
-        known = _read(raw, digest, f"input[{place}]")
-        _seen.put(digest, known, cost=len(raw) + 900)
-    return known
+    return _seen.get_or_make(
+        digest, lambda: _read(raw, digest, f"input[{place}]"), cost=len(raw) + 900
+    )
 
 
 def _read(raw: bytes, digest: bytes, place: str) -> Item:

@@ -7,9 +7,6 @@ from typing import Final
 
 from proxy.common.web.asgi import Scope, query_of
 from proxy.wire.dialect import Route
-from proxy.wire.openai.routes import OWN_HOST, credential, key
-
-__all__ = ["NAME", "OWN_HOST", "RESPONSES", "SUPPORTED", "claims", "credential", "key", "route"]
 
 RESPONSES: Final = "responses"
 NAME = "responses"

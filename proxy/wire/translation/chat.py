@@ -294,6 +294,11 @@ def schema_format(name: object, schema: object) -> Fields:
     }
 
 
+def json_text(value: object) -> str:
+    """Return a value as arguments of a call are written."""
+    return msgspec.json.encode(value).decode()
+
+
 def refuse_state(fields: Fields, names: Iterable[str]) -> None:
     """Raise InvalidRequest where a request goes on from what a server would have kept."""
     for name in names:

@@ -17,6 +17,7 @@ from proxy.wire.translation.chat import (
     call_of,
     content_of,
     image_part,
+    json_text,
     object_of,
     objects_in,
     schema_format,
@@ -84,7 +85,7 @@ def _messages_of(message: Fields, may_see: bool) -> Iterator[Fields]:
 def _assistant_message(content: object) -> Fields:
     blocks = list(objects_in(content))
     calls = [
-        call_of(block.get("id"), block.get("name"), _json(block.get("input")))
+        call_of(block.get("id"), block.get("name"), json_text(block.get("input")))
         for block in blocks
         if block.get("type") == "tool_use"
     ]
@@ -131,8 +132,8 @@ def _tool_choice(choice: Fields) -> object:
 
 
 def _response_format(config: Fields) -> Fields | None:
-    chosen = object_of(config, "format")
-    return schema_format("answer", chosen.get("schema")) if chosen else None
+    format = object_of(config, "format")
+    return schema_format("answer", format.get("schema")) if format else None
 
 
 class _Writer(AnswerWriter):
@@ -203,10 +204,6 @@ def _content_block(block: Block) -> Fields:
     if block.kind == "reasoning":
         return {"type": "thinking", "thinking": block.text, "signature": ""}
     return {"type": "tool_use", "id": block.id, "name": block.name, "input": _input(block.text)}
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _input(arguments: str) -> object:

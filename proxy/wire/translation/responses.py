@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from proxy.errors import InvalidMessages
 from proxy.wire.translation.chat import (
     NO_MEDIA,
@@ -17,6 +15,7 @@ from proxy.wire.translation.chat import (
     call_of,
     content_of,
     image_part,
+    json_text,
     object_of,
     objects_in,
     refuse_state,
@@ -33,13 +32,13 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 def _to_chat(fields: Fields, may_see: bool) -> Fields:
     refuse_state(fields, _STATE)
-    instructions, given = fields.get("instructions"), fields.get("input")
+    instructions, prompt = fields.get("instructions"), fields.get("input")
     messages: list[Fields] = []
     if instructions:
         messages.append({"role": "system", "content": instructions})
-    if isinstance(given, str):
-        messages.append({"role": "user", "content": given})
-    for message in _messages_of(given, may_see):
+    if isinstance(prompt, str):
+        messages.append({"role": "user", "content": prompt})
+    for message in _messages_of(prompt, may_see):
         _append(messages, message)
     return {
         "model": fields.get("model"),
@@ -63,7 +62,7 @@ def _messages_of(items: object, may_see: bool) -> Iterator[Fields]:
         elif kind == "message":
             yield _message(item, may_see)
         elif kind in ("function_call", "custom_tool_call"):
-            arguments = item.get("arguments") or _json({"input": item.get("input")})
+            arguments = item.get("arguments") or json_text({"input": item.get("input")})
             calls = [call_of(item.get("call_id"), item.get("name"), arguments)]
             yield {"role": "assistant", "content": "", "tool_calls": calls}
         elif kind in ("function_call_output", "custom_tool_call_output"):
@@ -120,10 +119,10 @@ def _tool_choice(choice: object) -> object:
 
 
 def _response_format(text: Fields) -> Fields | None:
-    chosen = object_of(text, "format")
-    if chosen.get("type") == "json_schema":
-        return schema_format(chosen.get("name"), chosen.get("schema"))
-    return {"type": "json_object"} if chosen.get("type") == "json_object" else None
+    format = object_of(text, "format")
+    if format.get("type") == "json_schema":
+        return schema_format(format.get("name"), format.get("schema"))
+    return {"type": "json_object"} if format.get("type") == "json_object" else None
 
 
 class _Writer(AnswerWriter):
@@ -209,8 +208,8 @@ class _Writer(AnswerWriter):
     def _open_block(self, block: Block) -> list[Fields]:
         place = len(self.blocks) - 1
         item = self._item(place, "in_progress")
-        added: Fields = {"output_index": place, "item": item}
-        events = [self._event("response.output_item.added", added)]
+        fields: Fields = {"output_index": place, "item": item}
+        events = [self._event("response.output_item.added", fields)]
         if block.kind != "call":
             part = {"part": self._content(block)}
             events.append(self._of_part("response.content_part.added", part))
@@ -261,10 +260,6 @@ class _Writer(AnswerWriter):
 
 def _status(finish: str) -> str:
     return "incomplete" if finish in _INCOMPLETE else "completed"
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 TRANSLATION: Final = Translation(_to_chat, _Writer)

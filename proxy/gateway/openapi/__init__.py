@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework import serializers
-from rest_framework.views import APIView
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from proxy.api.serializers import (
     AnthropicErrorSerializer,
@@ -19,45 +17,12 @@ from proxy.api.serializers import (
     PreviewSerializer,
     ProxyErrorSerializer,
 )
+from proxy.common.web.schema_views import header, in_path, operation, refusals
 from proxy.cost import policy
+from proxy.gateway.openapi import bodies
 from proxy.gateway.request_options import SHADOW
 from proxy.relevance import modes
-from proxy.upstream import builtin
 from proxy.wire import gemini
-from proxy.wire.anthropic import turns as anthropic_turns
-from proxy.wire.gemini import contents as gemini_contents
-from proxy.wire.openai import messages as openai_messages
-from proxy.wire.responses import items as response_items
-
-
-# Without a docstring, which would stand in the schema.
-class SchemaOnlyView(APIView):
-    is_schema_only = True
-
-
-def operation(method: str, base: type[SchemaOnlyView] = SchemaOnlyView, **schema: Any) -> Any:
-    """Return the view of one operation; `schema` is what `extend_schema` takes."""
-
-    def endpoint(view: APIView, request: Any) -> None: ...
-
-    decorated = extend_schema(**schema)(endpoint)
-    return type(schema["operation_id"], (base,), {method: decorated})
-
-
-def header(name: str, description: str = "", **more: Any) -> OpenApiParameter:
-    return OpenApiParameter(name, location="header", description=description, **more)
-
-
-def in_path(name: str, description: str = "", **more: Any) -> OpenApiParameter:
-    return OpenApiParameter(name, location="path", description=description, **more)
-
-
-def refusals(
-    shape: type[serializers.Serializer[Any]] | dict[str, Any], described: dict[int, str]
-) -> dict[int, OpenApiResponse]:
-    """Return error answers of one shape, by status."""
-    return {status: OpenApiResponse(shape, text) for status, text in described.items()}
-
 
 _DENIED = {
     401: "The token is missing, expired or revoked.",
@@ -151,98 +116,6 @@ _TOLD = [
 ]
 
 
-def _optional(**schema: Any) -> dict[str, Any]:
-    return {**schema, "type": [schema["type"], "null"]}
-
-
-_object = {"type": "object"}
-_objects = {"type": "array", "items": _object}
-_penalty = _optional(type="number")
-_MESSAGE = {
-    "type": "object",
-    "required": ["role"],
-    "properties": {
-        "role": {"enum": list(openai_messages.ROLES)},
-        "content": {"oneOf": [{"type": "string"}, _objects, {"type": "null"}]},
-        "tool_calls": _optional(**_objects),
-    },
-}
-_COMPLETION = {
-    "type": "object",
-    "description": "Every other field goes to the provider as it came.",
-    "required": ["model", "messages"],
-    "properties": {
-        "model": {"type": "string", "minLength": 1, "example": builtin.MODEL},
-        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-        "stream": _optional(type="boolean"),
-        "max_tokens": _optional(type="number"),
-        "temperature": _optional(type="number"),
-        "top_p": _optional(type="number"),
-        "frequency_penalty": _penalty,
-        "presence_penalty": _penalty,
-    },
-}
-_CONTENT = {
-    "type": "object",
-    "properties": {
-        "role": {"enum": list(gemini_contents.ROLES)},
-        "parts": {"oneOf": [_objects, _object]},
-    },
-}
-_GENERATION = {
-    "type": "object",
-    "description": "Every other field, and either spelling, goes to the provider as it came.",
-    "required": ["contents"],
-    "properties": {
-        "contents": {"type": "array", "minItems": 1, "items": _CONTENT},
-        "generationConfig": _optional(**_object),
-        "safetySettings": _optional(**_objects),
-        "systemInstruction": {"type": ["object", "string", "null"]},
-        "cachedContent": {"description": "With it, nothing is filtered."},
-    },
-}
-_ITEM = {
-    "type": "object",
-    "description": "A message, which needs no type, or an item of any other type.",
-    "properties": {
-        "type": _optional(type="string"),
-        "role": {"enum": [*response_items.ROLES, None]},
-        "content": {"oneOf": [{"type": "string"}, _objects, {"type": "null"}]},
-    },
-}
-_RESPONSE = {
-    "type": "object",
-    "description": "Every other field goes to the provider as it came.",
-    "properties": {
-        "model": _optional(type="string", description="May be missing where there is a prompt."),
-        "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": _ITEM}]},
-        "previous_response_id": {"description": "With it, nothing is filtered."},
-        "conversation": {"description": "With it, nothing is filtered."},
-        "prompt": {"description": "With it, nothing is filtered."},
-    },
-}
-
-
-_TURN = {
-    "type": "object",
-    "required": ["role", "content"],
-    "properties": {
-        "role": {"enum": list(anthropic_turns.ROLES)},
-        "content": {"oneOf": [{"type": "string"}, _objects]},
-    },
-}
-_MESSAGES = {
-    "type": "object",
-    "description": "Every other field goes to the provider as it came.",
-    "required": ["model", "messages"],
-    "properties": {
-        "model": {"type": "string", "minLength": 1},
-        "messages": {"type": "array", "minItems": 1, "items": _TURN},
-        "context_management": {"description": "With it, nothing is filtered."},
-    },
-}
-
-
 def _forwarded(errors: Any, *, may_stream: bool = False) -> dict[Any, Any]:
     """Return the answers of a provider, whose own refusals come down under any status."""
     stream = {(200, "text/event-stream"): OpenApiTypes.ANY} if may_stream else {}
@@ -284,7 +157,7 @@ VIEWS: dict[str, Any] = {
         operation_id="proxy_chat_completions",
         summary="Complete a chat, with irrelevant and repeated history left out",
         parameters=[_TARGET, _KEY, *_WISHES, *_TOLD],
-        request={"application/json": _COMPLETION},
+        request={"application/json": bodies.COMPLETION},
         responses=_forwarded(ProxyErrorSerializer, may_stream=True),
     ),
     f"{_PREFIX}/<target>/responses": operation(
@@ -292,7 +165,7 @@ VIEWS: dict[str, Any] = {
         operation_id="proxy_responses",
         summary="Ask for a response, with irrelevant and repeated history left out",
         parameters=[_TARGET, _KEY, *_WISHES, *_TOLD],
-        request={"application/json": _RESPONSE},
+        request={"application/json": bodies.RESPONSE},
         responses=_forwarded(ProxyErrorSerializer, may_stream=True),
     ),
     f"{_PREFIX}/<target>/models": operation(
@@ -307,7 +180,7 @@ VIEWS: dict[str, Any] = {
         operation_id="proxy_gemini",
         summary="Ask Gemini, with irrelevant and repeated history left out",
         parameters=[*_GEMINI_RESOURCE, _MODEL, _TASK, _ALT, *_WISHES, *_TOLD],
-        request={"application/json": _GENERATION},
+        request={"application/json": bodies.GENERATION},
         responses=_forwarded(_EITHER_ERROR, may_stream=True),
     ),
     _RESOURCE: _gemini_list("proxy_gemini_models", "List Gemini's models"),
@@ -319,7 +192,7 @@ VIEWS: dict[str, Any] = {
         operation_id="proxy_anthropic",
         summary="Ask Anthropic, with irrelevant and repeated history left out",
         parameters=[*_ANTHROPIC, *_WISHES, *_TOLD],
-        request={"application/json": _MESSAGES},
+        request={"application/json": bodies.MESSAGES},
         responses=_forwarded(AnthropicErrorSerializer, may_stream=True),
     ),
     f"{_PREFIX}/<target>/v1/messages/count_tokens": operation(
@@ -327,18 +200,20 @@ VIEWS: dict[str, Any] = {
         operation_id="proxy_anthropic_count",
         summary="Count tokens as Anthropic does, of all that was sent",
         parameters=_ANTHROPIC,
-        request={"application/json": _MESSAGES},
+        request={"application/json": bodies.MESSAGES},
         responses=_forwarded(AnthropicErrorSerializer),
     ),
-    f"{_PREFIX}/preview": _preview("proxy_preview", body=_COMPLETION, errors=ProxyErrorSerializer),
+    f"{_PREFIX}/preview": _preview(
+        "proxy_preview", body=bodies.COMPLETION, errors=ProxyErrorSerializer
+    ),
     f"{_PREFIX}/preview/v1beta/models/<model>:generateContent": _preview(
-        "proxy_preview_gemini", _MODEL, body=_GENERATION, errors=GeminiErrorSerializer
+        "proxy_preview_gemini", _MODEL, body=bodies.GENERATION, errors=GeminiErrorSerializer
     ),
     f"{_PREFIX}/preview/v1/messages": _preview(
-        "proxy_preview_anthropic", body=_MESSAGES, errors=AnthropicErrorSerializer
+        "proxy_preview_anthropic", body=bodies.MESSAGES, errors=AnthropicErrorSerializer
     ),
     f"{_PREFIX}/preview/v1/responses": _preview(
-        "proxy_preview_responses", body=_RESPONSE, errors=ProxyErrorSerializer
+        "proxy_preview_responses", body=bodies.RESPONSE, errors=ProxyErrorSerializer
     ),
     f"{_PREFIX}/requests/<id>": operation(
         "get",
