@@ -274,6 +274,14 @@ class TestWhatStays:
 
         assert sent([*thought, *PAST, QUESTION]) == [*thought, *WHAT_STAYS]
 
+    def test_is_all_between_two_that_bind(self):
+        thought = assistant(THINKING, text("Yes."))
+        marked = assistant(text("Yes.", **MARK))
+
+        for binding in (thought, marked):
+            messages = [user(text("Rye?")), binding, *PAST, user(text("Spelt?")), binding, QUESTION]
+            assert sent(messages) == messages
+
     @pytest.mark.parametrize("place", [1, 3, 5, 6])
     def test_is_all_up_to_the_last_mark(self, place: int):
         messages = [*PAST, QUESTION]

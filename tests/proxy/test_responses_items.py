@@ -265,6 +265,15 @@ class TestWhatStays:
         assert json.loads(result.body)["input"] == [*START, *PARIS, *marked, *BREAD, QUESTION]
         assert (unchanged.filtering, unchanged.reason) == ("unchanged", "client-marks")
 
+    def test_is_all_between_two_that_bind(self):
+        part = {"type": "input_text", "text": "Rye?", "prompt_cache_breakpoint": {}}
+        thought = [user("Rye?"), reasoning("rs_1"), assistant("Yes.")]
+        marked = [{"role": "user", "content": [part]}, assistant("Yes.")]
+
+        for binding in (thought, marked):
+            history = [*START, *binding, *FILM, *CALLED, *PARIS, *binding, QUESTION]
+            assert sent(history, "very_strict") == history
+
     def test_is_the_last_item_with_the_word_json_where_the_format_needs_it(self):
         # So long that leaving it out saves something.
         wanted = [user("Capital of France, as JSON?"), assistant("Paris lies on the Seine. " * 40)]
